@@ -1,0 +1,31 @@
+"""Train InfoVAEGAN on MNIST: ten categories and two continuous codes that nobody labelled."""
+
+import sys
+
+from common.cli import main
+from common.config import Config, LatentSpec
+
+# Section numbers refer to the reference of the original's computation. It has no MNIST script: networks and latents are
+# its authors' for MNIST; rates and weights are those of its main scripts.
+CONFIG = Config(
+    name="InfoVAE_MNIST",
+    checkpoint_name="InfoVAE_MNIST",
+    dataset="mnist",
+    image_shape=(28, 28, 1),  # Section 2.
+    scaling="unit",  # x / 255 under a sigmoid (sections 2 and 6).
+    latent=LatentSpec(noise=100, categories=10, continuous=2),  # The paper, section 6.
+    epochs=10,  # As the main scripts (section 6).
+    batch_size=64,  # "Sizes".
+    learning_rate=2e-4,  # Section 4, and so the next six.
+    generator_multiplier=5.0,
+    information_multiplier=5.0,
+    vae_multiplier=5.0,
+    adam_beta1=0.5,
+    adam_beta2=0.999,
+    adam_epsilon=1e-8,
+    categorical_kl_weight=0.001,  # Section 3.
+    first_batch_norm=False,  # Section 2.
+)
+
+if __name__ == "__main__":
+    sys.exit(main(CONFIG, __doc__))

@@ -1,0 +1,154 @@
+"""What a run is: its model, its data and its hyper-parameters, as plain frozen data. Knows no TensorFlow."""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import pathlib
+import platform
+
+from common.errors import UserError
+
+PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "pillow")
+SCALINGS = ("unit", "tanh", "binary")
+CHANGEABLE = ("epochs", "steps_per_epoch")  # What a resumed run may set anew without becoming another run.
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentSpec:
+    """The generator's inputs: noise z, a categorical code d and continuous codes c; u = concat(d, c) (REFERENCE section 1)."""
+
+    noise: int = 100
+    categories: int = 10
+    continuous: int = 10
+
+    @property
+    def code(self) -> int:
+        """The length of u = concat(d, c)."""
+        return self.categories + self.continuous
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Every setting that decides what a run computes. The scripts spell out all of them, each with its source.
+
+    Attributes:
+        name: the script's name, and that of its folders under results/ and models/.
+        checkpoint_name: the name that the original gave its checkpoints.
+        dataset: a module of `common.data`.
+        image_shape: (height, width, channels); 28, 32 and 64 pixels have networks.
+        scaling: how stored pixels become x: "unit" x/255, "tanh" x/127.5 - 1, "binary" {0, 1} as they are.
+        latent: the lengths of z, d and c.
+        model, variant: which system of `common.models` ("code" is what the original scripts compute).
+        epochs, batch_size: the length of training and the size of its steps.
+        learning_rate: Adam's rate for the discriminator; the multipliers give those of the generator (g_loss), of the
+            mutual information (q_loss) and of the VAE (vae_loss).
+        adam_beta1, adam_beta2, adam_epsilon: TF1's Adam, shared by the four optimizers.
+        categorical_kl_weight: w of vae_loss = reconstruction + KL_c + w KL_d; 0 leaves the term out.
+        first_batch_norm: whether encoder and discriminator normalise after their first convolution.
+        batch_norm: what inference normalises with: "batch" statistics, as the original, or the "moving" averages.
+        steps_per_epoch: None for as many whole batches as the data holds.
+        seed: everything random is a function of it and of the step or epoch.
+    """
+
+    name: str
+    checkpoint_name: str
+    dataset: str
+    image_shape: tuple[int, int, int]
+    scaling: str
+    latent: LatentSpec
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    generator_multiplier: float
+    information_multiplier: float
+    vae_multiplier: float
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+    categorical_kl_weight: float
+    first_batch_norm: bool
+    model: str = "infovaegan"
+    variant: str = "code"
+    batch_norm: str = "batch"
+    steps_per_epoch: int | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        whole = ("epochs", "batch_size") + (("steps_per_epoch",) if self.steps_per_epoch is not None else ())
+        for field in whole:
+            _require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
+        # Batch statistics of a single image say nothing about it: every feature would be normalised to zero.
+        _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, since batch norm uses batch statistics")
+        _require(self.latent.noise >= 1, "noise", self.latent.noise, "at least 1")
+        _require(self.latent.categories >= 2, "categories", self.latent.categories, "at least 2")
+        _require(self.latent.continuous >= 1, "continuous", self.latent.continuous, "at least 1")
+        _require(0 <= self.seed < 2**31, "seed", self.seed, "in [0, 2^31)")
+        _require(self.scaling in SCALINGS, "scaling", self.scaling, f"one of {', '.join(SCALINGS)}")
+        for field in ("learning_rate", "generator_multiplier", "information_multiplier", "vae_multiplier"):
+            value = getattr(self, field)
+            _require(math.isfinite(value) and value > 0, field, value, "finite and above 0")
+        _require(math.isfinite(self.categorical_kl_weight) and self.categorical_kl_weight >= 0,
+                 "categorical_kl_weight", self.categorical_kl_weight, "finite and not negative")
+
+    @property
+    def system(self) -> str:
+        """The module of `common.models` that this run trains."""
+        return self.model if self.variant == "code" else f"{self.model}_{self.variant}"
+
+    def to_dict(self) -> dict:
+        """This configuration as JSON-ready values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+def _require(holds: bool, field: str, value, what: str) -> None:
+    if not holds:
+        raise UserError(f"{field.replace('_', '-')} must be {what}; got {value}")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of every package that a result depends on."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def provenance(config: Config, source: str) -> dict:
+    """What every result is written with: configuration (seed included), data source and versions."""
+    return {"config": config.to_dict(), "data": source, "versions": package_versions()}
+
+
+def read_run(file: pathlib.Path) -> dict:
+    """The `provenance` in `file`: "config" and "data". Raises UserError where it is missing or damaged."""
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        return {"config": dict(saved["config"]), "data": str(saved["data"])}
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing, so it cannot be told what run the checkpoints are of") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{file} is damaged ({type(error).__name__}): restore it, or start a new run in another --out") from None
+
+
+def config_of(file: pathlib.Path) -> Config:
+    """The configuration in `file`. Raises UserError where it is missing or damaged."""
+    settings = read_run(file)["config"]
+    try:
+        return Config(**{**settings, "image_shape": tuple(settings["image_shape"]), "latent": LatentSpec(**settings["latent"])})
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{file} is of another version of this project: {error}") from None
+
+
+def check_same_run(config: Config, source: str, file: pathlib.Path) -> None:
+    """Raises UserError unless `file` describes the run that is about to go on.
+
+    Only the fields in `CHANGEABLE` may differ; the first other difference is named with both values.
+    """
+    saved, wanted = read_run(file), {"config": config.to_dict(), "data": source}
+    saved, wanted = ({**run["config"], "data": run["data"]} for run in (saved, wanted))
+    for field in sorted(wanted.keys() | saved.keys()):
+        if field not in CHANGEABLE and saved.get(field) != wanted.get(field):
+            raise UserError(f"cannot resume: {field} was {saved.get(field)} in the saved run and is {wanted.get(field)} now ({file})")

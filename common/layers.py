@@ -1,0 +1,78 @@
+"""The layers of the original's networks, with its initialisers and its batch norm (REFERENCE.md section 2)."""
+
+import zlib
+
+import keras
+import tensorflow as tf
+
+STDDEV = 0.02  # Of every kernel at the start.
+
+
+def layer_seed(seed: int, name: str) -> int:
+    """A seed for the network or layer `name` below `seed`, so that no initial weights depend on which other layers exist."""
+    return zlib.crc32(f"{seed}/{name}".encode()) & 0x7FFFFFFF
+
+
+def conv(filters: int, kernel: int, stride: int, seed: int, name: str) -> keras.layers.Layer:
+    """SAME convolution [B, h, w, c] -> [B, ceil(h/stride), ceil(w/stride), filters]; truncated normal kernel, zero bias."""
+    return keras.layers.Conv2D(
+        filters, kernel, stride, padding="same", name=name,
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=STDDEV, seed=layer_seed(seed, name)))
+
+
+def deconv(filters: int, kernel: int, stride: int, seed: int, name: str, **kwargs) -> keras.layers.Layer:
+    """SAME transposed convolution [B, h, w, c] -> [B, h*stride, w*stride, filters]; normal kernel, zero bias."""
+    return keras.layers.Conv2DTranspose(
+        filters, kernel, stride, padding="same", name=name,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=STDDEV, seed=layer_seed(seed, name)), **kwargs)
+
+
+def linear(units: int, seed: int, name: str, **kwargs) -> keras.layers.Layer:
+    """Dense layer [B, n] -> [B, units]; normal kernel, zero bias."""
+    return keras.layers.Dense(
+        units, name=name,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=STDDEV, seed=layer_seed(seed, name)), **kwargs)
+
+
+def lrelu(name: str | None = None) -> keras.layers.Layer:
+    """max(x, 0.2 x)."""
+    return keras.layers.LeakyReLU(negative_slope=0.2, name=name)
+
+
+@keras.saving.register_keras_serializable(package="infovaegan")
+class BatchNorm(keras.layers.BatchNormalization):
+    """Batch norm over all axes but the last, on batch statistics in inference as well, as in the original.
+
+    Keras's own layer can use batch statistics only in training, and then always moves the averages. Here `training` decides
+    whether the averages move, and `statistics` what inference normalises with. One fused kernel does the arithmetic.
+
+    Args:
+        statistics: "batch", the original's behaviour, or "moving": inference (`training=False`) reads the moving averages.
+    """
+
+    def __init__(self, momentum=0.9, epsilon=1e-5, statistics="batch", **kwargs):
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        if statistics not in ("batch", "moving"):
+            raise ValueError(f"statistics must be 'batch' or 'moving'; got {statistics!r}")
+        self.statistics = statistics
+
+    def call(self, inputs, training=False):
+        """Normalises `inputs` [B, ..., c]; with `training`, moves the averages towards this batch's mean and (unbiased) variance."""
+        if self.statistics == "moving" and not training:
+            return super().call(inputs, training=False)
+        # The fused kernel wants four axes; features of a dense layer are images of one pixel to it.
+        images = inputs if inputs.shape.rank == 4 else inputs[:, None, None, :]
+        scale = self.gamma if self.scale else tf.ones_like(self.beta)
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            images, tf.convert_to_tensor(scale), tf.convert_to_tensor(self.beta), epsilon=self.epsilon, is_training=True)
+        if training:
+            self._move(self.moving_mean, mean)
+            self._move(self.moving_variance, variance)
+        return outputs if inputs.shape.rank == 4 else outputs[:, 0, 0, :]
+
+    def _move(self, average, value):
+        average.assign(average * self.momentum + value * (1.0 - self.momentum))
+
+    def get_config(self):
+        """The layer's arguments, for `.keras` files."""
+        return {**super().get_config(), "statistics": self.statistics}

@@ -1,0 +1,1 @@
+"""Metrics: numpy in, numbers out; none knows how the codes were made."""

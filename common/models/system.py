@@ -1,0 +1,122 @@
+"""What all systems have in common: networks, optimizers, a step counter, and randomness as a function of (seed, step)."""
+
+import keras
+import tensorflow as tf
+
+from common.config import Config
+from common.distributions import Latents, Posterior, sample_prior
+from common.optimizers import TF1Adam
+
+
+class System(keras.Model):
+    """A set of networks with their optimizers, trained by `fit` on batches of images [B, h, w, c].
+
+    An iteration has two halves, both on the same images x and the same x' = G(z, u): first the discriminator learns, then,
+    against the new discriminator, everything else (REFERENCE.md section 4). Subclasses define the losses of each half,
+    `discriminator_pass` and `generator_pass`; a system with another schedule redefines `iterate`.
+
+    Attributes:
+        config: the `Config` it was built from.
+        networks: name -> keras.Model; each is saved as `<name>.keras` when training ends.
+        optimizers: name -> (TF1Adam, the networks whose variables it moves).
+        step: int64 variable, the number of training steps taken.
+    """
+
+    def __init__(self, config: Config, networks: dict[str, keras.Model], rates: dict[str, tuple[float, tuple[str, ...]]], losses):
+        """Args: `rates`: optimizer name -> (learning rate, names of the networks it moves); `losses`: names of the losses to report."""
+        super().__init__(name=config.system)
+        self.config = config
+        self.networks = networks
+        self.optimizers = {name: TF1Adam(rate, config.adam_beta1, config.adam_beta2, config.adam_epsilon, name=name)
+                           for name, (rate, _) in rates.items()}
+        self.moves = {name: moved for name, (_, moved) in rates.items()}
+        for name, optimizer in self.optimizers.items():
+            optimizer.build(self.moved_variables(name))
+        self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in losses}
+        self.built = True
+        self.compile(optimizer=None, jit_compile=False)
+
+    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One training step on `images` [B, h, w, c]; returns the epoch's mean losses so far."""
+        latents = self.draw_latents(self.step, self.config.batch_size)
+        values = self.iterate(images, latents, self.draw_noise(self.step, self.config.batch_size))
+        self.step.assign_add(1)
+        return self.report(values)
+
+    def iterate(self, images: tf.Tensor, latents: Latents, noise) -> dict[str, tf.Tensor]:
+        """One iteration on given latents and posterior noise; returns the losses by name."""
+        fake, pull_back = self.generate_with_gradient(latents)
+        d_values, d_gradients = self.discriminator_pass(images, fake, latents, noise)
+        self.apply_gradients(d_gradients)
+        # From here on D is the new one. All gradients are taken before the first update, and the updates follow in the order
+        # of `optimizers`; the original leaves both to its executor.
+        values, gradients = self.generator_pass(fake, pull_back, latents, noise)
+        self.apply_gradients(gradients)
+        return {**d_values, **values}
+
+    def discriminator_pass(self, images, fake, latents: Latents, noise):
+        """The first half: (losses by name, gradients by optimizer)."""
+        raise NotImplementedError
+
+    def generator_pass(self, fake, pull_back, latents: Latents, noise):
+        """The second half: (losses by name, gradients by optimizer)."""
+        raise NotImplementedError
+
+    def generate_with_gradient(self, latents: Latents):
+        """x' = G(z, u), and the function that pulls a gradient with respect to x' back to the generator's variables."""
+        generator = self.networks["generator"]
+        with tf.GradientTape(persistent=True) as tape:
+            fake = generator([latents.noise, latents.code], training=True)
+
+        def pull_back(fake_gradient):
+            return tape.gradient(fake, generator.trainable_variables, output_gradients=fake_gradient)
+
+        return fake, pull_back
+
+    def apply_gradients(self, gradients: dict[str, list[tf.Tensor]]) -> None:
+        """Lets each optimizer named in `gradients` take one step along them, one gradient for each of its `moved_variables`."""
+        for name, optimizer in self.optimizers.items():
+            if name in gradients:
+                optimizer.apply(gradients[name], self.moved_variables(name))
+
+    def moved_variables(self, optimizer: str) -> list[keras.Variable]:
+        """The variables that the optimizer of this name moves, network by network."""
+        return [v for network in self.moves[optimizer] for v in self.networks[network].trainable_variables]
+
+    def step_seed(self, step: tf.Tensor) -> tf.Tensor:
+        """The seed, int32 [2], of everything random in training step `step` (int64 scalar)."""
+        return tf.stack([tf.constant(self.config.seed, tf.int32), tf.cast(step, tf.int32)])
+
+    def draw_latents(self, step: tf.Tensor, batch_size: int) -> Latents:
+        """The z and u that training step `step` gives the generator."""
+        return sample_prior(self.config.latent, batch_size, tf.random.fold_in(self.step_seed(step), 0))
+
+    def draw_noise(self, step: tf.Tensor, batch_size: int):
+        """The posterior noise of training step `step`; None in a system that takes none."""
+        return None
+
+    def split_code(self, code: tf.Tensor) -> list[tf.Tensor]:
+        """u [B, K+C] -> d [B, K] and c [B, C]."""
+        return tf.split(code, [self.config.latent.categories, self.config.latent.continuous], axis=-1)
+
+    def report(self, losses: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Adds the losses of one step to the running means of the epoch and returns those."""
+        for name, tracker in self.trackers.items():
+            tracker.update_state(losses[name])
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    @property
+    def metrics(self):
+        """What `fit` resets at the start of an epoch."""
+        return list(self.trackers.values())
+
+    @tf.function(reduce_retracing=True)
+    def generate(self, noise: tf.Tensor, code: tf.Tensor) -> tf.Tensor:
+        """G(z, u) in inference mode: [B, Z], [B, K+C] -> images [B, h, w, c]. By default with this batch's own statistics."""
+        return self.networks["generator"]([noise, code], training=False)
+
+    @tf.function(reduce_retracing=True)
+    def encode(self, images: tf.Tensor) -> Posterior:
+        """q(u|x) in inference mode for images [B, h, w, c]. By default with this batch's own statistics."""
+        return Posterior(**self.networks["encoder"](images, training=False))

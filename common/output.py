@@ -1,0 +1,33 @@
+"""Files that are whole or absent."""
+
+import contextlib
+import json
+import os
+import pathlib
+import tempfile
+
+
+@contextlib.contextmanager
+def whole_file(path: pathlib.Path):
+    """Yields a temporary path, of the same ending, that takes the name `path` when the block ends well, and goes when it does not."""
+    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = pathlib.Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())  # A temporary file is its owner's alone; a result is not.
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(value, path: pathlib.Path) -> None:
+    """Writes `value` as indented JSON to `path`, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
