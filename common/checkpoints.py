@@ -8,6 +8,10 @@ from common.errors import UserError
 from common.models.system import System
 
 
+DAMAGE = (tf.errors.OpError, OSError, ValueError, RuntimeError, IndexError)  # What TensorFlow raises on unreadable checkpoints.
+_KEY = "state/{name}/.ATTRIBUTES/VARIABLE_VALUE"  # Of a variable in a TensorFlow checkpoint.
+
+
 def state(system: System) -> dict[str, tf.Variable]:
     """Every variable that training goes on from, by name: `encoder/e_mean/kernel`, `d/beta1_power`, `q/m/encoder/e_mean/kernel`, `step`."""
     variables = {"step": system.step.value}
@@ -49,7 +53,7 @@ class Checkpoints:
         try:
             return self._manager().save(checkpoint_number=int(self._system.step.numpy()))
         except (tf.errors.OpError, OSError) as error:
-            raise UserError(f"cannot write a checkpoint to {self._folder}: {_first_line(error)}") from None
+            raise UserError(f"cannot write a checkpoint to {self._folder}: {first_line(error)}") from None
 
     def restore_latest(self) -> str:
         """Restores the newest checkpoint and returns its path. Raises UserError where there is none, or it does not fit or is damaged."""
@@ -60,15 +64,19 @@ class Checkpoints:
         return path
 
     def restore(self, path: str) -> None:
-        """Restores the checkpoint at `path`. Raises UserError where it does not fit or is damaged."""
+        """Restores the checkpoint at `path`. Raises UserError where it does not fit or is damaged; then nothing has been changed."""
+        wanted = {_KEY.format(name=name.replace("/", ".S")): v for name, v in state(self._system).items()}
         try:
-            status = self._checkpoint.restore(path)
-            status.assert_consumed()
-        except AssertionError:
-            status.expect_partial()  # TensorFlow would list what is missing when the program ends.
-            raise UserError(f"{path} is the checkpoint of another model") from None
-        except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"{path} is no readable checkpoint: {_first_line(error)}") from None
+            reader = tf.train.load_checkpoint(path)
+            shapes = reader.get_variable_to_shape_map()
+            # Checked here, since TensorFlow finds out halfway, and then prints a page when the program ends.
+            if any(shapes.get(key) != list(v.shape) for key, v in wanted.items()):
+                raise UserError(f"{path} is the checkpoint of another model")
+            values = {key: reader.get_tensor(key) for key in wanted}
+        except DAMAGE as error:
+            raise UserError(f"{path} is no readable checkpoint: {first_line(error)}") from None
+        for key, variable in wanted.items():
+            variable.assign(values[key])
 
 
 def latest(folder: pathlib.Path) -> str | None:
@@ -84,5 +92,6 @@ def locate(path: pathlib.Path) -> str:
     return found
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its kind where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

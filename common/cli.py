@@ -23,6 +23,7 @@ class Options:
         resume: go on from the last checkpoint.
         overwrite: start again where a run already lies.
         tensorboard: write TensorBoard logs.
+        tf1_checkpoint: start from this checkpoint of the original.
     """
 
     data_dir: pathlib.Path | None
@@ -32,11 +33,27 @@ class Options:
     resume: bool
     overwrite: bool
     tensorboard: bool
+    tf1_checkpoint: str | None = None
 
 
-def parser(config: Config, description: str) -> argparse.ArgumentParser:
-    """The command line of one script, its defaults taken from `config`."""
-    p = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
+def parser(config: Config, description: str, command: str) -> argparse.ArgumentParser:
+    """The command line of one command of a script, its defaults taken from `config`."""
+    p = argparse.ArgumentParser(description=f"{description} {COMMANDS[command]}", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+                                allow_abbrev=False, epilog=f"commands (the first argument; default train): {', '.join(COMMANDS)}")
+    {"train": _add_train_flags, "sample": _add_sample_flags}[command](p, config)
+    p.add_argument("--tf1-checkpoint", default=argparse.SUPPRESS, metavar="PREFIX", help="start from a checkpoint of the original TF1 code")
+    p.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
+    _add_model_flags(p.add_argument_group("the model"), config)
+    return p
+
+
+COMMANDS = {
+    "train": "Trains, and writes sample grids and checkpoints after each epoch.",
+    "sample": "Writes G(z, u) for latents that you bring.",
+}
+
+
+def _add_train_flags(p: argparse.ArgumentParser, config: Config) -> None:
     where = p.add_argument_group("data and output")
     where.add_argument("--data-dir", type=pathlib.Path, default=argparse.SUPPRESS, metavar="DIR",
                        help="where the real data set is; without it, the usual places are searched")
@@ -49,56 +66,72 @@ def parser(config: Config, description: str) -> argparse.ArgumentParser:
     where.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     where.add_argument("--overwrite", action="store_true", help="start again where a run already lies, and lose it")
     where.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs beside the results")
-    where.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
     run = p.add_argument_group("the run")
-    run.add_argument("--epochs", type=int, default=config.epochs)
+    run.add_argument("--epochs", type=int, default=config.epochs, help="epochs in all, those before a --resume included")
     run.add_argument("--steps-per-epoch", type=int, default=argparse.SUPPRESS, metavar="N",
                      help="end an epoch after N steps (default: as many whole batches as the data holds)")
-    run.add_argument("--batch-size", type=int, default=config.batch_size)
-    run.add_argument("--seed", type=int, default=config.seed, help="decides everything random: initial weights, noise, the order of the data")
-    model = p.add_argument_group("the model")
-    model.add_argument("--model", choices=sorted({name.split("_")[0] for name in models.available()}), default=config.model)
-    model.add_argument("--variant", default=config.variant, help="code: as the original scripts compute")
-    model.add_argument("--batch-norm", choices=("batch", "moving"), default=config.batch_norm,
-                       help="what inference normalises with: each batch's own statistics, as the original, or the moving averages")
-    model.add_argument("--noise", type=int, default=config.latent.noise, metavar="Z", help="length of the noise z")
-    model.add_argument("--categories", type=int, default=config.latent.categories, metavar="K", help="categories of the discrete code d")
-    model.add_argument("--continuous", type=int, default=config.latent.continuous, metavar="C", help="length of the continuous code c")
-    model.add_argument("--learning-rate", type=float, default=config.learning_rate, help="of the discriminator; the multipliers scale it")
-    model.add_argument("--generator-multiplier", type=float, default=config.generator_multiplier)
-    model.add_argument("--information-multiplier", type=float, default=config.information_multiplier)
-    model.add_argument("--vae-multiplier", type=float, default=config.vae_multiplier)
-    model.add_argument("--categorical-kl-weight", type=float, default=config.categorical_kl_weight, help="weight of KL_d in vae_loss")
-    return p
 
 
-def resolve(config: Config, arguments: argparse.Namespace) -> tuple[Config, Options]:
-    """The script's configuration with the flags applied. Raises UserError for values out of range."""
-    given = vars(arguments)
+def _add_sample_flags(p: argparse.ArgumentParser, config: Config) -> None:
+    p.add_argument("--checkpoint", type=pathlib.Path, default=argparse.SUPPRESS, metavar="PATH",
+                   help="a checkpoint of a run, or the folder, for its newest; its configuration takes the place of the flags")
+    p.add_argument("--latents", type=pathlib.Path, required=True, metavar="NPZ", help=f"z [n, {config.latent.noise}] and u [n, {config.latent.code}]")
+    p.add_argument("--out", type=pathlib.Path, required=True, metavar="NPZ", help="where to write the images, G [n, h, w, c]")
+
+
+def _add_model_flags(p, config: Config) -> None:
+    p.add_argument("--batch-size", type=int, default=config.batch_size)
+    p.add_argument("--seed", type=int, default=config.seed, help="decides everything random: initial weights, noise, the order of the data")
+    p.add_argument("--model", choices=sorted({name.split("_")[0] for name in models.SYSTEMS}), default=config.model)
+    p.add_argument("--variant", default=config.variant, help="code: as the original scripts compute")
+    p.add_argument("--batch-norm", choices=("batch", "moving"), default=config.batch_norm,
+                   help="what inference normalises with: each batch's own statistics, as the original, or the moving averages")
+    p.add_argument("--first-batch-norm", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS,
+                   help="normalise after the first convolution of encoder and discriminator (default: as the original's scripts of the model)")
+    p.add_argument("--noise", type=int, default=config.latent.noise, metavar="Z", help="length of the noise z")
+    p.add_argument("--categories", type=int, default=config.latent.categories, metavar="K", help="categories of the discrete code d")
+    p.add_argument("--continuous", type=int, default=config.latent.continuous, metavar="C", help="length of the continuous code c")
+    p.add_argument("--learning-rate", type=float, default=config.learning_rate, metavar="RATE", help="of the discriminator; the multipliers scale it")
+    p.add_argument("--generator-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for g_loss (default: {config.generator_multiplier}, or the model's own)")
+    p.add_argument("--information-multiplier", type=float, default=config.information_multiplier, metavar="X", help="of the rate, for q_loss")
+    p.add_argument("--vae-multiplier", type=float, default=config.vae_multiplier, metavar="X", help="of the rate, for vae_loss")
+    p.add_argument("--categorical-kl-weight", type=float, default=config.categorical_kl_weight, metavar="W", help="of KL_d in vae_loss")
+
+
+def resolve(config: Config, given: dict) -> Config:
+    """The script's configuration with the flags `given` applied. Raises UserError for values out of range."""
     latent = dataclasses.replace(config.latent, **{f.name: given[f.name] for f in dataclasses.fields(config.latent)})
-    fields = {f.name for f in dataclasses.fields(config)} & given.keys()
-    resolved = dataclasses.replace(config, latent=latent, **{name: given[name] for name in fields})
-    models.check(resolved)
-    if arguments.resume and arguments.overwrite:
-        raise UserError("--resume and --overwrite exclude each other: leave one out")
-    options = Options(given.get("data_dir"), arguments.data, data.Cache(arguments.cache_dir, not arguments.no_cache), arguments.out,
-                      arguments.resume, arguments.overwrite, arguments.tensorboard)
-    return resolved, options
+    system = models.adapt(dataclasses.replace(config, model=given["model"], variant=given["variant"], latent=latent))
+    return dataclasses.replace(system, **{f.name: given[f.name] for f in dataclasses.fields(config) if f.name in given})
 
 
 def main(config: Config, description: str, argv: list[str] | None = None) -> int:
     """Runs a script's command line and returns its exit code: 0, or 2 for a mistake of the user's, said in one line."""
-    p = parser(config, description)
-    arguments = p.parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    command = argv[0] if argv and argv[0] in COMMANDS else "train"
+    p = parser(config, description, command)
+    given = vars(p.parse_args(argv[1:] if argv[:1] == [command] else argv))
     try:
-        config, options = resolve(config, arguments)
-        if arguments.dry_run:
-            print(json.dumps(provenance(config, str(options.data_dir or options.data)), indent=2))
-            return 0
-        from common.train import train
+        config = resolve(config, given)
+        if given["dry_run"]:
+            print(json.dumps(provenance(config, str(given.get("data_dir", given.get("data")))), indent=2))
+        elif command == "train":
+            _train(config, given)
+        else:
+            from common.sample import sample
 
-        train(config, options)
+            sample(config, given.get("checkpoint"), given.get("tf1_checkpoint"), given["latents"], given["out"])
     except UserError as error:
         print(f"{p.prog}: error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _train(config: Config, given: dict) -> None:
+    if given["resume"] and (given["overwrite"] or "tf1_checkpoint" in given):
+        raise UserError("--resume excludes --overwrite and --tf1-checkpoint: leave one out")
+    options = Options(given.get("data_dir"), given["data"], data.Cache(given["cache_dir"], not given["no_cache"]), given["out"],
+                      given["resume"], given["overwrite"], given["tensorboard"], given.get("tf1_checkpoint"))
+    from common.train import train
+
+    train(config, options)

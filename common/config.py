@@ -11,6 +11,7 @@ from common.errors import UserError
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "pillow")
 SCALINGS = ("unit", "tanh", "binary")
+RUN_FILE = "run.json"  # Beside checkpoints and results: `provenance`.
 CHANGEABLE = ("epochs", "steps_per_epoch")  # What a resumed run may set anew without becoming another run.
 
 

@@ -6,11 +6,12 @@ variables and batches are not stored: they follow from numpy's legacy generator,
 
 import json
 import pathlib
-import zipfile
 import zlib
 
 import numpy as np
+import tensorflow as tf
 
+from common.arrays import read_npz
 from common.config import Config, LatentSpec
 from common.distributions import Latents
 from common.errors import UserError
@@ -45,7 +46,7 @@ class Recording:
         self._fields = _read_json(path)
         self.variables = self._fields["variables"]
         self.losses, self.gradients, self.trace = (self._fields[f] for f in ("losses", "gradients", "trace"))
-        self._arrays = _read_npz(path.with_suffix(".npz"))
+        self._arrays = read_npz(path.with_suffix(".npz"), _MAX_BYTES)
         self.files = set(self._arrays)
 
     def config(self) -> Config:
@@ -79,7 +80,7 @@ class Recording:
             value = random.normal(0, 0.01 if name.endswith(("biases", "bias")) else 0.02, shape)
         return value.astype(np.float32)
 
-    def batch(self, index: int) -> tuple[np.ndarray, Latents]:
+    def batch(self, index: int) -> tuple[tf.Tensor, Latents]:
         """Batch `index` (0: the initial point, 1 on: the iterations, then the final images): x [B, h, w, c] and (z, u), float32."""
         f = self._fields
         size, random = f["batch_size"], np.random.RandomState(_BATCH_SEED)
@@ -90,7 +91,7 @@ class Recording:
             noise = random.uniform(-1, 1, (size, f["noise_len"]))
         if f["image_dims"][-1] == 1:
             x = (x > 0).astype(np.float32)
-        return x, Latents(noise.astype(np.float32), code.astype(np.float32))
+        return tf.constant(x), Latents(tf.constant(noise, tf.float32), tf.constant(code, tf.float32))
 
     def noise(self, prefix: str) -> list[np.ndarray]:
         """The five random tensors of the graph run `prefix`; none where the system takes none. Later ones belong to a test-time graph."""
@@ -127,16 +128,3 @@ def _read_json(path: pathlib.Path) -> dict:
         if not isinstance(shape, list) or not all(type(n) is int and n > 0 for n in shape) or np.prod(shape, dtype=object) > _MAX_VARIABLE:
             raise UserError(f"{path}: variable {name} has no sane shape: {shape}")
     return fields
-
-
-def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(info.file_size for info in archive.infolist()) > _MAX_BYTES:
-                raise UserError(f"{path} unpacks to more than {_MAX_BYTES} bytes")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, SyntaxError) as error:
-        raise UserError(f"{path} is no readable npz file: {error}") from None

@@ -10,8 +10,11 @@ import sys
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from common.config import config_of
+from common import models
+from common.checkpoints import DAMAGE, Checkpoints, first_line, locate
+from common.config import RUN_FILE, config_of
 from common.errors import UserError
 
 _SCOPES = {"encoder": "encoder", "generator": "decoder", "discriminator": "discriminator"}
@@ -97,21 +100,19 @@ def load(system, prefix: str) -> None:
 
     Raises UserError where the checkpoint cannot be read, or does not fit: then nothing has been changed.
     """
-    import tensorflow as tf
-
     try:
         reader = tf.train.load_checkpoint(prefix)
         shapes = {name: list(shape) for name, shape in reader.get_variable_to_shape_map().items()}
-    except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{prefix} is no readable TF1 checkpoint: {str(error).splitlines()[0]}") from None
+    except DAMAGE as error:
+        raise UserError(f"{prefix} is no readable TF1 checkpoint: {first_line(error)}") from None
     try:
         variables = match(all_variables(system), shapes)
     except UserError as error:
         raise UserError(f"{prefix} does not fit this configuration: {error}") from None
     try:
         values = {name: reader.get_tensor(name) for name in variables}
-    except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{prefix} is damaged: {str(error).splitlines()[0]}") from None
+    except DAMAGE as error:
+        raise UserError(f"{prefix} is damaged: {first_line(error)}") from None
     for name, value in values.items():
         if value.dtype != np.float32:
             raise UserError(f"{prefix} does not fit this configuration: {name} is {value.dtype}, should be float32")
@@ -121,24 +122,19 @@ def load(system, prefix: str) -> None:
 
 def save(system, prefix: str) -> None:
     """Writes networks and optimizers of `system` under the original's names, as a checkpoint that TF1's `Saver` reads. Raises UserError."""
-    import tensorflow as tf
-
     variables = all_variables(system)
     try:
         pathlib.Path(prefix).parent.mkdir(parents=True, exist_ok=True)
         tf.raw_ops.SaveV2(prefix=prefix, tensor_names=list(variables), shape_and_slices=[""] * len(variables),
                           tensors=[v.numpy() for v in variables.values()])
-    except (tf.errors.OpError, OSError) as error:
-        raise UserError(f"cannot write {prefix}: {str(error).splitlines()[0]}") from None
+    except DAMAGE as error:
+        raise UserError(f"cannot write {prefix}: {first_line(error)}") from None
 
 
 def export(checkpoint: pathlib.Path, prefix: str) -> int:
     """Writes `checkpoint`, one of this project's or a folder of them, to `prefix`; returns the number of variables."""
-    from common import models
-    from common.checkpoints import Checkpoints, locate
-
     path = locate(checkpoint)
-    config = config_of(pathlib.Path(path).parent / "run.json")
+    config = config_of(pathlib.Path(path).parent / RUN_FILE)
     system = models.build(config)
     Checkpoints(system, pathlib.Path(path).parent, config.checkpoint_name).restore(path)
     save(system, prefix)

@@ -6,24 +6,22 @@ import pathlib
 import sys
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from common import data, figures, models
+from common import data, figures, models, tf1
 from common.checkpoints import Checkpoints, latest
 from common.cli import Options
-from common.config import Config, check_same_run, provenance
-from common.data.dataset import Dataset, Split
-from common.data.pipeline import Batches, scale
+from common.config import RUN_FILE, Config, check_same_run, provenance
+from common.data.dataset import Dataset
+from common.data.pipeline import Batches
 from common.errors import UserError
+from common.evaluate import majority_test_accuracy
 from common.images import save_grid
-from common.metrics.classification import contingency, majority_accuracy
 from common.models.system import System
 from common.output import whole_file, write_json
 
 GRID = 8  # Rows and columns of the sample grids.
 CLASS_ROWS = 10  # Of the class grid.
-RUN_FILE = "run.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +63,8 @@ def train(config: Config, options: Options) -> System:
     folders = Folders.of(config, options.out)
     check_free(config, options, folders, dataset.source)
     system = models.build(config)
+    if options.tf1_checkpoint:
+        tf1.load(system, options.tf1_checkpoint)
     folders.make()
     checkpoints = Checkpoints(system, folders.models, config.checkpoint_name)
     if options.resume:
@@ -156,22 +156,11 @@ class Evaluation(keras.callbacks.Callback):
 
     def __init__(self, dataset: Dataset):
         super().__init__()
-        self._split, self._labels = dataset.test, dataset.labels(dataset.test)
-        self._num_labels = next(f.levels for f in dataset.factors if f.name == dataset.label)
+        self._dataset = dataset
 
     def on_epoch_end(self, epoch, logs=None):
         """Scores the categories of all test images."""
-        categories = infer_categories(self.model, self._split)
-        table = contingency(categories, self._labels, self.model.config.latent.categories, self._num_labels)
-        logs[self.NAME] = majority_accuracy(table)
-
-
-def infer_categories(system: System, split: Split) -> np.ndarray:
-    """argmax of the encoder's logits for every image of `split`, int64 [n], in batches of the training size, each with its own statistics."""
-    size = system.config.batch_size
-    return np.concatenate([
-        system.encode(scale(split.take(i, i + size), system.config.scaling)).logits.numpy().argmax(axis=1)
-        for i in range(0, len(split), size)])
+        logs[self.NAME] = majority_test_accuracy(self.model, self._dataset)
 
 
 class Samples(keras.callbacks.Callback):

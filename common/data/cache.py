@@ -1,29 +1,76 @@
-"""A one-time cache: image files, preprocessed by a process pool into one uint8 array on disk, memory-mapped afterwards.
+"""A one-time cache: what is slow to read is prepared once, as arrays in a folder on disk, and memory-mapped afterwards.
 
-An entry is a folder named for everything that changes its content. It is built under a temporary name and renamed when whole,
-so an interrupted build is never taken for one, and of two processes that build at once the first to finish wins.
+An entry is a folder named for everything that changes its content. It is filled under a temporary name and renamed when whole,
+so an interrupted build is never taken for one. Builds in one cache folder take turns, so who waited finds the entry there, and
+what killed builds left behind is removed by the next one. Where the file system has no locks, builds go on side by side: the
+first to finish wins, and nothing is removed.
 """
 
-import concurrent.futures
+import contextlib
 import errno
 import hashlib
 import json
-import multiprocessing
 import os
 import pathlib
+import secrets
 import shutil
 import sys
-import tempfile
+from collections.abc import Callable
 
 import numpy as np
 import PIL
 
+from common.data import pool
 from common.data.files import ImageFiles
 from common.errors import UserError
 
-_FORMAT = 1  # Counted up when the same files come to mean other bytes.
-_CHUNK = 256  # Images a worker takes at a time.
+try:
+    import fcntl
+except ImportError:  # Windows.
+    fcntl = None
+
+_FORMAT = 2  # Counted up when the same files come to mean other bytes.
+_TEMPORARY = ".building-"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHOWN = 5  # Broken files named one by one.
+
+
+def entry(folder: pathlib.Path, title: str, identity, size: int, fill: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """Returns the folder of a cache entry, filling it first where there is none.
+
+    Args:
+        folder: the cache folder; made where it is missing.
+        title: what the entry holds, in a word.
+        identity: everything that its content is a function of, JSON-ready; the version of Pillow is added.
+        size: bytes that it takes.
+        fill: writes the entry's files into the empty folder that it is given. Its OSErrors count as the cache's.
+
+    Raises:
+        UserError: the disk is full; the folder cannot be written; `fill` raised one.
+    """
+    digest = hashlib.sha256(json.dumps([_FORMAT, PIL.__version__, identity]).encode()).hexdigest()[:16]
+    path = folder / f"{title}-{digest}"
+    try:
+        if not path.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            with _turn(folder) as alone:
+                if alone:
+                    _sweep(folder)
+                if not path.is_dir():
+                    _build(path, size, fill)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise UserError(f"the disk of the cache {folder} is full: free {(size >> 20) + 1} MiB, name another --cache-dir, or use --no-cache") from None
+        raise UserError(f"cannot write the cache {folder} ({error.strerror or error}): name another --cache-dir, or use --no-cache") from None
+    return path
+
+
+def load(path: pathlib.Path) -> np.ndarray:
+    """The array in file `path` of an entry, a read-only memory map. Raises UserError where it is damaged."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"the cache is damaged: {path} ({error}); remove {path.parent}, and it is made again") from None
 
 
 def open_images(files: ImageFiles, folder: pathlib.Path, title: str) -> tuple[np.ndarray, np.ndarray]:
@@ -41,104 +88,104 @@ def open_images(files: ImageFiles, folder: pathlib.Path, title: str) -> tuple[np
     Raises:
         UserError: all files are broken; the disk is full; the folder cannot be written.
     """
-    identity = json.dumps([_FORMAT, PIL.__version__, files.identity()]).encode()
-    entry = folder / f"{title}-{hashlib.sha256(identity).hexdigest()[:16]}"
-    if not entry.is_dir():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _build(files, entry, title)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise UserError(f"the disk of the cache {folder} is full: free {_bytes(files) >> 20} MiB, name another --cache-dir, or use --no-cache") from None
-            raise UserError(f"cannot write the cache {folder} ({error.strerror or error}): name another --cache-dir, or use --no-cache") from None
-    return np.load(entry / "images.npy", mmap_mode="r"), np.load(entry / "kept.npy")
+    size = len(files) * int(np.prod(files.shape))
+    path = entry(folder, title, files.identity(), size, lambda temporary: _write_images(files, temporary, title))
+    images, kept = load(path / "images.npy"), load(path / "kept.npy")
+    if len(kept) < len(files):
+        print(f"{title}: {len(files) - len(kept)} of {len(files)} image files are broken and left out")
+    return images, kept
 
 
-def _bytes(files: ImageFiles) -> int:
-    return len(files) * int(np.prod(files.shape))
-
-
-def _build(files: ImageFiles, entry: pathlib.Path, title: str) -> None:
-    if shutil.disk_usage(entry.parent).free < _bytes(files):
-        raise OSError(errno.ENOSPC, "not enough space")
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=entry.parent))
-    try:
-        kept = _write_images(files, temporary / "images.npy", title)
-        np.save(temporary / "kept.npy", kept)
-        try:
-            temporary.rename(entry)
-        except OSError:
-            if not entry.is_dir():  # Another process was first: its entry is as good.
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _write_images(files: ImageFiles, path: pathlib.Path, title: str) -> np.ndarray:
-    """Writes the whole images of `files` to `path` in order and returns their indices."""
-    from keras.utils import Progbar
-
-    print(f"Preprocessing {len(files)} images of {title}, once, into {path.parent.parent}", flush=True)
-    bar = Progbar(len(files), unit_name="image", interval=0.1 if sys.stdout.isatty() else 10.0)
-    kept, broken = [], []
+def write_rows(path: pathlib.Path, rows, shape: tuple[int, ...]) -> int:
+    """Writes chunks `rows`, each uint8 [b, *shape], as one npy file uint8 [n, *shape]; returns n, known only at the end."""
+    count = 0
     with open(path, "wb") as out:
-        _write_header(out, (len(files), *files.shape))
-        for indices, images, messages in _chunks(files):
+        _write_header(out, (0, *shape))
+        start = out.tell()
+        for chunk in rows:
             # Plain writes: a full disk is an error here, where a write to a memory map would be a crash.
-            out.write(images.tobytes())
-            kept.extend(indices)
-            broken.extend(messages)
-            bar.update(len(kept) + len(broken))
-        if broken and kept:
-            out.seek(0)
-            _write_header(out, (len(kept), *files.shape))
-        out.flush()
-        os.fsync(out.fileno())
-    for message in broken[:_SHOWN]:
-        print(f"Skipped: {message}")
-    if len(broken) > _SHOWN:
-        print(f"Skipped: {len(broken) - _SHOWN} more broken files")
-    if not kept:
-        raise UserError(f"all {len(broken)} images are broken; the first: {broken[0]}")
-    return np.asarray(kept, np.int64)
+            out.write(np.ascontiguousarray(chunk, np.uint8).data)
+            count += len(chunk)
+        out.seek(0)
+        _write_header(out, (count, *shape))
+        assert out.tell() == start  # numpy leaves room for the first axis to grow.
+    return count
 
 
 def _write_header(out, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def _chunks(files: ImageFiles):
-    """Yields (indices, images, messages of broken files) chunk by chunk, in order, made by a pool of processes."""
-    starts = range(0, len(files), _CHUNK)
-    workers = min(os.cpu_count() or 1, len(starts))
-    if workers == 1:
-        yield from (_load_chunk(files, start) for start in starts)
+@contextlib.contextmanager
+def _turn(folder: pathlib.Path):
+    """Waits until no other process builds in `folder`; yields whether that is sure. The lock ends with its process, however that ends."""
+    if fcntl is None:
+        yield False
         return
-    # Spawned, since TensorFlow's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_set_files, initargs=(files,)) as pool:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield _lock(handle, folder)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: pathlib.Path) -> bool:
+    try:
         try:
-            yield from pool.map(_load_pooled, starts)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another process that fills the cache {folder}", flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        return True
+    except OSError:  # Some network disks know no locks.
+        return False
 
 
-def _set_files(files: ImageFiles) -> None:
-    global _files  # Sent once a worker, not once a chunk.
-    _files = files
+def _sweep(folder: pathlib.Path) -> None:
+    """Removes what killed builds left."""
+    for leftover in folder.glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _load_pooled(start: int):
-    return _load_chunk(_files, start)
-
-
-def _load_chunk(files: ImageFiles, start: int):
-    indices, images, messages = [], [], []
-    for index in range(start, min(start + _CHUNK, len(files))):
+def _build(path: pathlib.Path, size: int, fill: Callable[[pathlib.Path], None]) -> None:
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, "not enough space")
+    temporary = path.parent / f"{_TEMPORARY}{path.name}-{secrets.token_hex(4)}"
+    temporary.mkdir()
+    try:
+        fill(temporary)
+        for file in temporary.iterdir():  # Or a power cut after the renaming could leave a whole name over half a content.
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
         try:
-            images.append(files.load(index))
-            indices.append(index)
-        except UserError as error:
-            messages.append(str(error))
-    return indices, np.stack(images) if images else np.empty((0, *files.shape), np.uint8), messages
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():  # Another process was first: its entry is as good.
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_images(files: ImageFiles, folder: pathlib.Path, title: str) -> None:
+    """Writes the whole images of `files` to images.npy in order, and their indices to kept.npy."""
+    from keras.utils import Progbar
+
+    print(f"Preprocessing {len(files)} images of {title}, once, into {folder.parent}", flush=True)
+    bar = Progbar(len(files), unit_name="image", interval=0.1 if sys.stdout.isatty() else 10.0)
+    kept, broken = [], []
+
+    def whole():
+        for images, indices, messages in pool.load_all(files):
+            kept.extend(indices)
+            broken.extend(messages)
+            yield images
+            bar.update(len(kept) + len(broken))
+
+    write_rows(folder / "images.npy", whole(), files.shape)
+    for message in broken[:_SHOWN]:
+        print(f"Skipped: {message}")
+    if len(broken) > _SHOWN:
+        print(f"Skipped: {len(broken) - _SHOWN} more broken files")
+    if not kept:
+        raise UserError(f"all {len(broken)} images are broken; the first: {broken[0]}")
+    np.save(folder / "kept.npy", np.asarray(kept, np.int64))

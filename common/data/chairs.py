@@ -3,6 +3,7 @@
 The folder, or the official rendered_chairs.tar unextracted. Only the centre 300x300 of each render is used, at 64x64.
 """
 
+import os
 import pathlib
 import re
 import tarfile
@@ -29,7 +30,7 @@ _NAME = re.compile(r"image_\d+_p(\d{1,3})_t(\d{1,3})_r\d+\.png")
 
 def places() -> list[pathlib.Path]:
     """Where a download by hand may lie."""
-    base = tfds.data_dir() / "downloads" / "manual"
+    base = tfds.manual_dir()
     return [base / "rendered_chairs", base / "rendered_chairs.tar"]
 
 
@@ -69,9 +70,8 @@ def _items_of_folder(folder: pathlib.Path) -> list[Item]:
     items = []
     for chair in files.listing(folder):
         renders = pathlib.Path(chair.path, "renders")
-        if chair.is_dir() and renders.is_dir():
-            items += [Item(f"{chair.name}/renders/{file.name}", file.path) for file in files.listing(renders)
-                      if file.name.endswith(".png") and file.is_file()]
+        if os.path.isdir(renders):  # False, not an error, for a loop of links.
+            items += [Item(f"{chair.name}/renders/{file.name}", file.path) for file in files.image_files(renders, (".png",))]
     return items
 
 
@@ -81,12 +81,16 @@ def _items_of_tar(path: pathlib.Path) -> list[Item]:
         with tarfile.open(path, "r:") as archive:
             items = [Item("/".join(pathlib.PurePosixPath(member.name).parts[-3:]), str(path), member.offset_data, member.size)
                      for member in archive
-                     if member.isreg() and member.name.endswith(".png") and pathlib.PurePosixPath(member.name).parts[-2:-1] == ("renders",)]
+                     if member.isreg() and _is_render(pathlib.PurePosixPath(member.name))]
     except tarfile.TarError as error:
         raise UserError(f"{path} is no readable tar: {error}") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     return sorted(items)
+
+
+def _is_render(path: pathlib.PurePosixPath) -> bool:
+    return path.suffix.lower() == ".png" and not path.name.startswith(".") and path.parts[-2:-1] == ("renders",)
 
 
 def _factors(names: list[str]) -> tuple[np.ndarray | None, tuple[Factor, ...]]:

@@ -19,6 +19,25 @@ class Images(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Subset:
+    """Some images of another `Images`, by their indices: a view, nothing is copied.
+
+    Attributes:
+        images: where they are.
+        indices: int64 [n], which they are.
+    """
+
+    images: Images
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        return self.images[self.indices[indices]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Split:
     """Images with what is known of them.
 

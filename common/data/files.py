@@ -54,23 +54,39 @@ class ImageFiles:
             return preprocess(decode(_read(item)), self.crop, self.size)
         except OSError as error:
             raise UserError(f"cannot read {item.path}: {error.strerror or error}") from None
-        except ValueError as error:
-            raise UserError(f"{item.name} is broken: {error}") from None
+        except Exception as error:  # Damaged bytes make Pillow's decoders fail in many ways (struct.error, IndexError, ...).
+            raise UserError(f"{item.name} is broken: {_line(error)}") from None
 
     def identity(self) -> list:
         """What the images are a function of, JSON-ready: each file's name, size and time of change, and the sides."""
-        stats = {path: os.stat(path) for path in {item.path for item in self.items}}
-        return [self.crop, self.size,
-                [[item.name, item.offset, item.length, stats[item.path].st_size, stats[item.path].st_mtime_ns] for item in self.items]]
+        stamps = {path: stamp(path) for path in {item.path for item in self.items}}
+        return [self.crop, self.size, [[item.name, item.offset, item.length, *stamps[item.path]] for item in self.items]]
+
+
+def stamp(path: str | os.PathLike) -> tuple[int, int]:
+    """Size in bytes and time of change in ns, by which a changed file is known; (-1, -1) for a link that leads nowhere."""
+    try:
+        stat = os.stat(path)
+        return stat.st_size, stat.st_mtime_ns
+    except OSError:
+        return -1, -1
 
 
 def _read(item: Item) -> bytes:
+    length = MAX_BYTES + 1 if item.length is None else item.length
+    if not 0 <= length <= MAX_BYTES + 1:
+        raise ValueError(f"{length} bytes are no image file's size")
     with open(item.path, "rb") as file:
         file.seek(item.offset)
-        data = file.read(MAX_BYTES + 1 if item.length is None else item.length)
+        data = file.read(length)
     if len(data) > MAX_BYTES:
         raise ValueError(f"larger than {MAX_BYTES} bytes")
     return data
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error's text without the "<object>" that Pillow appends, or its name where it has no text."""
+    return (str(error).splitlines() or [type(error).__name__])[0].split(" <")[0]
 
 
 def listing(folder: pathlib.Path) -> list[os.DirEntry]:
@@ -80,3 +96,14 @@ def listing(folder: pathlib.Path) -> list[os.DirEntry]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"cannot read the folder {folder}: {error.strerror or error}") from None
+
+
+def image_files(folder: pathlib.Path, endings: tuple[str, ...]) -> list[os.DirEntry]:
+    """The image files in `folder`, sorted: names that end so and are not hidden, case aside.
+
+    Links that lead nowhere are among them, so that they are reported as broken instead of silently missing.
+    Raises UserError where the folder cannot be read.
+    """
+    return [entry for entry in listing(folder)
+            if entry.name.lower().endswith(endings) and not entry.name.startswith(".")  # macOS leaves "._name.jpg" beside name.jpg.
+            and (os.path.isfile(entry.path) or entry.is_symlink() and not os.path.exists(entry.path))]

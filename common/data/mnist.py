@@ -2,11 +2,11 @@
 
 import gzip
 import pathlib
-import zipfile
 import zlib
 
 import numpy as np
 
+from common.arrays import read_npz
 from common.config import Config
 from common.data import tfds
 from common.data.dataset import Dataset, Split
@@ -19,13 +19,14 @@ STAND_IN = "digits of Pillow's embedded font, randomly distorted"
 FORMS = "mnist.npz, or the four IDX files (train-images-idx3-ubyte[.gz], ...), or TFDS's prepared mnist/"
 DIGIT = Factor("digit", tuple(range(10)))
 
+_NAMES = ("x_train", "y_train", "x_test", "y_test")  # Of Keras's npz.
 _SPLITS = {"train": "train", "test": "t10k"}
 _MAX_BYTES = 1 << 28  # Several times the size of MNIST: what claims more is no MNIST.
 
 
 def places() -> list[pathlib.Path]:
     """Where MNIST lies on machines that have used it before."""
-    return [tfds.data_dir() / "mnist", pathlib.Path.home() / ".keras" / "datasets" / "mnist.npz"]
+    return [tfds.place("mnist"), pathlib.Path.home() / ".keras" / "datasets" / "mnist.npz"]
 
 
 def download(cache) -> Dataset:
@@ -76,24 +77,8 @@ def _dataset(source: str, arrays: dict[str, tuple[np.ndarray, np.ndarray]]) -> D
 
 
 def _from_npz(path: pathlib.Path) -> Dataset:
-    names = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(info.file_size for info in archive.infolist())
-            if size > _MAX_BYTES:
-                raise UserError(f"{path} unpacks to {size} bytes, far more than MNIST")
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive]
-            if missing:
-                raise UserError(f"{path} is no Keras mnist.npz: it lacks {', '.join(missing)}")
-            arrays = {name: archive[name] for name in names}
-    except UserError:
-        raise
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, SyntaxError) as error:
-        raise UserError(f"{path} is no readable npz file: {error}") from None
-    return _dataset(str(path), {"train": (arrays["x_train"], arrays["y_train"]), "test": (arrays["x_test"], arrays["y_test"])})
+    x_train, y_train, x_test, y_test = read_npz(path, _MAX_BYTES, _NAMES).values()
+    return _dataset(str(path), {"train": (x_train, y_train), "test": (x_test, y_test)})
 
 
 def _idx_file(folder: pathlib.Path, stem: str, dimensions: int) -> pathlib.Path | None:

@@ -1,14 +1,19 @@
 """TensorFlow Datasets: data it has prepared is found without importing it, and a download that cannot succeed gives up at once."""
 
+import contextlib
 import os
 import pathlib
+import re
 import socket
 import threading
 
 import numpy as np
 
+from common.data.files import Item
 from common.errors import UserError
 
+_VERSION = re.compile(r"\d+\.\d+\.\d+")  # Of a folder; TFDS writes into incomplete.* beside it.
+_RECORD = 16  # Bytes around each record of a TFRecord file: its length and two checksums, 12 of them before it.
 _HOST = ("storage.googleapis.com", 443)  # Holds TFDS's own files and most downloads.
 _PATIENCE = 4.0  # Seconds.
 
@@ -18,11 +23,25 @@ def data_dir() -> pathlib.Path:
     return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or pathlib.Path.home() / "tensorflow_datasets")
 
 
+def manual_dir() -> pathlib.Path:
+    """Where TFDS looks for files that were downloaded by hand."""
+    return data_dir() / "downloads" / "manual"
+
+
+def place(name: str) -> pathlib.Path:
+    """The newest prepared version of data set `name` in TFDS's own folder, or, where there is none, a name for people of where it would be.
+
+    The data set's folder itself says nothing: a download that failed leaves it behind empty.
+    """
+    return prepared(data_dir(), name) or data_dir() / name / "<version>"
+
+
 def prepared(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     """The newest prepared version of data set `name` below `folder` (TFDS's data folder, the data set's, or a version's), or None."""
     try:
         for base in (folder, folder / name):
-            found = [p.parent for p in sorted(base.glob("*/dataset_info.json"))] + \
+            versions = [p.parent for p in base.glob("*/dataset_info.json") if _VERSION.fullmatch(p.parent.name)]
+            found = sorted(versions, key=lambda p: [int(n) for n in p.name.split(".")]) + \
                 ([base] if (base / "dataset_info.json").is_file() else [])
             found = [p for p in found if name in (p.name, p.parent.name)]
             if found:
@@ -35,27 +54,63 @@ def prepared(folder: pathlib.Path, name: str) -> pathlib.Path | None:
 def read_arrays(folder: pathlib.Path, split: str, keys: tuple[str, ...]) -> tuple[np.ndarray, ...]:
     """All examples of a split of the prepared data set in `folder`, in its stored order, one array a feature. Raises UserError if damaged."""
     try:
-        columns = zip(*([example[key] for key in keys] for example in examples(folder, split)), strict=True)
+        columns = list(zip(*([example[key] for key in keys] for example in examples(folder, split)), strict=True))
+        if not columns:
+            raise ValueError("it is empty")
         return tuple(np.stack(column) for column in columns)
     except (ValueError, KeyError) as error:
         raise UserError(f"{folder}: split {split} cannot be read: {error}") from None
 
 
-def examples(folder: pathlib.Path, split: str):
-    """Yields each example of a split, as a dict of numpy values, in its stored order. Raises UserError if it is damaged."""
+def examples(folder: pathlib.Path, split: str, batch_size: int | None = None):
+    """Yields each example (or each batch of them) of a split, as a dict of numpy values, in its stored order. Raises UserError if it is damaged."""
+    import tensorflow_datasets
+
+    with _reading(folder, split):
+        builder = tensorflow_datasets.builder_from_directory(str(folder))
+        yield from builder.as_dataset(split=split, shuffle_files=False, batch_size=batch_size).as_numpy_iterator()
+
+
+def image_items(folder: pathlib.Path, split: str, feature: str):
+    """Yields (item, features) of each example of a split in its stored order, for images that TFDS keeps as the bytes of their files.
+
+    The item is the stretch of a TFRecord file that holds those bytes, so they can be read like files, in any order and by
+    any process; `features` are the example's tf.train features by name. Raises UserError if the split is damaged or has no such files.
+    """
     import tensorflow as tf
     import tensorflow_datasets
 
-    try:
+    with _reading(folder, split):
         builder = tensorflow_datasets.builder_from_directory(str(folder))
-        yield from builder.as_dataset(split=split, shuffle_files=False).as_numpy_iterator()
-    except (tf.errors.OpError, OSError, ValueError, KeyError, AssertionError) as error:
-        raise UserError(f"{folder} is no readable TFDS data set (split {split}): {str(error).splitlines()[0]}") from None
+        if builder.info.file_format != tensorflow_datasets.core.FileFormat.TFRECORD:
+            raise UserError(f"{folder} is stored as {builder.info.file_format.value}: prepare it again as tfrecord, TFDS's default")
+        for path in map(str, builder.info.splits[split].filepaths):
+            start = 0
+            for index, record in enumerate(tf.data.TFRecordDataset(path).as_numpy_iterator()):
+                features = tf.train.Example.FromString(record).features.feature
+                data = features[feature].bytes_list.value[0]
+                yield Item(f"{pathlib.Path(path).name} image {index}", path, start + 12 + record.index(data), len(data)), features
+                start += _RECORD + len(record)
 
 
-def download(name: str) -> pathlib.Path:
-    """Lets TFDS download and prepare data set `name` in its own folder. Raises UserError where that fails; without a network, in seconds."""
-    if not _reachable():
+@contextlib.contextmanager
+def _reading(folder: pathlib.Path, split: str):
+    """What goes wrong inside is a UserError that names the data set."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    try:
+        yield
+    except (tf.errors.OpError, OSError, ValueError, KeyError, IndexError, AssertionError, DecodeError) as error:
+        raise UserError(f"{folder} is no readable TFDS data set (split {split}): {(str(error).splitlines() or [type(error).__name__])[0]}") from None
+
+
+def download(name: str, by_hand: tuple[str, ...] = ()) -> pathlib.Path:
+    """Lets TFDS download and prepare data set `name` in its own folder. Raises UserError where that fails; without a network, in seconds.
+
+    `by_hand`: the files that TFDS takes from its folder for downloads by hand. Where all of them are there, it needs no network.
+    """
+    if not (by_hand and all((manual_dir() / file).is_file() for file in by_hand)) and not _reachable():
         raise UserError(f"no download: {_HOST[0]} was not reached within {_PATIENCE:.0f} s")
     import tensorflow_datasets
 

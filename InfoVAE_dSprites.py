@@ -1,0 +1,30 @@
+"""Train InfoVAEGAN on dSprites: 737,280 sprites, one for each combination of shape, scale, orientation and position."""
+
+import sys
+
+from common.cli import main
+from common.config import Config, LatentSpec
+
+# Section numbers refer to the reference of the original's computation.
+CONFIG = Config(
+    name="InfoVAE_dSprites",
+    checkpoint_name="InfoVAE_dSprites",
+    dataset="dsprites",
+    image_shape=(64, 64, 1),  # Section 2.
+    scaling="binary",  # 0 and 1 as they are, although the generator ends in tanh (section 6).
+    latent=LatentSpec(noise=100, categories=10, continuous=10),  # "Sizes".
+    epochs=10,  # Section 6.
+    batch_size=64,  # "Sizes".
+    learning_rate=2e-4,  # Section 4, and so the next six.
+    generator_multiplier=5.0,
+    information_multiplier=5.0,
+    vae_multiplier=5.0,
+    adam_beta1=0.5,
+    adam_beta2=0.999,
+    adam_epsilon=1e-8,
+    categorical_kl_weight=0.001,  # Section 3.
+    first_batch_norm=False,  # Section 2.
+)
+
+if __name__ == "__main__":
+    sys.exit(main(CONFIG, __doc__))

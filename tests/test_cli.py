@@ -1,0 +1,128 @@
+"""Flags, and the user's mistakes: one line, exit code 2, nothing written."""
+
+import json
+import pathlib
+import runpy
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import cli
+
+ROOT = pathlib.Path(__file__).parents[1]
+SCRIPTS = sorted(p.stem for p in ROOT.glob("InfoVAE_*.py"))
+
+
+def config_of(script):
+    return runpy.run_path(str(ROOT / f"{script}.py"))["CONFIG"]
+
+
+def mistake(capsys, *arguments, script="InfoVAE_MNIST"):
+    """The one line that the command line answers with; asserts exit code 2."""
+    try:
+        code = cli.main(config_of(script), "", [str(a) for a in arguments])
+    except SystemExit as exit_:  # argparse's own.
+        code = exit_.code
+    assert code == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert ": error: " in error[-1] and "Traceback" not in "".join(error)
+    return error[-1]
+
+
+@pytest.fixture
+def mnist(tmp_path):
+    """Writes an mnist.npz with the arrays given in place of good ones; None leaves one out."""
+    def write(**changes):
+        arrays = {"x_train": np.zeros((20, 28, 28), np.uint8), "y_train": np.zeros(20, np.uint8),
+                  "x_test": np.zeros((4, 28, 28), np.uint8), "y_test": np.zeros(4, np.uint8), **changes}
+        folder = tmp_path / "data"
+        folder.mkdir(exist_ok=True)
+        np.savez(folder / "mnist.npz", **{name: value for name, value in arrays.items() if value is not None})
+        return folder
+    return write
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_has_the_same_flags_and_says_what_it_resolves_to(script, capsys):
+    config = config_of(script)
+    assert cli.main(config, "", ["--dry-run", "--epochs", "3", "--noise", "5", "--seed", "9"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["config"]["name"] == script
+    assert (printed["config"]["epochs"], printed["config"]["latent"]["noise"], printed["config"]["seed"]) == (3, 5, 9)
+    assert printed["config"]["learning_rate"] == config.learning_rate
+
+
+def test_a_model_brings_its_own_settings_and_flags_overrule_them(capsys):
+    cli.main(config_of("InfoVAE_3DChairs"), "", ["--dry-run", "--model", "infogan"])
+    config = json.loads(capsys.readouterr().out)["config"]
+    assert config["generator_multiplier"] == 10 and config["first_batch_norm"]
+    cli.main(config_of("InfoVAE_3DChairs"), "", ["--dry-run", "--model", "infogan", "--generator-multiplier", "3", "--no-first-batch-norm"])
+    config = json.loads(capsys.readouterr().out)["config"]
+    assert config["generator_multiplier"] == 3 and not config["first_batch_norm"]
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--epochs", "0"], "epochs must be at least 1"),
+    (["--epochs", "x"], "invalid int value"),
+    (["--batch-size", "1"], "batch-size must be at least 2"),
+    (["--steps-per-epoch", "-1"], "steps-per-epoch"),
+    (["--seed", "-1"], "seed must be in [0, 2^31)"),
+    (["--learning-rate", "nan"], "learning-rate must be finite"),
+    (["--categories", "1"], "categories"),
+    (["--variant", "unheard-of"], "no model"),
+    (["--no-such-flag"], "unrecognized arguments"),
+    (["--resume", "--overwrite"], "leave one out"),
+    (["--data", "synthetic", "--data-dir", "."], "exclude each other"),
+])
+def test_bad_flags(flags, words, capsys):
+    assert words in mistake(capsys, *flags)
+
+
+def test_missing_and_empty_folders_are_named_with_a_remedy(tmp_path, capsys):
+    out = tmp_path / "out"
+    missing = mistake(capsys, "--data-dir", tmp_path / "nowhere", "--out", out)
+    assert "nowhere does not exist" in missing and "mnist.npz" in missing
+    (tmp_path / "empty").mkdir()
+    assert "no MNIST in" in mistake(capsys, "--data-dir", tmp_path / "empty", "--out", out)
+    assert "no 3D Chairs renders in" in mistake(capsys, "--data-dir", tmp_path / "empty", "--out", out, script="InfoVAE_3DChairs")
+    assert not out.exists()
+
+
+def test_bad_mnist_files_are_refused_before_anything_is_written(mnist, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert "lacks x_train" in mistake(capsys, "--data-dir", mnist(x_train=None), "--out", out)
+    assert "must be uint8 [n, 28, 28]" in mistake(capsys, "--data-dir", mnist(x_train=np.zeros((20, 32, 32), np.uint8)), "--out", out)
+    assert "labels must be 20 integers" in mistake(capsys, "--data-dir", mnist(y_train=np.zeros(7, np.uint8)), "--out", out)
+    folder = mnist(x_train=np.array([{"pickled": True}], object))
+    assert "no readable npz" in mistake(capsys, "--data-dir", folder, "--out", out)
+    (folder / "mnist.npz").write_bytes((folder / "mnist.npz").read_bytes()[:-100])
+    assert "no readable npz" in mistake(capsys, "--data-dir", folder, "--out", out)
+    assert not out.exists()
+
+
+def test_a_batch_larger_than_the_data_is_refused(mnist, tmp_path, capsys):
+    assert "larger than the data set of 20" in mistake(capsys, "--data-dir", mnist(), "--batch-size", 21, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_path_that_cannot_be_written_is_named(mnist, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot write to" in mistake(capsys, "--data-dir", mnist(), "--batch-size", 4, "--out", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_nothing_to_resume(mnist, tmp_path, capsys):
+    assert "nothing to resume" in mistake(capsys, "--data-dir", mnist(), "--batch-size", 4, "--out", tmp_path / "out", "--resume")
+    assert not (tmp_path / "out").exists()
+
+
+def test_chairs_that_are_all_broken_are_an_error_naming_one(tmp_path, capsys):
+    renders = tmp_path / "data" / "chair" / "renders"
+    renders.mkdir(parents=True)
+    Image.new("RGB", (600, 600)).save(renders / "image_000_p020_t011_r096.png")
+    whole = (renders / "image_000_p020_t011_r096.png").read_bytes()
+    (renders / "image_000_p020_t011_r096.png").write_bytes(whole[:len(whole) // 2])
+    line = mistake(capsys, "--data-dir", tmp_path / "data", "--cache-dir", tmp_path / "cache", "--out", tmp_path / "out", script="InfoVAE_3DChairs")
+    assert "chair/renders/image_000_p020_t011_r096.png is broken" in line
+    assert not (tmp_path / "out").exists() and not list((tmp_path / "cache").iterdir())

@@ -1,0 +1,420 @@
+"""The systems: losses and gradients against plain computations, which optimizer moves what, seeds and steps."""
+
+import dataclasses
+import importlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import checkpoints, models
+from common.distributions import Latents
+from common.errors import UserError
+from common.models.infovaegan import StepNoise
+from common.optimizers import TF1Adam
+
+NETWORKS = ("encoder", "generator", "discriminator")
+
+
+@pytest.fixture(scope="module")
+def built_infogan(make_config):
+    system = models.build(make_config(model="infogan", first_batch_norm=True))
+    return system, {name: v.numpy() for name, v in checkpoints.state(system).items()}
+
+
+@pytest.fixture
+def infogan(built_infogan):
+    """The InfoGAN of `make_config()`, at its initial weights."""
+    system, initial = built_infogan
+    for name, variable in checkpoints.state(system).items():
+        variable.assign(initial[name])
+    return system
+
+
+@pytest.fixture(scope="module")
+def images(make_config):
+    return tf.random.stateless_uniform((make_config().batch_size, *make_config().image_shape), seed=[1, 2])
+
+
+def draws(system, step=5):
+    step = tf.constant(step, tf.int64)
+    return system.draw_latents(step, system.config.batch_size), system.draw_noise(step, system.config.batch_size)
+
+
+def trainable(system):
+    """The networks' trainable variables as arrays, by network."""
+    return {name: [v.numpy() for v in system.networks[name].trainable_variables] for name in NETWORKS}
+
+
+def same(before, after):
+    return all((a == b).all() for a, b in zip(before, after, strict=True))
+
+
+def sigmoid_cross_entropy(logits, label):
+    logits = np.asarray(logits, np.float64)
+    return (np.logaddexp(0, logits) - label * logits).mean()
+
+
+def softmax(logits):
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def arrays(posterior):
+    return {name: v.numpy().astype(np.float64) for name, v in posterior.items()}
+
+
+def sample(posterior, noise):
+    """u ~ q(u|x) in float64, from the encoder's outputs (REFERENCE section 3)."""
+    uniform, normal = (np.asarray(n, np.float64) for n in (noise.uniform, noise.normal))
+    gumbel = -np.log(-np.log(uniform + 1e-20) + 1e-20)
+    category = softmax((np.log(softmax(posterior["logits"]) + 1e-10) + gumbel) / 0.1)
+    return tf.constant(np.concatenate([category, posterior["mean"] + posterior["stddev"] * normal], axis=1), tf.float32)
+
+
+def assert_close(gradients, wanted, tolerance=1e-4):
+    """Each gradient within `tolerance` of the largest norm among them; most of them not zero."""
+    scale = max(np.linalg.norm(w) for w in wanted)
+    assert scale > 1e-3
+    for g, w in zip(gradients, wanted, strict=True):
+        assert np.linalg.norm(np.asarray(g) - np.asarray(w)) <= tolerance * scale, g.shape
+    assert sum(np.linalg.norm(w) > 1e-4 * scale for w in wanted) > len(wanted) / 2
+
+
+# Systems by name
+
+
+@pytest.mark.parametrize("name", models.SYSTEMS)
+def test_every_named_system_can_be_imported(name):
+    assert callable(importlib.import_module(f"common.models.{name}").build)
+
+
+def test_a_systems_own_settings_take_the_place_of_the_scripts(make_config):
+    """Sections 2 and 4: the InfoGAN scripts have a first batch norm, and G learns at ten times the rate; nothing else differs."""
+    config = make_config(model="infogan")
+    assert models.adapt(config) == dataclasses.replace(config, generator_multiplier=10.0, first_batch_norm=True)
+    assert models.adapt(make_config()) == make_config()
+
+
+def test_an_unknown_system_is_the_users_mistake(make_config):
+    for changes in ({"model": "vae"}, {"variant": "poster"}, {"model": "system"}):
+        for use in (models.build, models.adapt):
+            with pytest.raises(UserError, match="no model .* with variant .*; there are: .*infogan, infovaegan"):
+                use(make_config(**changes))
+
+
+def test_optimizers_have_their_rates_and_variables(system):
+    """Section 4: D on the discriminator, G on the generator, Q on encoder and generator, VAE on the encoder, in this order."""
+    assert list(system.optimizers) == ["d", "g", "q", "vae"]
+    for (name, optimizer), multiplier in zip(system.optimizers.items(), (1, 5, 3, 2), strict=True):
+        assert isinstance(optimizer, TF1Adam)
+        np.testing.assert_allclose(optimizer.learning_rate, 2e-4 * multiplier, rtol=1e-6)
+        assert (optimizer.beta1, optimizer.beta2, optimizer.epsilon) == (0.5, 0.999, 1e-8)
+    moved = {name: [id(v) for v in system.moved_variables(name)] for name in system.optimizers}
+    of = {name: [id(v) for v in system.networks[name].trainable_variables] for name in NETWORKS}
+    assert moved == {"d": of["discriminator"], "g": of["generator"], "q": of["encoder"] + of["generator"], "vae": of["encoder"]}
+
+
+def test_infogans_optimizers(infogan):
+    assert {name: infogan.moves[name] for name in infogan.optimizers} == {
+        "d": ("discriminator",), "g": ("generator",), "q": ("encoder", "generator")}
+    np.testing.assert_allclose([o.learning_rate.numpy() for o in infogan.optimizers.values()], [2e-4, 1e-3, 6e-4], rtol=1e-6)
+
+
+# Losses
+
+
+def test_losses_of_infovaegan(system, images):
+    """All losses from the networks' outputs in float64, the posterior samples and the assembly written out (section 3)."""
+    latents, noise = draws(system)
+    encoder, generator, discriminator = (lambda *a, n=n: system.networks[n](*a, training=True) for n in NETWORKS)
+    fake, pull_back = system.generate_with_gradient(latents)
+    d_values, _ = system.discriminator_pass(images, fake, latents, noise)
+    values, _ = system.generator_pass(fake, pull_back, latents, noise)
+    values = {name: float(v) for name, v in {**d_values, **values}.items()}
+
+    real, made = arrays(encoder(images)), arrays(encoder(fake))
+    d, c = np.split(latents.code.numpy().astype(np.float64), [4], axis=1)
+    p, m, s = softmax(made["logits"]), made["mean"], made["stddev"]
+    real_logits, fake_logits = discriminator([images, sample(real, noise.real)]), discriminator([fake, latents.code])
+    reconstruction = generator([latents.noise, sample(made, noise.fake)]).numpy().astype(np.float64)
+    wanted = {
+        "d_loss_real": sigmoid_cross_entropy(real_logits, 1),
+        "d_loss_fake": sigmoid_cross_entropy(fake_logits, 0),
+        "g_loss": sigmoid_cross_entropy(fake_logits, 1),
+        "q_disc_loss": -(d * np.log(p)).sum(axis=1).mean(),
+        "q_cont_loss": np.square(c - (m + s * noise.estimate.numpy())).sum(axis=1).mean(),
+        "reconstruction_loss": np.square(fake.numpy() - reconstruction).sum(axis=(1, 2, 3)).mean(),
+        "continuous_kl": 0.5 * (m**2 + s**2 - np.log(1e-8 + s**2) - 1).sum(axis=1).mean(),
+        "categorical_kl": (p * (np.log(p + 1e-10) - np.log(1 / 4))).sum(axis=1).mean()}
+    wanted["d_loss"] = wanted["d_loss_real"] + wanted["d_loss_fake"]
+    wanted["q_loss"] = wanted["q_disc_loss"] + wanted["q_cont_loss"]
+    wanted["vae_loss"] = wanted["reconstruction_loss"] + wanted["continuous_kl"] + 0.5 * wanted["categorical_kl"]
+    assert values.keys() == wanted.keys()
+    for name, value in wanted.items():
+        # The relaxed codes at temperature 0.1 amplify rounding.
+        assert values[name] == pytest.approx(value, rel=1e-4 if name in ("reconstruction_loss", "vae_loss") else 1e-5, abs=1e-6), name
+
+
+def test_losses_of_infogan(infogan, images):
+    """Section 5: D without codes, a deterministic estimate of c, no vae_loss."""
+    latents, noise = draws(infogan)
+    assert noise is None
+    fake, pull_back = infogan.generate_with_gradient(latents)
+    d_values, _ = infogan.discriminator_pass(images, fake, latents)
+    values, _ = infogan.generator_pass(fake, pull_back, latents)
+    values = {name: float(v) for name, v in {**d_values, **values}.items()}
+
+    discriminator, posterior = infogan.networks["discriminator"], arrays(infogan.networks["encoder"](fake, training=True))
+    real_logits, fake_logits = discriminator(images, training=True), discriminator(fake, training=True)
+    d, c = np.split(latents.code.numpy().astype(np.float64), [4], axis=1)
+    wanted = {
+        "d_loss_real": sigmoid_cross_entropy(real_logits, 1),
+        "d_loss_fake": sigmoid_cross_entropy(fake_logits, 0),
+        "g_loss": sigmoid_cross_entropy(fake_logits, 1),
+        "q_disc_loss": -(d * np.log(softmax(posterior["logits"]))).sum(axis=1).mean(),
+        "q_cont_loss": np.square(c - posterior["mean"]).sum(axis=1).mean()}
+    wanted["d_loss"] = wanted["d_loss_real"] + wanted["d_loss_fake"]
+    wanted["q_loss"] = wanted["q_disc_loss"] + wanted["q_cont_loss"]
+    assert values.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert values[name] == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("name", ["system", "infogan"])
+def test_real_and_fake_images_have_batch_statistics_of_their_own(request, images, name):
+    """What D says of the real images does not depend on the fake ones; in one joint batch it would."""
+    system = request.getfixturevalue(name)
+    latents, noise = draws(system)
+    fakes = system.generate_with_gradient(latents)[0], tf.zeros_like(images)
+    first, second = (system.discriminator_pass(images, fake, latents, noise)[0] for fake in fakes)
+    np.testing.assert_allclose(first["d_loss_real"], second["d_loss_real"], rtol=1e-6)
+    assert abs(first["d_loss_fake"] - second["d_loss_fake"]) > 1e-4
+    discriminator = system.networks["discriminator"]
+    batches = [[tf.concat([images, fake], 0), tf.concat([latents.code, latents.code], 0)] for fake in fakes]
+    joint = [discriminator(b[:len(discriminator.inputs)] if len(discriminator.inputs) > 1 else b[0], training=True)[:8] for b in batches]
+    assert abs(sigmoid_cross_entropy(joint[0], 1) - sigmoid_cross_entropy(joint[1], 1)) > 1e-4
+
+
+# Gradients
+
+
+def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(system, images):
+    """g_loss and q_loss through x' on one tape; vae_loss with x' a constant array; d_loss with u_r a constant array."""
+    latents, noise = draws(system)
+    encoder, generator, discriminator = (system.networks[n] for n in NETWORKS)
+    fake, pull_back = system.generate_with_gradient(latents)
+    _, d_gradients = system.discriminator_pass(images, fake, latents, noise)
+    _, gradients = system.generator_pass(fake, pull_back, latents, noise)
+    gradients.update(d_gradients)
+    assert gradients.keys() == {"d", "g", "q", "vae"}
+
+    d, c = tf.split(latents.code, [4, 3], axis=1)
+    inferred, constant = sample(arrays(encoder(images, training=True)), noise.real), tf.constant(fake.numpy())
+    with tf.GradientTape() as tape:
+        logits = discriminator([images, inferred], training=True), discriminator([constant, latents.code], training=True)
+        d_loss = tf.reduce_mean(tf.nn.softplus(-logits[0])) + tf.reduce_mean(tf.nn.softplus(logits[1]))
+    assert_close(gradients["d"], tape.gradient(d_loss, discriminator.trainable_variables))
+
+    with tf.GradientTape(persistent=True) as tape:
+        x = generator([latents.noise, latents.code], training=True)
+        g_loss = tf.reduce_mean(tf.nn.softplus(-discriminator([x, latents.code], training=True)))
+        q = encoder(x, training=True)
+        estimate = q["mean"] + q["stddev"] * noise.estimate
+        q_loss = tf.reduce_mean(-tf.reduce_sum(d * tf.nn.log_softmax(q["logits"]), 1) + tf.reduce_sum((c - estimate) ** 2, 1))
+    assert_close(gradients["g"], tape.gradient(g_loss, generator.trainable_variables))
+    wanted = tape.gradient(q_loss, [encoder.trainable_variables, generator.trainable_variables])
+    # The deviations' head is in q_loss; both parts are checked each on its own scale.
+    count = len(wanted[0])
+    assert_close(gradients["q"][:count], wanted[0])
+    assert_close(gradients["q"][count:], wanted[1])
+
+    with tf.GradientTape() as tape:
+        q = encoder(constant, training=True)
+        p = tf.nn.softmax(q["logits"])
+        gumbel = -tf.math.log(-tf.math.log(noise.fake.uniform + 1e-20) + 1e-20)
+        code = tf.concat([tf.nn.softmax((tf.math.log(p + 1e-10) + gumbel) / 0.1), q["mean"] + q["stddev"] * noise.fake.normal], 1)
+        reconstruction = generator([latents.noise, code], training=True)
+        kl_c = 0.5 * tf.reduce_sum(q["mean"] ** 2 + q["stddev"] ** 2 - tf.math.log(1e-8 + q["stddev"] ** 2) - 1, 1)
+        kl_d = tf.reduce_sum(p * (tf.math.log(p + 1e-10) + np.log(4).astype(np.float32)), 1)
+        vae_loss = tf.reduce_mean(tf.reduce_sum((constant - reconstruction) ** 2, [1, 2, 3]) + kl_c + 0.5 * kl_d)
+    assert_close(gradients["vae"], tape.gradient(vae_loss, encoder.trainable_variables), 1e-3)
+
+
+def test_gradients_of_infogan_are_those_of_the_losses_written_out(infogan, images):
+    latents, _ = draws(infogan)
+    encoder, generator, discriminator = (infogan.networks[n] for n in NETWORKS)
+    fake, pull_back = infogan.generate_with_gradient(latents)
+    _, d_gradients = infogan.discriminator_pass(images, fake, latents)
+    _, gradients = infogan.generator_pass(fake, pull_back, latents)
+    gradients.update(d_gradients)
+    assert gradients.keys() == {"d", "g", "q"}
+    d, c = tf.split(latents.code, [4, 3], axis=1)
+    with tf.GradientTape(persistent=True) as tape:
+        x = generator([latents.noise, latents.code], training=True)
+        fake_logits = discriminator(x, training=True)
+        d_loss = tf.reduce_mean(tf.nn.softplus(-discriminator(images, training=True))) + tf.reduce_mean(tf.nn.softplus(fake_logits))
+        g_loss = tf.reduce_mean(tf.nn.softplus(-fake_logits))
+        q = encoder(x, training=True)
+        q_loss = tf.reduce_mean(-tf.reduce_sum(d * tf.nn.log_softmax(q["logits"]), 1) + tf.reduce_sum((c - q["mean"]) ** 2, 1))
+    assert_close(gradients["d"], tape.gradient(d_loss, discriminator.trainable_variables))
+    assert_close(gradients["g"], tape.gradient(g_loss, generator.trainable_variables))
+    wanted = tape.gradient(q_loss, [encoder.trainable_variables, generator.trainable_variables])
+    assert_close(gradients["q"][:len(wanted[0])], wanted[0])
+    assert_close(gradients["q"][len(wanted[0]):], wanted[1])
+
+
+# Updates
+
+
+MOVES = [("system", "d", {"discriminator"}), ("system", "g", {"generator"}), ("system", "q", {"encoder", "generator"}),
+         ("system", "vae", {"encoder"}), ("infogan", "d", {"discriminator"}), ("infogan", "g", {"generator"}),
+         ("infogan", "q", {"encoder", "generator"})]
+
+
+@pytest.mark.parametrize(("name", "optimizer", "moved"), MOVES, ids=[f"{n}-{o}" for n, o, _ in MOVES])
+def test_an_optimizer_moves_its_networks_and_no_other(request, monkeypatch, images, name, optimizer, moved):
+    """One iteration in which only this optimizer is let through: every kernel of its networks moves, nothing else does."""
+    system = request.getfixturevalue(name)
+    before, apply = trainable(system), type(system).apply_gradients
+    monkeypatch.setattr(type(system), "apply_gradients",
+                        lambda self, gradients: apply(self, {k: g for k, g in gradients.items() if k == optimizer}))
+    system.iterate(images, *draws(system))
+    after = trainable(system)
+    for network in NETWORKS:
+        if network in moved:
+            kernels = [i for i, v in enumerate(system.networks[network].trainable_variables) if v.name == "kernel"]
+            assert all((before[network][i] != after[network][i]).mean() > 0.5 for i in kernels)
+        else:
+            assert same(before[network], after[network]), network
+    assert {k for k, o in system.optimizers.items() if int(o.iterations)} == {optimizer}
+
+
+@pytest.mark.parametrize("name", ["system", "infogan"])
+def test_an_iteration_is_d_then_all_else_at_the_same_parameters(request, images, name):
+    """Section 4: D steps first, the other gradients are all taken against the new D before any is applied, then applied G, Q, (VAE)."""
+    system = request.getfixturevalue(name)
+    latents, noise = draws(system)
+    state = checkpoints.state(system)
+    start = {key: v.numpy() for key, v in state.items()}
+    values = system.iterate(images, latents, noise)
+    moved = {key: v.numpy() for key, v in state.items()}
+    for key, v in state.items():
+        v.assign(start[key])
+
+    fake, pull_back = system.generate_with_gradient(latents)
+    _, d_gradients = system.discriminator_pass(images, fake, latents, noise)
+    old_g_loss = float(system.generator_pass(fake, pull_back, latents, noise)[0]["g_loss"])
+    system.optimizers["d"].apply(d_gradients["d"], system.networks["discriminator"].trainable_variables)
+    again, gradients = system.generator_pass(fake, pull_back, latents, noise)
+    for optimizer in [o for o in ("g", "q", "vae") if o in system.optimizers]:
+        system.optimizers[optimizer].apply(gradients[optimizer], system.moved_variables(optimizer))
+    for key, v in state.items():
+        if key.startswith(NETWORKS) and "moving_" not in key:  # generator_pass ran once more here.
+            np.testing.assert_allclose(v, moved[key], rtol=1e-4, atol=2e-5, err_msg=key)
+    assert float(values["g_loss"]) == pytest.approx(float(again["g_loss"]), rel=1e-5)
+    assert abs(float(values["g_loss"]) - old_g_loss) > 1e-3
+
+
+def test_training_moves_the_averages_and_inference_does_not(system, images):
+    """Each training pass moves them; `generate` and `encode` leave every variable as it is."""
+    latents, noise = draws(system)
+    averages = {key: v for key, v in checkpoints.state(system).items() if "/moving_" in key}
+    system.generate_with_gradient(latents)
+    moved = {key for key, v in averages.items() if (v.numpy() != (0 if "mean" in key else 1)).any()}
+    assert moved == {key for key in averages if key.startswith("generator/")}
+    system.iterate(images, latents, noise)
+    assert all((v.numpy() != (0 if "mean" in key else 1)).any() for key, v in averages.items())
+    before = {key: v.numpy() for key, v in checkpoints.state(system).items()}
+    made, posterior = system.generate(*latents), system.encode(images)
+    for key, v in checkpoints.state(system).items():
+        np.testing.assert_array_equal(v, before[key], err_msg=key)
+    np.testing.assert_allclose(made, system.networks["generator"](list(latents), training=True), rtol=1e-5, atol=1e-5)  # Batch statistics.
+    wanted = system.networks["encoder"](images, training=True)
+    for key in ("logits", "mean", "stddev"):
+        np.testing.assert_allclose(getattr(posterior, key), wanted[key], rtol=1e-4, atol=1e-5)
+
+
+# Randomness
+
+
+def flat(values):
+    return [v.numpy() for v in tf.nest.flatten(values)]
+
+
+def test_latents_and_noise_are_a_function_of_seed_and_step(system, make_config):
+    """Not of how often or in what order they are drawn, nor of the weights; compiled and eager draws are the same."""
+    latents, noise = draws(system)
+    assert isinstance(latents, Latents) and isinstance(noise, StepNoise)
+    assert [v.shape for v in latents] == [(8, 7), (8, 7)]
+    assert [v.shape for v in tf.nest.flatten(noise)] == [(8, 3), (8, 4), (8, 3), (8, 4), (8, 3)]
+    first = flat(draws(system))
+    assert all((a != b).any() for a, b in zip(first, flat(draws(system, step=6)), strict=True))
+    assert same(first, flat(draws(system)))
+    compiled = tf.function(lambda step: (system.draw_latents(step, 8), system.draw_noise(step, 8)))(tf.constant(5, tf.int64))
+    assert same(first, flat(compiled))
+    seed, system.config = system.config, make_config(seed=1)
+    try:
+        assert all((a != b).any() for a, b in zip(first, flat(draws(system)), strict=True))
+    finally:
+        system.config = seed
+
+
+def test_a_step_has_fresh_noise_at_each_of_the_three_places(system):
+    _, noise = draws(system)
+    normals = [noise.real.normal.numpy(), noise.fake.normal.numpy(), noise.estimate.numpy()]
+    assert all((normals[i] != normals[j]).all() for i, j in ((0, 1), (0, 2), (1, 2)))
+    assert (noise.real.uniform.numpy() != noise.fake.uniform.numpy()).all()
+
+
+def test_the_step_counts_and_chooses_the_latents(system, images, monkeypatch):
+    seen = []
+
+    def iterate(self, x, latents, noise):
+        seen.append((latents, noise))
+        return {name: tf.constant(float(len(seen))) for name in self.trackers}
+
+    monkeypatch.setattr(type(system), "iterate", iterate)
+    for tracker in system.trackers.values():
+        tracker.reset_state()
+    system.train_step(images)
+    report = system.train_step(images)
+    assert int(system.step) == 2
+    for step, (latents, noise) in enumerate(seen):
+        assert same(flat((latents, noise)), flat(draws(system, step)))
+    assert {name: float(v) for name, v in report.items()} == {"d_loss": 1.5, "g_loss": 1.5, "q_loss": 1.5, "vae_loss": 1.5}
+
+
+def test_three_steps_are_a_function_of_the_seed(make_config, images):
+    """The same seed gives the same bits in a second system; another seed gives other weights in every layer."""
+    def trained(seed):
+        system = models.build(make_config(seed=seed, batch_size=4))
+        for _ in range(3):
+            system.train_step(images[:4])
+        kernels = [v.numpy() for name in NETWORKS for v in system.networks[name].trainable_variables if v.name == "kernel"]
+        assert all(np.isfinite(kernel).all() for kernel in kernels)
+        keras.backend.clear_session()
+        return kernels
+
+    first = trained(0)
+    assert same(first, trained(0))
+    assert all((a != b).mean() > 0.9 for a, b in zip(first, trained(1), strict=True))
+
+
+def test_fit_runs_the_compiled_step(system, images):
+    """Two steps of `fit` end where two calls of `train_step` end, up to rounding, and report the mean of the losses."""
+    state = {key: v for key, v in checkpoints.state(system).items()}
+    start = {key: v.numpy() for key, v in state.items()}
+    history = system.fit(tf.data.Dataset.from_tensors(images).repeat(2), epochs=1, shuffle=False, verbose=0)
+    assert int(system.step) == 2
+    fitted = {name: values[0] for name, values in history.history.items()}
+    assert fitted.keys() == {"d_loss", "g_loss", "q_loss", "vae_loss"}
+    for key, v in state.items():
+        v.assign(start[key])
+    for tracker in system.trackers.values():
+        tracker.reset_state()
+    system.train_step(images)
+    report = system.train_step(images)
+    for name, value in fitted.items():
+        assert value == pytest.approx(float(report[name]), rel=2e-2), name
