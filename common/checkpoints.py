@@ -72,7 +72,7 @@ class Checkpoints:
             # Checked here, since TensorFlow finds out halfway, and then prints a page when the program ends.
             if any(shapes.get(key) != list(v.shape) for key, v in wanted.items()):
                 raise UserError(f"{path} is the checkpoint of another model")
-            values = {key: reader.get_tensor(key) for key in wanted}
+            values = {key: reader.get_tensor(key) for key in shapes}  # All of them: each has a checksum.
         except DAMAGE as error:
             raise UserError(f"{path} is no readable checkpoint: {first_line(error)}") from None
         for key, variable in wanted.items():

@@ -29,6 +29,9 @@ LOSS, VAE_LOSS = 5e-6, 5e-5
 IMAGES, OUTPUT = 3e-5, 5e-5
 RELAXED_OUTPUT = 3e-4  # What depends on the relaxed codes: a temperature of 0.1 multiplies the rounding of logits by ten.
 GRADIENT_NORM, GRADIENT_PROJECTION = 2e-3, 2e-2
+# The gradient of an image's one to three biases is a sum over all pixels that nearly cancels: its rounding is that of its layer, and
+# so its errors are taken relative to the layer's gradient.
+FEW = 3
 TRACE_LOSS = (3e-4, 1e-2, 3e-2)
 TRACE_VARIABLE = (3e-2, 1e-1, 1.5e-1)
 FINAL_CORRELATION = 0.1  # 1 - correlation: the last images look alike, no more.
@@ -163,17 +166,23 @@ def _gradient_rows(loss: str, recorded, computed, skipped) -> list[Row]:
         elif computed.get(name) is None:
             rows.append(Row(stage, name, np.inf, 0.0, "recorded, but this loss does not reach the variable here"))
         else:
-            rows += _norm_and_projection(stage, name, computed[name].numpy(), wanted, GRADIENT_NORM, GRADIENT_PROJECTION)
+            rows += _gradient_row(stage, name, computed[name].numpy(), recorded)
     rows += [Row(stage, name, np.inf, 0.0, "not recorded, but this loss reaches the variable here")
              for name, gradient in computed.items() if gradient is not None and name not in recorded]
     return rows
 
 
-def _norm_and_projection(stage, name, value, wanted, norm_tolerance, projection_tolerance) -> list[Row]:
-    scale = max(wanted["norm"], 1e-12)
+def _gradient_row(stage, name, value, recorded) -> list[Row]:
+    if value.size > FEW:
+        return _norm_and_projection(stage, name, value, recorded[name], recorded[name]["norm"], GRADIENT_NORM, GRADIENT_PROJECTION)
+    layer = name.rpartition("/")[0] + "/"
+    scale = float(np.linalg.norm([wanted["norm"] for other, wanted in recorded.items() if other.startswith(layer)]))
+    return _norm_and_projection(stage, name, value, recorded[name], scale, GRADIENT_NORM, GRADIENT_NORM)
+
+
+def _norm_and_projection(stage, name, value, wanted, scale, norm_tolerance, projection_tolerance) -> list[Row]:
+    scale = max(scale, 1e-12)
     norm = np.linalg.norm(value.astype(np.float64))
-    # Rounding hits the values of a variable at random: it averages out of the norm of many, and not out of the norm of a few.
-    norm_tolerance = max(norm_tolerance, projection_tolerance / value.size**0.5)
     return [Row(stage, f"{name} norm", abs(norm - wanted["norm"]) / scale, norm_tolerance),
             Row(stage, f"{name} projection", abs(projection(name, value) - wanted["projection"]) / scale, projection_tolerance)]
 
@@ -200,7 +209,7 @@ def _trace(system, recording: Recording, variables, skipped) -> list[Row]:
                 rows.append(Row(stage, name, None, None, "not a variable of the networks"))
             else:
                 tolerance = TRACE_VARIABLE[step]
-                rows += _norm_and_projection(stage, name, variables[name].numpy(), wanted, tolerance, tolerance)
+                rows += _norm_and_projection(stage, name, variables[name].numpy(), wanted, wanted["norm"], tolerance, tolerance)
     return rows
 
 

@@ -73,7 +73,7 @@ class Config:
     variant: str = "code"
     batch_norm: str = "batch"
     steps_per_epoch: int | None = None
-    seed: int = 0
+    seed: int = 1
 
     def __post_init__(self):
         whole = ("epochs", "batch_size") + (("steps_per_epoch",) if self.steps_per_epoch is not None else ())

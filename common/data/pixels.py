@@ -36,10 +36,13 @@ def stretch(image: np.ndarray) -> np.ndarray:
 
     It happened by accident, in the library that resized and saved float images; a constant image becomes 0.
     """
-    image = np.asarray(image, np.float64)
-    low, high = image.min(), image.max()
+    image = np.asarray(image)
+    low, high = float(image.min()), float(image.max())
     scale = 255.0 / ((high - low) or 1.0)
-    return (((image - low) * scale).clip(0.0, 255.0) + 0.5).astype(np.uint8)
+    # Of 256 values each needs to be worked out once.
+    values = np.arange(256.0) if image.dtype == np.uint8 else image.astype(np.float64)
+    stretched = (((values - low) * scale).clip(0.0, 255.0) + 0.5).astype(np.uint8)
+    return stretched[image] if image.dtype == np.uint8 else stretched
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
