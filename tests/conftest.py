@@ -12,7 +12,7 @@ def make_config():
         "name": "tiny", "checkpoint_name": "tiny", "dataset": "mnist", "image_shape": (28, 28, 1), "scaling": "unit",
         "latent": LatentSpec(noise=7, categories=4, continuous=3), "epochs": 1, "batch_size": 8, "learning_rate": 2e-4,
         "generator_multiplier": 5.0, "information_multiplier": 3.0, "vae_multiplier": 2.0, "adam_beta1": 0.5, "adam_beta2": 0.999,
-        "adam_epsilon": 1e-8, "categorical_kl_weight": 0.5, "first_batch_norm": False}
+        "adam_epsilon": 1e-8, "categorical_kl_weight": 0.5, "first_batch_norm": False, "seed": 0}
     return lambda **changes: Config(**{**settings, **changes})
 
 

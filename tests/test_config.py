@@ -98,7 +98,7 @@ def test_the_same_run_may_go_on_for_longer(make_config, run_file):
 
 
 @pytest.mark.parametrize(("field", "saved", "wanted"), [
-    ("seed", 1, 2), ("batch_size", 8, 16), ("learning_rate", 2e-4, 1e-4), ("image_shape", [28, 28, 1], [32, 32, 3]),
+    ("seed", 0, 1), ("batch_size", 8, 16), ("learning_rate", 2e-4, 1e-4), ("image_shape", [28, 28, 1], [32, 32, 3]),
     ("batch_norm", "batch", "moving"), ("variant", "code", "paper"), ("first_batch_norm", False, True)])
 def test_another_run_is_refused_with_both_values(make_config, run_file, field, saved, wanted):
     changed = tuple(wanted) if isinstance(wanted, list) else wanted
