@@ -11,8 +11,8 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["common", "common.*"]),
     install_requires=[
         "tensorflow>=2.21,<2.22",
-        "tensorflow-datasets>=4.9.8,<4.10",
-        "importlib_resources",  # TFDS >= 4.9.5 imports it without declaring it.
+        "tensorflow-datasets>=4.9.10,<4.10",  # Earlier ones fail with protobuf 7, which TensorFlow 2.21 admits.
+        "importlib_resources",  # TFDS imports it without declaring it.
         "tensorflow-probability[tf]>=0.25,<0.26",  # The extra brings tf-keras, without which it does not import.
         "numpy>=2.0,<2.5",
         "pillow>=11.0,<14",
