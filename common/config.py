@@ -124,10 +124,10 @@ def provenance(config: Config, source: str) -> dict:
 
 
 def read_run(file: pathlib.Path) -> dict:
-    """The `provenance` in `file`: "config" and "data". Raises UserError where it is missing or damaged."""
+    """The `provenance` in `file`: "config", "data" and, where the run did not start from initial weights, "start". Raises UserError where it is missing or damaged."""
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        return {"config": dict(saved["config"]), "data": str(saved["data"])}
+        return {"config": dict(saved["config"]), "data": str(saved["data"]), "start": saved.get("start")}
     except FileNotFoundError:
         raise UserError(f"{file} is missing, so it cannot be told what run the checkpoints are of") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from common import data, figures, models, tf1
 from common.checkpoints import Checkpoints, latest
 from common.cli import Options
-from common.config import RUN_FILE, Config, check_same_run, provenance
+from common.config import RUN_FILE, Config, check_same_run, provenance, read_run
 from common.data.dataset import Dataset
 from common.data.pipeline import Batches
 from common.errors import UserError
@@ -63,16 +63,18 @@ def train(config: Config, options: Options) -> System:
     folders = Folders.of(config, options.out)
     check_free(config, options, folders, dataset.source)
     system = models.build(config)
-    if options.tf1_checkpoint:
-        tf1.load(system, options.tf1_checkpoint)
+    start = options.tf1_checkpoint
+    if start:
+        tf1.load(system, start)
     folders.make()
     checkpoints = Checkpoints(system, folders.models, config.checkpoint_name)
     if options.resume:
         print(f"Going on from {checkpoints.restore_latest()}")
+        start = read_run(folders.models / RUN_FILE)["start"]
     else:
         clear(folders)
     for folder in (folders.results, folders.models):
-        write_json(provenance(config, dataset.source), folder / RUN_FILE)
+        write_json({**provenance(config, dataset.source), "start": start}, folder / RUN_FILE)
     print(f"Training on {len(dataset.train)} images from {dataset.source}; writing to {folders.results} and {folders.models}", flush=True)
     fit(system, dataset, batches, folders, checkpoints, options.tensorboard)
     for name, network in system.networks.items():

@@ -69,7 +69,7 @@ def test_a_configuration_comes_back_from_its_file(make_config, tmp_path):
                          learning_rate=1 / 3, image_shape=(64, 64, 3), latent=LatentSpec(5, 6, 8))
     write_json(provenance(config, "some data"), tmp_path / "run.json")
     assert config_of(tmp_path / "run.json") == config
-    assert read_run(tmp_path / "run.json") == {"config": config.to_dict(), "data": "some data"}
+    assert read_run(tmp_path / "run.json") == {"config": config.to_dict(), "data": "some data", "start": None}
 
 
 def test_provenance_names_configuration_data_and_versions(make_config):

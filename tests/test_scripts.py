@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import common.layers  # noqa: F401  The layers that a saved network is made of.
@@ -111,6 +112,20 @@ def test_stand_in_says_so_and_writes_under_its_own_name(tmp_path, home):
     assert process.returncode == 0, process.stderr
     assert "synthetic digits" in process.stdout
     assert [p.name for p in (tmp_path / "results").iterdir()] == [p.name for p in (tmp_path / "models").iterdir()] == ["InfoVAE_MNIST-synthetic"]
+
+
+def test_training_goes_on_from_a_checkpoint_of_the_original(mnist_run, mnist, home, tmp_path):
+    prefix = tmp_path / "tf1" / "InfoVAE_MNIST"
+    export = run("-m", "common.tf1", "export", mnist_run / "models/InfoVAE_MNIST", prefix, home=home)
+    assert export.returncode == 0, export.stderr
+    process = run("InfoVAE_MNIST.py", "--data-dir", mnist, "--epochs", 1, "--steps-per-epoch", 1, "--batch-size", 16,
+                  "--tf1-checkpoint", prefix, "--out", tmp_path, home=home)
+    assert process.returncode == 0, process.stderr
+    assert json.loads((tmp_path / "models/InfoVAE_MNIST/run.json").read_text())["start"] == str(prefix)
+    # The optimizers went on too; TF1's power of beta1 starts at beta1.
+    power = tf.train.load_checkpoint(str(tmp_path / "models/InfoVAE_MNIST")).get_tensor("state/d.Sbeta1_power/.ATTRIBUTES/VARIABLE_VALUE")
+    steps = int(max(p.stem.rsplit("-", 1)[1] for p in (mnist_run / "models/InfoVAE_MNIST").glob("*.index")))
+    assert power == 0.5 ** (steps + 2)
 
 
 def test_help_and_dry_run_do_not_import_tensorflow(home):
