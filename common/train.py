@@ -71,7 +71,7 @@ def train(config: Config, options: Options) -> System:
     if options.resume:
         print(f"Going on from {checkpoints.restore_latest()}")
         start = read_run(folders.models / RUN_FILE)["start"]
-    else:
+    elif options.overwrite:
         clear(folders)
     for folder in (folders.results, folders.models):
         write_json({**provenance(config, dataset.source), "start": start}, folder / RUN_FILE)

@@ -114,6 +114,18 @@ def test_stand_in_says_so_and_writes_under_its_own_name(tmp_path, home):
     assert [p.name for p in (tmp_path / "results").iterdir()] == [p.name for p in (tmp_path / "models").iterdir()] == ["InfoVAE_MNIST-synthetic"]
 
 
+def test_overwrite_starts_again_and_leaves_nothing_of_the_old_run(mnist, home, tmp_path):
+    for folder in ("results", "models"):
+        (tmp_path / folder / "InfoVAE_MNIST").mkdir(parents=True)
+        (tmp_path / folder / "InfoVAE_MNIST" / "notes.txt").write_text("mine")
+    flags = ("InfoVAE_MNIST.py", "--data-dir", mnist, "--epochs", 1, "--steps-per-epoch", 1, "--batch-size", 16, "--out", tmp_path)
+    assert run(*flags, home=home).returncode == 0
+    assert (tmp_path / "results/InfoVAE_MNIST/notes.txt").read_text() == "mine"
+    (tmp_path / "models/InfoVAE_MNIST/InfoVAE_MNIST-99.index").touch()
+    assert run(*flags, "--overwrite", home=home).returncode == 0
+    assert not list(tmp_path.glob("*/*/notes.txt")) and not list(tmp_path.glob("*/*/*-99.*"))
+
+
 def test_training_goes_on_from_a_checkpoint_of_the_original(mnist_run, mnist, home, tmp_path):
     prefix = tmp_path / "tf1" / "InfoVAE_MNIST"
     export = run("-m", "common.tf1", "export", mnist_run / "models/InfoVAE_MNIST", prefix, home=home)
