@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 _DAMAGE = (ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, SyntaxError,
            TypeError, OverflowError)  # What zipfile and numpy raise on damaged files.
@@ -38,4 +38,4 @@ def read_npz(path: pathlib.Path, max_bytes: int, names: tuple[str, ...] | None =
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except _DAMAGE as error:
-        raise UserError(f"{path} is no readable npz file: {(str(error).splitlines() or [type(error).__name__])[0]}") from None
+        raise UserError(f"{path} is no readable npz file: {first_line(error)}") from None

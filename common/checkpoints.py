@@ -4,7 +4,9 @@ import pathlib
 
 import tensorflow as tf
 
-from common.errors import UserError
+from common import models
+from common.config import RUN_FILE, config_of
+from common.errors import UserError, first_line
 from common.models.system import System
 
 
@@ -92,6 +94,14 @@ def locate(path: pathlib.Path) -> str:
     return found
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its kind where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def open_run(path: pathlib.Path) -> tuple[System, str]:
+    """The system of the run that checkpoint `path` (or the newest in that folder) is of, in that state, and the checkpoint's path.
+
+    Raises UserError where there is none, or it does not fit or is damaged.
+    """
+    checkpoint = locate(path)
+    folder = pathlib.Path(checkpoint).parent
+    config = config_of(folder / RUN_FILE)
+    system = models.build(config)
+    Checkpoints(system, folder, config.checkpoint_name).restore(checkpoint)
+    return system, checkpoint

@@ -5,6 +5,8 @@ import dataclasses
 import json
 import pathlib
 import sys
+from collections.abc import Callable
+from typing import NamedTuple
 
 from common import data, models
 from common.config import Config, provenance
@@ -38,19 +40,13 @@ class Options:
 
 def parser(config: Config, description: str, command: str) -> argparse.ArgumentParser:
     """The command line of one command of a script, its defaults taken from `config`."""
-    p = argparse.ArgumentParser(description=f"{description} {COMMANDS[command]}", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    p = argparse.ArgumentParser(description=f"{description} {COMMANDS[command].help}", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
                                 allow_abbrev=False, epilog=f"commands (the first argument; default train): {', '.join(COMMANDS)}")
-    {"train": _add_train_flags, "sample": _add_sample_flags}[command](p, config)
+    COMMANDS[command].add_flags(p, config)
     p.add_argument("--tf1-checkpoint", default=argparse.SUPPRESS, metavar="PREFIX", help="start from a checkpoint of the original TF1 code")
     p.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
     _add_model_flags(p.add_argument_group("the model"), config)
     return p
-
-
-COMMANDS = {
-    "train": "Trains, and writes sample grids and checkpoints after each epoch.",
-    "sample": "Writes G(z, u) for latents that you bring.",
-}
 
 
 def _add_train_flags(p: argparse.ArgumentParser, config: Config) -> None:
@@ -115,12 +111,8 @@ def main(config: Config, description: str, argv: list[str] | None = None) -> int
         config = resolve(config, given)
         if given["dry_run"]:
             print(json.dumps(provenance(config, str(given.get("data_dir", given.get("data")))), indent=2))
-        elif command == "train":
-            _train(config, given)
         else:
-            from common.sample import sample
-
-            sample(config, given.get("checkpoint"), given.get("tf1_checkpoint"), given["latents"], given["out"])
+            COMMANDS[command].run(config, given)
     except UserError as error:
         print(f"{p.prog}: error: {error}", file=sys.stderr)
         return 2
@@ -135,3 +127,23 @@ def _train(config: Config, given: dict) -> None:
     from common.train import train
 
     train(config, options)
+
+
+def _sample(config: Config, given: dict) -> None:
+    from common.sample import sample
+
+    sample(config, given.get("checkpoint"), given.get("tf1_checkpoint"), given["latents"], given["out"])
+
+
+class Command(NamedTuple):
+    """One command of every script: what it does, its own flags, and what runs it."""
+
+    help: str
+    add_flags: Callable[[argparse.ArgumentParser, Config], None]
+    run: Callable[[Config, dict], None]
+
+
+COMMANDS = {
+    "train": Command("Trains, and writes sample grids and checkpoints after each epoch.", _add_train_flags, _train),
+    "sample": Command("Writes G(z, u) for latents that you bring.", _add_sample_flags, _sample),
+}

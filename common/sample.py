@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from common import models, tf1
 from common.arrays import read_npz
-from common.checkpoints import Checkpoints, locate
-from common.config import RUN_FILE, Config, config_of, provenance
+from common.checkpoints import open_run
+from common.config import Config, provenance
 from common.errors import UserError
 from common.models.system import System
 from common.output import whole_file
@@ -46,11 +46,7 @@ def _system(config: Config, checkpoint: pathlib.Path | None, tf1_checkpoint: str
         system = models.build(config)
         tf1.load(system, tf1_checkpoint)
         return system, f"TF1 checkpoint {tf1_checkpoint}"
-    path = locate(checkpoint)
-    folder = pathlib.Path(path).parent
-    config = config_of(folder / RUN_FILE)
-    system = models.build(config)
-    Checkpoints(system, folder, config.checkpoint_name).restore(path)
+    system, path = open_run(checkpoint)
     return system, f"checkpoint {path}"
 
 

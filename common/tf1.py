@@ -12,10 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import models
-from common.checkpoints import DAMAGE, Checkpoints, first_line, locate
-from common.config import RUN_FILE, config_of
-from common.errors import UserError
+from common.checkpoints import DAMAGE, open_run
+from common.errors import UserError, first_line
 
 _SCOPES = {"encoder": "encoder", "generator": "decoder", "discriminator": "discriminator"}
 _SHOWN = 10  # Names of each kind in a message.
@@ -133,10 +131,7 @@ def save(system, prefix: str) -> None:
 
 def export(checkpoint: pathlib.Path, prefix: str) -> int:
     """Writes `checkpoint`, one of this project's or a folder of them, to `prefix`; returns the number of variables."""
-    path = locate(checkpoint)
-    config = config_of(pathlib.Path(path).parent / RUN_FILE)
-    system = models.build(config)
-    Checkpoints(system, pathlib.Path(path).parent, config.checkpoint_name).restore(path)
+    system, _ = open_run(checkpoint)
     save(system, prefix)
     return len(all_variables(system))
 

@@ -18,7 +18,7 @@ from common.data import files, tfds
 from common.data.dataset import Dataset, Split, Subset
 from common.data.synthetic import sprites
 from common.data.synthetic.images import SyntheticImages
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 TITLE = "dSprites"
 STAND_IN = "dSprites' own grid, redrawn from its geometry"
@@ -142,7 +142,7 @@ def _open(path: pathlib.Path):
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, SyntaxError, TypeError) as error:
-        raise UserError(f"{path} is no whole dSprites npz: {(str(error).splitlines() or [type(error).__name__])[0]}") from None
+        raise UserError(f"{path} is no whole dSprites npz: {first_line(error)}") from None
 
 
 @contextlib.contextmanager

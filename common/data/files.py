@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.data.pixels import decode, preprocess
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 MAX_BYTES = 1 << 28  # Of one image file.
 
@@ -86,7 +86,7 @@ def _read(item: Item) -> bytes:
 
 def _line(error: Exception) -> str:
     """The first line of an error's text without the "<object>" that Pillow appends, or its name where it has no text."""
-    return (str(error).splitlines() or [type(error).__name__])[0].split(" <")[0]
+    return first_line(error).split(" <")[0]
 
 
 def listing(folder: pathlib.Path) -> list[os.DirEntry]:

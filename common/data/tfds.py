@@ -10,7 +10,7 @@ import threading
 import numpy as np
 
 from common.data.files import Item
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")  # Of a folder; TFDS writes into incomplete.* beside it.
 _RECORD = 16  # Bytes around each record of a TFRecord file: its length and two checksums, 12 of them before it.
@@ -102,7 +102,7 @@ def _reading(folder: pathlib.Path, split: str):
     try:
         yield
     except (tf.errors.OpError, OSError, ValueError, KeyError, IndexError, AssertionError, DecodeError) as error:
-        raise UserError(f"{folder} is no readable TFDS data set (split {split}): {(str(error).splitlines() or [type(error).__name__])[0]}") from None
+        raise UserError(f"{folder} is no readable TFDS data set (split {split}): {first_line(error)}") from None
 
 
 def download(name: str, by_hand: tuple[str, ...] = ()) -> pathlib.Path:
