@@ -19,6 +19,6 @@ setuptools.setup(
     ],
     extras_require={
         "tensorboard": ["tensorboard"],  # For --tensorboard; TensorFlow no longer brings it.
-        "test": ["pytest>=8", "hypothesis>=6", "tensorboard"],
+        "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "tensorboard"],
     },
 )

@@ -1,22 +1,49 @@
-"""Checkpoints of a whole training state: networks, optimizers and step, as TensorFlow checkpoints of plainly named variables."""
+"""Checkpoints of a whole training state: networks, optimizers, step, noise stream and the epoch's means so far.
 
+They are TensorFlow checkpoints of plainly named variables. Each is written aside, read back, and only then takes its name.
+"""
+
+import os
 import pathlib
+import re
+import shutil
 
+import numpy as np
 import tensorflow as tf
+from google.protobuf import text_format
 
 from common import models
+from common.bundle import plain, read_index
 from common.config import RUN_FILE, config_of
-from common.errors import UserError, first_line
+from common.errors import Diverged, UserError, first_line
 from common.models.system import System
+from common.output import whole_file
 
-
+FORMAT = 2  # 1, which was not written down, had neither noise stream nor means: it was saved between epochs, where all are 0.
 DAMAGE = (tf.errors.OpError, OSError, ValueError, RuntimeError, IndexError)  # What TensorFlow raises on unreadable checkpoints.
 _KEY = "state/{name}/.ATTRIBUTES/VARIABLE_VALUE"  # Of a variable in a TensorFlow checkpoint.
+_ASIDE = ".saving"
+_NEW_IN_2 = re.compile(r"stream|epoch_mean/.*")
+
+
+class CannotSave(UserError):
+    """A checkpoint could not be written; those before it are whole."""
+
+
+class Damaged(UserError):
+    """A checkpoint cannot be read."""
+
+
+class Misfit(UserError):
+    """A checkpoint is another model's."""
 
 
 def state(system: System) -> dict[str, tf.Variable]:
     """Every variable that training goes on from, by name: `encoder/e_mean/kernel`, `d/beta1_power`, `q/m/encoder/e_mean/kernel`, `step`."""
-    variables = {"step": system.step.value}
+    variables = {"step": system.step.value, "stream": system.stream.value}
+    for name, tracker in system.trackers.items():
+        variables[f"epoch_mean/{name}/total"] = tracker.total.value
+        variables[f"epoch_mean/{name}/count"] = tracker.count.value
     for network, model in system.networks.items():
         for layer in model.layers:
             for v in layer.variables:
@@ -37,71 +64,176 @@ class Checkpoints:
 
     Args:
         system: whose state is saved and restored.
-        folder: where; made by the first `save`.
+        folder: where; it must exist when `save` is called.
         name: the checkpoints' name, as the original had it.
         keep: how many are kept.
     """
 
     def __init__(self, system: System, folder: pathlib.Path, name: str, keep: int = 3):
         self._system = system
-        self._checkpoint = tf.train.Checkpoint(state=state(system))
+        self._state = state(system)
+        self._checkpoint = tf.train.Checkpoint(state={**self._state, "format": tf.Variable(FORMAT, dtype=tf.int64)})
         self._folder, self._name, self._keep = folder, name, keep
 
-    def _manager(self) -> tf.train.CheckpointManager:
-        return tf.train.CheckpointManager(self._checkpoint, str(self._folder), max_to_keep=self._keep, checkpoint_name=self._name)
-
     def save(self) -> str:
-        """Writes a checkpoint under the present step and returns its path, without ending. Raises UserError where it cannot be written."""
+        """Writes a checkpoint under the present step and returns its path, without ending.
+
+        It is whole or absent: written aside, flushed, read back and compared, renamed; then the oldest go. So do those of later
+        steps, which only a course that was left can have written.
+
+        Raises:
+            CannotSave: it cannot be written or does not read back; the earlier ones are untouched.
+            Diverged: a variable is not finite; nothing is written.
+        """
+        values = {_key(name): v.numpy() for name, v in self._state.items()}
+        step = int(self._system.step.numpy())
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                raise Diverged(f"{_name(name)} is not finite after step {step}")
+        aside = self._folder / _ASIDE
         try:
-            return self._manager().save(checkpoint_number=int(self._system.step.numpy()))
-        except (tf.errors.OpError, OSError) as error:
-            raise UserError(f"cannot write a checkpoint to {self._folder}: {first_line(error)}") from None
+            shutil.rmtree(aside, ignore_errors=True)  # What a killed save left.
+            aside.mkdir()
+            try:
+                written = aside / f"{self._name}-{step}"
+                self._checkpoint.write(str(written))
+                read = _read(str(written))
+                if any(not np.array_equal(read[key], value) for key, value in values.items()):
+                    raise OSError("what was written reads back differently: the disk may be failing")
+                _publish(written, self._folder)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+            self._forget(step)
+        except (OSError, tf.errors.OpError, Damaged) as error:
+            raise CannotSave(f"cannot write a checkpoint to {self._folder}: {first_line(error)}") from None
+        return str(self._folder / f"{self._name}-{step}")
+
+    def _forget(self, step: int) -> None:
+        """Removes what is not kept after saving `step`, and tells TensorFlow's own tools what is left."""
+        kept = [path for path in saved(self._folder) if _step(path) <= step]
+        for path in saved(self._folder):
+            if path not in kept[:self._keep]:
+                pathlib.Path(f"{path}.index").unlink()
+        left = {os.path.basename(path) for path in kept[:self._keep]}
+        for file in os.listdir(self._folder):  # Also of saves that were killed between data and index.
+            if (data := re.fullmatch(r"(.+-\d+)\.data-\d+-of-\d+", file, re.DOTALL)) and data[1] not in left:
+                (self._folder / file).unlink()
+        names = [os.path.basename(path) for path in reversed(kept[:self._keep])]
+        listing = tf.compat.v1.train.generate_checkpoint_state_proto(str(self._folder), names[-1], names)
+        with whole_file(self._folder / "checkpoint") as temporary:
+            temporary.write_text(text_format.MessageToString(listing), encoding="utf-8")
+
+    def newest(self) -> str | None:
+        """The path of the newest checkpoint, or None."""
+        return next(iter(saved(self._folder)), None)
 
     def restore_latest(self) -> str:
-        """Restores the newest checkpoint and returns its path. Raises UserError where there is none, or it does not fit or is damaged."""
-        path = latest(self._folder)
-        if path is None:
+        """Restores the newest checkpoint that is whole, names those that it skips, and returns its path.
+
+        Raises:
+            UserError: there is none, or none of them is whole, or it is another model's or of a later version.
+        """
+        paths = saved(self._folder)
+        if not paths:
             raise UserError(f"nothing to resume: there is no checkpoint in {self._folder}")
-        self.restore(path)
-        return path
+        errors = []
+        for path in paths:
+            try:
+                self.restore(path)
+            except (Damaged, Misfit) as error:  # A damaged index may well look like that of another model.
+                errors.append(error)
+            else:
+                for error in errors:
+                    print(f"Skipped: {error}", flush=True)
+                return path
+        more = f" (and so are the {len(paths) - 1} before it)" if len(paths) > 1 else ""
+        raise type(errors[0])(f"{errors[0]}{more}")
 
     def restore(self, path: str) -> None:
-        """Restores the checkpoint at `path`. Raises UserError where it does not fit or is damaged; then nothing has been changed."""
-        wanted = {_KEY.format(name=name.replace("/", ".S")): v for name, v in state(self._system).items()}
-        try:
-            reader = tf.train.load_checkpoint(path)
-            shapes = reader.get_variable_to_shape_map()
-            # Checked here, since TensorFlow finds out halfway, and then prints a page when the program ends.
-            if any(shapes.get(key) != list(v.shape) for key, v in wanted.items()):
-                raise UserError(f"{path} is the checkpoint of another model")
-            values = {key: reader.get_tensor(key) for key in shapes}  # All of them: each has a checksum.
-        except DAMAGE as error:
-            raise UserError(f"{path} is no readable checkpoint: {first_line(error)}") from None
-        for key, variable in wanted.items():
-            variable.assign(values[key])
+        """Restores the checkpoint at `path`. Where that fails, nothing has been changed.
+
+        Raises:
+            Damaged: it cannot be read, or holds values that are not finite.
+            Misfit: it is another model's.
+            UserError: it is of a later version of this project.
+        """
+        values = _read(path)
+        version = int(values.get(_key("format"), 1))
+        if version > FORMAT:
+            raise UserError(f"{path} was written by a later version of this project (format {version}; this one reads up to {FORMAT})")
+        if version == 1:
+            values.update({_key(name): np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._state.items() if _NEW_IN_2.fullmatch(name)})
+        for name, v in self._state.items():
+            value = values.get(_key(name))
+            if value is None or value.shape != tuple(v.shape) or value.dtype != v.dtype.as_numpy_dtype:
+                raise Misfit(f"{path} is the checkpoint of another model: {name} does not fit")
+            if not np.isfinite(value).all():
+                raise Damaged(f"{path}: {name} is not finite")
+        for name, v in self._state.items():
+            v.assign(values[_key(name)])
 
 
-def latest(folder: pathlib.Path) -> str | None:
-    """The path of the newest checkpoint in `folder`, or None."""
-    return tf.train.latest_checkpoint(str(folder))
+def _key(name: str) -> str:
+    return _KEY.format(name=name.replace("/", ".S"))
 
 
-def locate(path: pathlib.Path) -> str:
-    """The checkpoint that `path` means: itself, or the newest in a folder. Raises UserError where there is none."""
-    found = latest(path) if path.is_dir() else str(path) if pathlib.Path(f"{path}.index").is_file() else None
-    if found is None:
-        raise UserError(f"no checkpoint at {path}: it should be a path like models/InfoVAE_MNIST/InfoVAE_MNIST-937, or the folder")
-    return found
+def _name(key: str) -> str:
+    return key.split("/")[1].replace(".S", "/")
+
+
+def _step(path: str) -> int:
+    return int(path.rsplit("-", 1)[1])
+
+
+def _read(path: str) -> dict[str, np.ndarray]:
+    """Every tensor of the checkpoint at `path`; each has a checksum. Raises Damaged."""
+    try:
+        read_index(path)  # TensorFlow aborts on some damaged ones.
+        with plain(path) as readable:
+            reader = tf.train.load_checkpoint(readable)
+            return {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map()}
+    except DAMAGE as error:
+        raise Damaged(f"{path} is no readable checkpoint: {first_line(error)}") from None
+
+
+def _publish(written: pathlib.Path, folder: pathlib.Path) -> None:
+    """Moves a checkpoint into `folder`, its index last: without one, a checkpoint does not exist."""
+    index = folder / f"{written.name}.index"
+    index.unlink(missing_ok=True)
+    for file in sorted(written.parent.iterdir()):  # "data" before "index".
+        with open(file, "rb") as content:
+            os.fsync(content.fileno())
+        file.replace(folder / file.name)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def saved(folder: pathlib.Path) -> list[str]:
+    """The paths, without ending, of the checkpoints in `folder`, the newest first; whether they are whole is not looked at."""
+    try:
+        names = [match[1] for name in os.listdir(folder) if (match := re.fullmatch(r"(.+-\d+)\.index", name, re.DOTALL))]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted((str(folder / name) for name in names), key=_step, reverse=True)
 
 
 def open_run(path: pathlib.Path) -> tuple[System, str]:
-    """The system of the run that checkpoint `path` (or the newest in that folder) is of, in that state, and the checkpoint's path.
+    """The system of the run that checkpoint `path` (or the newest whole one in that folder) is of, in that state, and the checkpoint's path.
 
     Raises UserError where there is none, or it does not fit or is damaged.
     """
-    checkpoint = locate(path)
-    folder = pathlib.Path(checkpoint).parent
+    folder, names_one = path.parent, pathlib.Path(f"{path}.index").is_file()
+    if not names_one:
+        folder = path
+        if not saved(path):
+            raise UserError(f"no checkpoint at {path}: it should be a path like models/InfoVAE_MNIST/InfoVAE_MNIST-937, or the folder")
     config = config_of(folder / RUN_FILE)
     system = models.build(config)
-    Checkpoints(system, folder, config.checkpoint_name).restore(checkpoint)
-    return system, checkpoint
+    checkpoints = Checkpoints(system, folder, config.checkpoint_name)
+    if not names_one:
+        return system, checkpoints.restore_latest()
+    checkpoints.restore(str(path))
+    return system, str(path)

@@ -4,13 +4,30 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
 from common import data, models
 from common.config import Config, provenance
-from common.errors import UserError
+from common.errors import Interrupted, UserError
+from common.settings import FACTOR_VAE, QUICK_EVALUATION, QUICK_FIGURES, EvaluationSettings, FigureSettings
+
+
+class Every(NamedTuple):
+    """When checkpoints are saved beside the end of each epoch: each `steps` steps, or each `minutes` minutes, or never."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Every":
+        """From "500", steps, or "30m", minutes. Raises argparse.ArgumentTypeError for anything else."""
+        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)m", text, re.ASCII)
+        if not match or not float(match[1] or match[2]):
+            raise argparse.ArgumentTypeError(f"must be a number of steps, like 500, or of minutes, like 30m, above 0; got {text!r}")
+        return cls(int(match[1]), None) if match[1] else cls(None, float(match[2]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +42,12 @@ class Options:
         resume: go on from the last checkpoint.
         overwrite: start again where a run already lies.
         tensorboard: write TensorBoard logs.
+        checkpoint_every: when checkpoints are saved within an epoch.
+        keep: how many checkpoints are kept.
+        on_nan: "stop" when a loss is not finite, or "rollback" to the last checkpoint and draw other noise.
+        deterministic: let TensorFlow use only operations whose result is the same bits every time.
         tf1_checkpoint: start from this checkpoint of the original.
+        evaluation, figures: what is measured and drawn in the end; nothing, where `evaluation` is None.
     """
 
     data_dir: pathlib.Path | None
@@ -34,8 +56,14 @@ class Options:
     out: pathlib.Path
     resume: bool
     overwrite: bool
-    tensorboard: bool
+    tensorboard: bool = False
+    checkpoint_every: Every = Every()
+    keep: int = 3
+    on_nan: str = "stop"
+    deterministic: bool = False
     tf1_checkpoint: str | None = None
+    evaluation: EvaluationSettings | None = None
+    figures: FigureSettings = FigureSettings()
 
 
 def parser(config: Config, description: str, command: str) -> argparse.ArgumentParser:
@@ -49,7 +77,7 @@ def parser(config: Config, description: str, command: str) -> argparse.ArgumentP
     return p
 
 
-def _add_train_flags(p: argparse.ArgumentParser, config: Config) -> None:
+def _add_place_flags(p: argparse.ArgumentParser, config: Config):
     where = p.add_argument_group("data and output")
     where.add_argument("--data-dir", type=pathlib.Path, default=argparse.SUPPRESS, metavar="DIR",
                        help="where the real data set is; without it, the usual places are searched")
@@ -58,11 +86,25 @@ def _add_train_flags(p: argparse.ArgumentParser, config: Config) -> None:
     where.add_argument("--cache-dir", type=pathlib.Path, default=data.default_cache_folder(), metavar="DIR", help="where preprocessed images are kept")
     where.add_argument("--no-cache", action="store_true", help="decode images anew each time they are needed")
     where.add_argument("--out", type=pathlib.Path, default=pathlib.Path("."), metavar="DIR",
-                       help=f"write DIR/results/{config.name}/ and DIR/models/{config.name}/")
+                       help=f"where results/{config.name}/ and models/{config.name}/ are")
+    return where
+
+
+def _add_train_flags(p: argparse.ArgumentParser, config: Config) -> None:
+    where = _add_place_flags(p, config)
     where.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     where.add_argument("--overwrite", action="store_true", help="start again where a run already lies, and lose it")
     where.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs beside the results")
     run = p.add_argument_group("the run")
+    run.add_argument("--checkpoint-every", type=Every.parse, default=argparse.SUPPRESS, metavar="STEPS|MINUTESm",
+                     help="save a checkpoint each so many steps (500) or minutes (30m) too, beside those at the end of each epoch")
+    run.add_argument("--keep", type=int, default=3, metavar="N", help="how many checkpoints are kept")
+    run.add_argument("--on-nan", choices=("stop", "rollback"), default="stop",
+                     help="when a loss is not finite: stop, or go back to the last checkpoint and draw other noise, at most three times")
+    run.add_argument("--deterministic", action="store_true", help="have TensorFlow use only operations that give the same bits every time")
+    run.add_argument("--no-evaluate", dest="evaluate", action="store_false", help="leave out what follows training: the commands evaluate and figures")
+    run.add_argument("--smoke", action="store_true",
+                     help="only try everything out, in a minute at most: data, steps, checkpoint, resume, evaluation and figures, in a temporary folder")
     run.add_argument("--epochs", type=int, default=config.epochs, help="epochs in all, those before a --resume included")
     run.add_argument("--steps-per-epoch", type=int, default=argparse.SUPPRESS, metavar="N",
                      help="end an epoch after N steps (default: as many whole batches as the data holds)")
@@ -75,11 +117,61 @@ def _add_sample_flags(p: argparse.ArgumentParser, config: Config) -> None:
     p.add_argument("--out", type=pathlib.Path, required=True, metavar="NPZ", help="where to write the images, G [n, h, w, c]")
 
 
+def _add_checkpoint_flag(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--checkpoint", type=pathlib.Path, default=argparse.SUPPRESS, metavar="PATH",
+                   help="a checkpoint of any run, or the folder, for its newest (default: the newest in --out's models/); its configuration is its own")
+
+
+def _add_evaluate_flags(p: argparse.ArgumentParser, config: Config) -> None:
+    _add_place_flags(p, config)
+    _add_checkpoint_flag(p)
+    what = p.add_argument_group("what is measured")
+    what.add_argument("--quick", action="store_true", help="on about a hundred images: to see that it works, not to report")
+    _add_settings(what, EvaluationSettings, {
+        "images": (int, "N", "encoded from each split, at most (default: all of small images, 10,000 of larger ones)"),
+        "compared": (int, "N", "images a side of FID and KID, and reconstructed ones, at most (default: 10,000 small or 2,000 larger ones)"),
+        "votes": (int, "M", "of the FactorVAE score (default: what --factor-vae says)"),
+        "vote_images": (int, "L", "images a vote (default: what --factor-vae says)"),
+        "inception_weights": (pathlib.Path, "H5", "Keras's InceptionV3 weights without its top, for fid_keras and kid_keras (default: skip them)"),
+        "classifier_images": (int, "N", "what the classifier behind fid_classifier and kid_classifier is trained on, at most")})
+    what.add_argument("--factor-vae", choices=FACTOR_VAE, default=argparse.SUPPRESS, help="whose sizes the FactorVAE score is taken at (default: paper)")
+    what.add_argument("--no-moving", dest="moving", action="store_false", default=argparse.SUPPRESS,
+                      help="leave out the accuracy with the other kind of batch-norm statistics")
+    what.add_argument("--evaluation-seed", dest="settings_seed", type=int, default=0, metavar="SEED", help="decides which images are drawn and generated")
+
+
+def _add_figures_flags(p: argparse.ArgumentParser, config: Config) -> None:
+    _add_place_flags(p, config)
+    _add_checkpoint_flag(p)
+    what = p.add_argument_group("what is drawn")
+    what.add_argument("--quick", action="store_true", help="little of everything: to see that it works")
+    what.add_argument("--also", type=pathlib.Path, nargs="+", default=[], metavar="PATH", help="other runs' checkpoints or folders, whose reconstructions go below")
+    what.add_argument("--protocol", action="store_true", default=argparse.SUPPRESS, help="traversals by the original's protocol too")
+    _add_settings(what, FigureSettings, {
+        "rows": (int, "N", "of the class grid"), "columns": (int, "N", "reconstructed images, and points between two real images"),
+        "pairs": (int, "N", "of real images to go between"), "steps": (int, "N", "points of a traversal"),
+        "images": (int, "N", "for the mutual information of codes and factors, at most")})
+    what.add_argument("--range", type=float, nargs=2, default=argparse.SUPPRESS, metavar=("LOW", "HIGH"), help="of a traversed code (default: -1 1)")
+    what.add_argument("--draws", type=int, nargs="+", default=argparse.SUPPRESS, metavar="N", help="which of 64 draws the traversals show (default: 0 1 2 3 4)")
+    what.add_argument("--codes", type=int, nargs="+", default=argparse.SUPPRESS, metavar="N", help="which continuous codes are traversed (default: all)")
+    what.add_argument("--figure-seed", dest="settings_seed", type=int, default=0, metavar="SEED", help="decides which latents and real images are shown")
+
+
+def _add_settings(p, kind: type, flags: dict[str, tuple[type, str, str]]) -> None:
+    """A flag for each named field of the dataclass `kind`: (type, metavar, help); none of them is in `given` unless it is given."""
+    for name, (type_, metavar, text) in flags.items():
+        default = getattr(kind, name)
+        p.add_argument(f"--{name.replace('_', '-')}", type=type_, default=argparse.SUPPRESS, metavar=metavar,
+                       help=text if default is None else f"{text} (default: {default})")
+
+
 def _add_model_flags(p, config: Config) -> None:
     p.add_argument("--batch-size", type=int, default=config.batch_size)
     p.add_argument("--seed", type=int, default=config.seed, help="decides everything random: initial weights, noise, the order of the data")
-    p.add_argument("--model", choices=sorted({name.split("_")[0] for name in models.SYSTEMS}), default=config.model)
-    p.add_argument("--variant", default=config.variant, help="code: as the original scripts compute")
+    p.add_argument("--model", choices=models.MODELS, default=config.model)
+    p.add_argument("--variant", choices=models.VARIANTS, default=config.variant, help="code: as the original scripts compute; paper: as the ICIP paper says")
+    p.add_argument("--no-mutual-information", dest="mutual_information", action="store_false", default=argparse.SUPPRESS,
+                   help=f"learn nothing from q_loss: the paper's ablation (only {models.those_with(lambda e: e.information)})")
     p.add_argument("--batch-norm", choices=("batch", "moving"), default=config.batch_norm,
                    help="what inference normalises with: each batch's own statistics, as the original, or the moving averages")
     p.add_argument("--first-batch-norm", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS,
@@ -87,26 +179,36 @@ def _add_model_flags(p, config: Config) -> None:
     p.add_argument("--noise", type=int, default=config.latent.noise, metavar="Z", help="length of the noise z")
     p.add_argument("--categories", type=int, default=config.latent.categories, metavar="K", help="categories of the discrete code d")
     p.add_argument("--continuous", type=int, default=config.latent.continuous, metavar="C", help="length of the continuous code c")
-    p.add_argument("--learning-rate", type=float, default=config.learning_rate, metavar="RATE", help="of the discriminator; the multipliers scale it")
-    p.add_argument("--generator-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for g_loss (default: {config.generator_multiplier}, or the model's own)")
-    p.add_argument("--information-multiplier", type=float, default=config.information_multiplier, metavar="X", help="of the rate, for q_loss")
-    p.add_argument("--vae-multiplier", type=float, default=config.vae_multiplier, metavar="X", help="of the rate, for vae_loss")
-    p.add_argument("--categorical-kl-weight", type=float, default=config.categorical_kl_weight, metavar="W", help="of KL_d in vae_loss")
+    own = "or the model's own"  # Defaults that `models.SYSTEMS` may set in the place of the script.
+    p.add_argument("--learning-rate", type=float, default=argparse.SUPPRESS, metavar="RATE",
+                   help=f"of the discriminator; the multipliers scale it (default: {config.learning_rate}, {own})")
+    p.add_argument("--generator-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for g_loss (default: {config.generator_multiplier}, {own})")
+    p.add_argument("--information-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for q_loss (default: {config.information_multiplier}, {own})")
+    p.add_argument("--vae-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for vae_loss (default: {config.vae_multiplier}, {own})")
+    p.add_argument("--categorical-kl-weight", type=float, default=argparse.SUPPRESS, metavar="W", help=f"of KL_d in vae_loss (default: {config.categorical_kl_weight}, {own})")
+    for name, setting in models.own_settings().items():
+        p.add_argument(f"--{name.replace('_', '-')}", type=type(setting.default), choices=setting.choices or None, default=argparse.SUPPRESS,
+                       metavar=None if setting.choices else "X",
+                       help=f"{setting.help} (default: {setting.default}; only {models.those_with(lambda e, name=name: name in e.settings)})")
 
 
 def resolve(config: Config, given: dict) -> Config:
     """The script's configuration with the flags `given` applied. Raises UserError for values out of range."""
     latent = dataclasses.replace(config.latent, **{f.name: given[f.name] for f in dataclasses.fields(config.latent)})
     system = models.adapt(dataclasses.replace(config, model=given["model"], variant=given["variant"], latent=latent))
-    return dataclasses.replace(system, **{f.name: given[f.name] for f in dataclasses.fields(config) if f.name in given})
+    settings = {**system.settings, **{name: given[name] for name in models.own_settings() if name in given}}
+    resolved = dataclasses.replace(system, settings=settings, **{f.name: given[f.name] for f in dataclasses.fields(config) if f.name in given})
+    models.check(resolved)
+    return resolved
 
 
 def main(config: Config, description: str, argv: list[str] | None = None) -> int:
-    """Runs a script's command line and returns its exit code: 0, or 2 for a mistake of the user's, said in one line."""
+    """Runs a script's command line and returns its exit code: 0, or that of an error (2 for the user's mistakes), said in one line."""
     argv = sys.argv[1:] if argv is None else argv
     command = argv[0] if argv and argv[0] in COMMANDS else "train"
     p = parser(config, description, command)
     given = vars(p.parse_args(argv[1:] if argv[:1] == [command] else argv))
+    given["changed"] = [name for name, value in given.items() if value != p.get_default(name)]
     try:
         config = resolve(config, given)
         if given["dry_run"]:
@@ -114,16 +216,29 @@ def main(config: Config, description: str, argv: list[str] | None = None) -> int
         else:
             COMMANDS[command].run(config, given)
     except UserError as error:
-        print(f"{p.prog}: error: {error}", file=sys.stderr)
+        print(f"{p.prog}: {'' if isinstance(error, Interrupted) else 'error: '}{error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"{p.prog}: error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{p.prog}: stopped", file=sys.stderr)
+        return 130
     return 0
 
 
 def _train(config: Config, given: dict) -> None:
+    if given["smoke"]:
+        from common.smoke import smoke
+
+        return smoke(config, given.get("data_dir"))
     if given["resume"] and (given["overwrite"] or "tf1_checkpoint" in given):
         raise UserError("--resume excludes --overwrite and --tf1-checkpoint: leave one out")
+    if given["keep"] < 1:
+        raise UserError(f"--keep must be at least 1; got {given['keep']}")
     options = Options(given.get("data_dir"), given["data"], data.Cache(given["cache_dir"], not given["no_cache"]), given["out"],
-                      given["resume"], given["overwrite"], given["tensorboard"], given.get("tf1_checkpoint"))
+                      given["resume"], given["overwrite"], given["tensorboard"], given.get("checkpoint_every", Every()), given["keep"],
+                      given["on_nan"], given["deterministic"], given.get("tf1_checkpoint"), EvaluationSettings() if given["evaluate"] else None)
     from common.train import train
 
     train(config, options)
@@ -133,6 +248,42 @@ def _sample(config: Config, given: dict) -> None:
     from common.sample import sample
 
     sample(config, given.get("checkpoint"), given.get("tf1_checkpoint"), given["latents"], given["out"])
+
+
+def _evaluate(config: Config, given: dict) -> None:
+    settings = _settings(QUICK_EVALUATION if given["quick"] else EvaluationSettings(), given)
+    run = _open(config, given)
+    from common.evaluate import evaluate
+
+    evaluate(run.system, run.dataset, run.results, run.checkpoint, settings)
+
+
+def _figures(config: Config, given: dict) -> None:
+    settings = _settings(QUICK_FIGURES if given["quick"] else FigureSettings(), given)
+    run = _open(config, given)
+    from common.figures import draw
+    from common.runs import open_beside
+
+    draw(run.system, run.dataset, run.results, run.checkpoint, settings, open_beside(run, given["also"]))
+
+
+def _settings(settings, given: dict):
+    """`settings` with the flags that were given. Raises UserError for values out of range."""
+    named = {f.name: given[f.name] for f in dataclasses.fields(settings) if f.name in given and f.name != "seed"}
+    return dataclasses.replace(settings, **{name: tuple(value) if isinstance(value, list) else value for name, value in named.items()},
+                               seed=given["settings_seed"])
+
+
+def _open(config: Config, given: dict):
+    """The run that `evaluate` or `figures` was told to open, with its data. Raises UserError for flags that a run answers itself."""
+    of_a_run = {f.name for f in (*dataclasses.fields(Config), *dataclasses.fields(config.latent))} | models.own_settings().keys()
+    meaningless = [name for name in given["changed"] if name in of_a_run]
+    if meaningless and "tf1_checkpoint" not in given:
+        raise UserError(f"--{meaningless[0].replace('_', '-')} is for training and --tf1-checkpoint: a run keeps the configuration that it was trained with")
+    from common.runs import Where, open_with_data
+
+    return open_with_data(config, Where(given.get("data_dir"), given["data"], data.Cache(given["cache_dir"], not given["no_cache"]), given["out"],
+                                        given.get("checkpoint"), given.get("tf1_checkpoint")))
 
 
 class Command(NamedTuple):
@@ -145,5 +296,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "train": Command("Trains, and writes sample grids and checkpoints after each epoch.", _add_train_flags, _train),
+    "evaluate": Command("Measures a trained run, and writes metrics.json.", _add_evaluate_flags, _evaluate),
+    "figures": Command("Draws the paper's figures from a trained run.", _add_figures_flags, _figures),
     "sample": Command("Writes G(z, u) for latents that you bring.", _add_sample_flags, _sample),
 }

@@ -221,6 +221,8 @@ def _final(system, recording: Recording) -> list[Row]:
     if len(recording.trace) > len(TRACE_LOSS):
         return [Row("final images", "G", None, None, "later than the iterations compared")]
     got = system.networks["generator"](list(latents), training=False).numpy()[:len(wanted)]
+    if got.shape != wanted.shape:
+        return [Row("final images", "G", np.inf, 0.0, f"recorded as {list(wanted.shape)}")]
     return [Row("final images", "G (1 - correlation)", 1.0 - float(np.corrcoef(got.ravel(), wanted.ravel())[0, 1]), FINAL_CORRELATION)]
 
 

@@ -13,6 +13,8 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-dataset
 SCALINGS = ("unit", "tanh", "binary")
 RUN_FILE = "run.json"  # Beside checkpoints and results: `provenance`.
 CHANGEABLE = ("epochs", "steps_per_epoch")  # What a resumed run may set anew without becoming another run.
+_MAX_LENGTH = 1 << 14  # Of an axis or a code: what a damaged file claims beyond it takes all memory.
+ADDED = {"mutual_information": True, "settings": {}}  # What runs computed with before there were these fields.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Config:
         adam_beta1, adam_beta2, adam_epsilon: TF1's Adam, shared by the four optimizers.
         categorical_kl_weight: w of vae_loss = reconstruction + KL_c + w KL_d; 0 leaves the term out.
         first_batch_norm: whether encoder and discriminator normalise after their first convolution.
+        mutual_information: whether q_loss is learnt from; without it, the paper's ablation "InfoVAEGAN-MI".
+        settings: what only this system has, by name (`common.models.SYSTEMS`).
         batch_norm: what inference normalises with: "batch" statistics, as the original, or the "moving" averages.
         steps_per_epoch: None for as many whole batches as the data holds.
         seed: everything random is a function of it and of the step or epoch.
@@ -72,10 +76,13 @@ class Config:
     model: str = "infovaegan"
     variant: str = "code"
     batch_norm: str = "batch"
+    mutual_information: bool = True
+    settings: dict[str, int | float | str] = dataclasses.field(default_factory=dict)
     steps_per_epoch: int | None = None
     seed: int = 1
 
     def __post_init__(self):
+        object.__setattr__(self, "settings", dict(self.settings))  # A copy: nobody else can change it.
         whole = ("epochs", "batch_size") + (("steps_per_epoch",) if self.steps_per_epoch is not None else ())
         for field in whole:
             _require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
@@ -138,9 +145,25 @@ def config_of(file: pathlib.Path) -> Config:
     """The configuration in `file`. Raises UserError where it is missing or damaged."""
     settings = read_run(file)["config"]
     try:
-        return Config(**{**settings, "image_shape": tuple(settings["image_shape"]), "latent": LatentSpec(**settings["latent"])})
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{file} is of another version of this project: {error}") from None
+        config = Config(**{**settings, "image_shape": tuple(settings["image_shape"]), "latent": LatentSpec(**settings["latent"])})
+        for part in (config, config.latent):
+            _check_types(part)
+        return config
+    except (KeyError, TypeError, ValueError, OverflowError, UserError) as error:
+        raise UserError(f"{file} is damaged, or of another version of this project: {error}") from None
+
+
+def _check_types(settings) -> None:
+    """Raises ValueError unless the fields of a dataclass hold what they are declared to, and lengths are within reason."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        kind = int | float if field.type is float else getattr(field.type, "__origin__", field.type)
+        members = value if isinstance(value, tuple) else value.values() if isinstance(value, dict) else (value,)
+        lengths = members if field.name == "image_shape" or isinstance(settings, LatentSpec) else ()
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or \
+                not all(math.isfinite(m) for m in members if isinstance(m, int | float)) or \
+                not all(type(n) is int and 0 < n <= _MAX_LENGTH for n in lengths) or (field.name == "image_shape" and len(value) != 3):
+            raise ValueError(f"{field.name} is {str(value)[:80]}")
 
 
 def check_same_run(config: Config, source: str, file: pathlib.Path) -> None:
@@ -149,7 +172,7 @@ def check_same_run(config: Config, source: str, file: pathlib.Path) -> None:
     Only the fields in `CHANGEABLE` may differ; the first other difference is named with both values.
     """
     saved, wanted = read_run(file), {"config": config.to_dict(), "data": source}
-    saved, wanted = ({**run["config"], "data": run["data"]} for run in (saved, wanted))
+    saved, wanted = ({**ADDED, **run["config"], "data": run["data"]} for run in (saved, wanted))
     for field in sorted(wanted.keys() | saved.keys()):
         if field not in CHANGEABLE and saved.get(field) != wanted.get(field):
             raise UserError(f"cannot resume: {field} was {saved.get(field)} in the saved run and is {wanted.get(field)} now ({file})")

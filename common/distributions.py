@@ -4,6 +4,7 @@ Samples take their noise as an argument: in training it is drawn from (seed, ste
 own, so that the code which is compared with the original is the code which trains.
 """
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -47,8 +48,8 @@ class Posterior(NamedTuple):
 
     @property
     def continuous(self) -> tfd.Distribution:
-        """q(c|x): Normal(mean, stddev)."""
-        return tfd.Normal(self.mean, self.stddev)
+        """q(c|x): Normal(mean, stddev), or where there is no `stddev`, the one value `mean`."""
+        return tfd.Deterministic(self.mean) if self.stddev is None else tfd.Normal(self.mean, self.stddev)
 
     def sample_categorical(self, uniform: tf.Tensor) -> tf.Tensor:
         """A sample of `categorical` by the Gumbel-softmax trick: `uniform` [B, K] in [0, 1) -> [B, K], rows on the simplex, soft."""
@@ -57,28 +58,42 @@ class Posterior(NamedTuple):
         return tf.nn.softmax((relaxed.logits + gumbel) / relaxed.temperature)
 
     def sample_continuous(self, normal: tf.Tensor) -> tf.Tensor:
-        """A sample of `continuous` by the reparameterisation trick: mean + stddev * normal, [B, C]."""
+        """A sample of `continuous` by the reparameterisation trick: mean + stddev * normal, [B, C]; `mean` where there is no `stddev`."""
         q = self.continuous
-        return q.loc + q.scale * normal
+        return q.loc if self.stddev is None else q.loc + q.scale * normal
 
     def sample(self, noise: PosteriorNoise) -> tf.Tensor:
         """A sample of u = concat(d, c), [B, K+C]."""
         return tf.concat([self.sample_categorical(noise.uniform), self.sample_continuous(noise.normal)], axis=-1)
 
 
-def priors(spec: LatentSpec) -> dict[str, tfd.Distribution]:
-    """The priors of one image's latents: d ~ Cat(K, 1/K) as one-hot, c ~ U(-1, 1)^C, z ~ U(-1, 1)^Z (REFERENCE section 1)."""
+class NoisePosterior(NamedTuple):
+    """q(z|x), which only the paper's variant has (REFERENCE section 8): independent Normals of `mean` [B, Z] and `stddev` [B, Z]."""
+
+    mean: tf.Tensor
+    stddev: tf.Tensor
+
+    def sample(self, normal: tf.Tensor) -> tf.Tensor:
+        """A sample by the reparameterisation trick: mean + stddev * normal, [B, Z]."""
+        return self.mean + self.stddev * normal
+
+
+def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, tfd.Distribution]:
+    """The priors of one image's latents: d ~ Cat(K, 1/K) as one-hot, c ~ U(-1, 1)^C, z ~ U(-1, 1)^Z (REFERENCE section 1).
+
+    With `noise="normal"`, z ~ N(0, I), as the paper has it (section 8).
+    """
     return {
         "category": tfd.OneHotCategorical(logits=tf.zeros(spec.categories), dtype=tf.float32),
         "continuous": tfd.Sample(tfd.Uniform(-1.0, 1.0), spec.continuous),
-        "noise": tfd.Sample(tfd.Uniform(-1.0, 1.0), spec.noise),
+        "noise": tfd.Sample(tfd.Normal(0.0, 1.0) if noise == "normal" else tfd.Uniform(-1.0, 1.0), spec.noise),
     }
 
 
-def sample_prior(spec: LatentSpec, batch_size: int, seed: tf.Tensor) -> Latents:
-    """Draws z and u for `batch_size` images as a function of `seed` (int32 [2])."""
+def sample_prior(spec: LatentSpec, batch_size: int, seed: tf.Tensor, noise: str = "uniform") -> Latents:
+    """Draws z and u for `batch_size` images as a function of `seed` (int32 [2]); `noise` as in `priors`."""
     seeds = tfp.random.split_seed(seed, 3)
-    prior = priors(spec)
+    prior = priors(spec, noise)
     category = prior["category"].sample(batch_size, seed=seeds[0])
     continuous = prior["continuous"].sample(batch_size, seed=seeds[1])
     return Latents(prior["noise"].sample(batch_size, seed=seeds[2]), tf.concat([category, continuous], axis=-1))
@@ -92,13 +107,24 @@ def sample_noise(spec: LatentSpec, batch_size: int, seed: tf.Tensor) -> Posterio
         tfd.Uniform(0.0, 1.0).sample([batch_size, spec.categories], seed=seeds[1]))
 
 
-def kl_continuous(posterior: Posterior) -> tf.Tensor:
-    """KL(q(c|x) || N(0, I)) of each image, [B], with the original's floor under the variance inside the logarithm.
+def kl_continuous(posterior: Posterior | NoisePosterior) -> tf.Tensor:
+    """KL(N(mean, stddev^2) || N(0, I)) of each image, [B]: KL_c, or KL_z, with the original's floor under the variance in the logarithm.
 
     The prior that c is drawn from is U(-1, 1) nevertheless: a quirk of the original (REFERENCE sections 1 and 3).
     """
     variance = tf.square(posterior.stddev)
     return 0.5 * tf.reduce_sum(tf.square(posterior.mean) + variance - tf.math.log(_VARIANCE_FLOOR + variance) - 1.0, axis=-1)
+
+
+def log_normal(value: tf.Tensor, posterior: Posterior | NoisePosterior) -> tf.Tensor:
+    """log N(value; mean, stddev^2) of each image, [B], in nats, from `value` [B, n]: for c, its part of eq. 11. With the same floor."""
+    variance = _VARIANCE_FLOOR + tf.square(posterior.stddev)
+    return -0.5 * tf.reduce_sum(tf.square(value - posterior.mean) / variance + tf.math.log(2.0 * math.pi * variance), axis=-1)
+
+
+def code_entropy(spec: LatentSpec) -> float:
+    """H(u) = H(d) + H(c) of the priors, in nats: log K + C log 2 (c's is differential, of U(-1, 1)); the constant of eq. 11."""
+    return math.log(spec.categories) + spec.continuous * math.log(2.0)
 
 
 def kl_categorical(logits: tf.Tensor) -> tf.Tensor:

@@ -38,3 +38,25 @@ def save_image(pixels: np.ndarray, path: pathlib.Path) -> None:
     """Writes uint8 [h, w] or [h, w, 3] in the format of `path`'s ending, with Pillow's defaults, whole or not at all."""
     with whole_file(path) as temporary:
         Image.fromarray(pixels).save(temporary)
+
+
+def bytes_of(images: np.ndarray, scaling: str) -> np.ndarray:
+    """Images as the networks make them, of any shape, to uint8 by a fixed range: [-1, 1] with "tanh", else [0, 1]; beyond it, cut off."""
+    unit = (np.asarray(images, np.float64) + 1.0) / 2.0 if scaling == "tanh" else np.asarray(images, np.float64)
+    return np.rint(unit.clip(0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def save_picture(picture: Image.Image, path: pathlib.Path) -> None:
+    """Writes a Pillow image in the format of `path`'s ending, whole or not at all."""
+    with whole_file(path) as temporary:
+        picture.save(temporary)
+
+
+def save_animation(frames: list[Image.Image], path: pathlib.Path, milliseconds: int = 150) -> None:
+    """Writes an endless GIF of frames, each shown for `milliseconds` (in tens); smaller ones are filled up with white on the right and below."""
+    size = max(frame.width for frame in frames), max(frame.height for frame in frames)
+    sheets = [Image.new(frame.mode, size, "white") for frame in frames]
+    for paper, frame in zip(sheets, frames):
+        paper.paste(frame, (0, 0))
+    with whole_file(path) as temporary:
+        sheets[0].save(temporary, save_all=True, append_images=sheets[1:], duration=milliseconds, loop=0, optimize=False)

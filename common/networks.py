@@ -62,23 +62,23 @@ def _norm(config: Config, name: str) -> BatchNorm:
     return BatchNorm(statistics=config.batch_norm, name=name)
 
 
-def _trunk(x, plan: _Plan, config: Config, seed: int):
+def _trunk(x, plan: _Plan, config: Config, seed: int, normalise: bool = True):
     """The convolutions that encoder and discriminator have in common: [B, h, w, channels] -> [B, features]."""
     for i, filters in enumerate(plan.trunk, start=1):
         x = conv(filters, plan.kernel, 2, seed, f"e_h{i}_conv")(x)
-        if i > 1:
+        if normalise and i > 1:
             x = _norm(config, f"d_bn{i}")(x)
-        elif config.first_batch_norm:
+        elif normalise and config.first_batch_norm:
             # The default of TF1's contrib layer, which the original calls without arguments here.
             x = BatchNorm(0.999, 1e-3, config.batch_norm, scale=False, name="BatchNorm")(x)
         x = lrelu()(x)
     return keras.layers.Flatten()(x)
 
 
-def _hidden(h, units: tuple[int, ...], plan: _Plan, config: Config, seed: int):
+def _hidden(h, units: tuple[int, ...], plan: _Plan, config: Config, seed: int, normalise: bool = True):
     for i, n in enumerate(units, start=len(plan.trunk) + 1):
         h = linear(n, seed, f"e_h{i}_lin")(h)
-        if plan.dense_norm:
+        if normalise and plan.dense_norm:
             h = _norm(config, f"d_bn{i}")(h)
         h = lrelu()(h)
     return h
@@ -102,15 +102,33 @@ def build_encoder(config: Config, stddev: bool = True) -> keras.Model:
     return keras.Model(images, outputs, name="encoder")
 
 
-def build_discriminator(config: Config, conditional: bool = True) -> keras.Model:
-    """D(x, u), or with `conditional=False` D(x): images [B, h, w, c] (and codes [B, K+C]) -> logits [B, 1] of being real."""
+def build_noise_encoder(config: Config) -> keras.Model:
+    """q(z|x) of the paper's variant (section 8): images [B, h, w, c] -> dict of `mean` [B, Z] and `stddev` [B, Z] > 0.
+
+    The encoder's layers, with weights of its own; the paper describes no other.
+    """
+    plan, seed = _plan(config), layer_seed(config.seed, "noise_encoder")
+    images = keras.Input(config.image_shape, name="images")
+    h = _hidden(_trunk(images, plan, config, seed), plan.encoder_hidden, plan, config, seed)
+    outputs = {
+        "mean": linear(config.latent.noise, seed, "e_mean", dtype="float32")(h),
+        "stddev": linear(config.latent.noise, seed, "e_log_sigma_sq", activation="softplus", dtype="float32")(h),
+    }
+    return keras.Model(images, outputs, name="noise_encoder")
+
+
+def build_discriminator(config: Config, conditional: bool = True, normalise: bool = True) -> keras.Model:
+    """D(x, u), or with `conditional=False` D(x): images [B, h, w, c] (and codes [B, K+C]) -> logits [B, 1] of being real.
+
+    With `normalise=False` it has no batch norm: a WGAN-GP critic, whose value of one image must not depend on the others (section 8).
+    """
     plan, seed = _plan(config), layer_seed(config.seed, "discriminator")
     images = keras.Input(config.image_shape, name="images")
     code = keras.Input((config.latent.code,), name="code")
-    h = _trunk(images, plan, config, seed)
+    h = _trunk(images, plan, config, seed, normalise)
     if conditional:
         h = keras.layers.Concatenate()([h, code])
-    h = _hidden(h, plan.discriminator_hidden, plan, config, seed)
+    h = _hidden(h, plan.discriminator_hidden, plan, config, seed, normalise)
     logits = linear(1, seed, "e_mix", dtype="float32")(h)
     return keras.Model([images, code] if conditional else images, logits, name="discriminator")
 

@@ -5,6 +5,7 @@ variables and batches are not stored: they follow from numpy's legacy generator,
 """
 
 import json
+import math
 import pathlib
 import zlib
 
@@ -19,7 +20,10 @@ from common.errors import UserError
 _BATCH_SEED = 20201120
 _PROJECTION_KEY = 0x5BD1E995
 _MAX_BYTES = 1 << 30
-_MAX_VARIABLE = 1 << 28  # Values of one variable; the original's largest has 2^23.
+_MAX_VARIABLE = 1 << 25  # Values of one variable; the original's largest has 2^23.
+_MAX_IMAGES = 1 << 24  # Values of one batch of images; the original's have less than 2^20.
+_MAX_LENGTH = 1 << 12  # Of a batch, an axis or a code.
+_MAX_TRACE = 100  # Iterations.
 _FIELDS = {"batch_size": int, "continous_len": int, "discrete_len": int, "noise_len": int, "learning_rate": float,
            "image_dims": list, "multipliers": dict, "variables": dict, "losses": dict, "gradients": dict, "trace": list}
 
@@ -48,6 +52,9 @@ class Recording:
         self.losses, self.gradients, self.trace = (self._fields[f] for f in ("losses", "gradients", "trace"))
         self._arrays = read_npz(path.with_suffix(".npz"), _MAX_BYTES)
         self.files = set(self._arrays)
+        for name, array in self._arrays.items():
+            if array.dtype.kind != "f" or array.ndim == 0 or array.size == 0:
+                raise UserError(f"{path.with_suffix('.npz')}: {name} is {array.dtype} {list(array.shape)}, no recorded tensor")
 
     def config(self) -> Config:
         """The recorded configuration. Which system: the encoder of InfoGAN has no deviation; KL_d and the first batch norm show likewise."""
@@ -97,7 +104,11 @@ class Recording:
         """The five random tensors of the graph run `prefix`; none where the system takes none. Later ones belong to a test-time graph."""
         if f"{prefix}/0" not in self.files:
             return []
-        return [self.array(f"{prefix}/{i}") for i in range(5)]
+        normal, uniform = ((self._fields["batch_size"], self._fields[f]) for f in ("continous_len", "discrete_len"))
+        tensors = [self.array(f"{prefix}/{i}") for i in range(5)]
+        if [t.shape for t in tensors] != [normal, uniform, normal, uniform, normal] or not all(np.isfinite(t).all() for t in tensors):
+            raise UserError(f"{self.path.with_suffix('.npz')}: {prefix} is no noise of this configuration: {[list(t.shape) for t in tensors]}")
+        return [t.astype(np.float32, copy=False) for t in tensors]
 
     def outputs(self) -> list[str]:
         """Names of the tensors recorded at the initial point."""
@@ -125,6 +136,31 @@ def _read_json(path: pathlib.Path) -> dict:
         if not (isinstance(value, kind) or number) or isinstance(value, bool):
             raise UserError(f"{path} is no recording: {field} is {'missing' if field not in fields else 'no ' + kind.__name__}")
     for name, shape in fields["variables"].items():
-        if not isinstance(shape, list) or not all(type(n) is int and n > 0 for n in shape) or np.prod(shape, dtype=object) > _MAX_VARIABLE:
-            raise UserError(f"{path}: variable {name} has no sane shape: {shape}")
+        if not name.isprintable() or not _is_shape(shape) or math.prod(shape) > _MAX_VARIABLE:
+            raise UserError(f"{path}: variable {name} has no sane shape: {str(shape)[:80]}")
+    shape = [fields["batch_size"], *fields["image_dims"]]
+    lengths = [*fields["image_dims"], *(fields[f] for f in ("batch_size", "noise_len", "discrete_len", "continous_len"))]
+    if len(shape) != 4 or not _is_shape(lengths) or max(lengths) > _MAX_LENGTH or math.prod(shape) > _MAX_IMAGES or len(fields["trace"]) > _MAX_TRACE:
+        raise UserError(f"{path}: batches of {str(shape)[:80]}, with codes of {str(lengths[4:])[:80]} and {len(fields['trace'])} iterations, are not sane")
+    if not _are_numbers({"learning_rate": fields["learning_rate"], **fields["multipliers"]}) or not _are_numbers(fields["losses"]) or \
+            not all(_are_fingerprints(group) for group in fields["gradients"].values()) or not all(_is_iteration(one) for one in fields["trace"]):
+        raise UserError(f"{path}: multipliers, losses, gradients and trace must be finite numbers under the names of the original's recordings")
     return fields
+
+
+def _is_shape(value) -> bool:
+    return isinstance(value, list) and len(value) <= 8 and all(type(n) is int and n > 0 for n in value)
+
+
+def _are_numbers(values) -> bool:
+    return isinstance(values, dict) and all(type(v) in (int, float) and abs(v) < 1e300 for v in values.values())  # Not so for NaN.
+
+
+def _are_fingerprints(values) -> bool:
+    return isinstance(values, dict) and all(_are_numbers(one) and {"norm", "projection"} <= one.keys() for one in values.values())
+
+
+def _is_iteration(value) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return _are_fingerprints(value.get("variables")) and _are_numbers({name: v for name, v in value.items() if name != "variables"})

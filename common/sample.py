@@ -56,8 +56,10 @@ def _read_latents(path: pathlib.Path, config: Config) -> tuple[np.ndarray, np.nd
         value = arrays[name]
         if value.dtype.kind not in "fiu" or value.ndim != 2 or value.shape[1] != length or len(value) < 2:
             raise UserError(f"{path}: {name} must be numbers [n, {length}], n > 1; got {value.dtype} {list(value.shape)}")
-        if not np.isfinite(value).all():
+        with np.errstate(over="ignore"):
+            arrays[name] = value.astype(np.float32)
+        if not np.isfinite(arrays[name]).all():  # As float32: what lies beyond is infinite there.
             raise UserError(f"{path}: {name} holds values that are not finite")
     if len(arrays["z"]) != len(arrays["u"]):
         raise UserError(f"{path}: z has {len(arrays['z'])} rows and u has {len(arrays['u'])}")
-    return arrays["z"].astype(np.float32), arrays["u"].astype(np.float32)
+    return arrays["z"], arrays["u"]

@@ -9,9 +9,10 @@ import re
 import sys
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from common import models
+from common.bundle import plain, read_index
 from common.checkpoints import DAMAGE, open_run
 from common.errors import UserError, first_line
 
@@ -93,33 +94,45 @@ def _natural(name: str) -> list:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
+def _check_original(system) -> None:
+    """Raises UserError where the original has no such system."""
+    if not models.SYSTEMS[system.config.system].tf1:
+        raise UserError(f"the original has no {models.title(system.config.system)}, and so no checkpoints of it; "
+                        f"there are some of: {models.those_with(lambda e: e.tf1)}")
+
+
 def load(system, prefix: str) -> None:
     """Sets networks and optimizers of `system` to the original's checkpoint at `prefix`; `step` starts at 0, since TF1 kept none.
 
-    Raises UserError where the checkpoint cannot be read, or does not fit: then nothing has been changed.
+    Raises UserError where the original has no such system, or the checkpoint cannot be read or does not fit: then nothing has been changed.
     """
+    _check_original(system)
     try:
-        reader = tf.train.load_checkpoint(prefix)
-        shapes = {name: list(shape) for name, shape in reader.get_variable_to_shape_map().items()}
-    except DAMAGE as error:
-        raise UserError(f"{prefix} is no readable TF1 checkpoint: {first_line(error)}") from None
+        index = read_index(prefix)
+    except OSError as error:
+        raise UserError(f"{prefix} is no readable TF1 checkpoint: {error.strerror or error}: {error.filename}") from None
+    except ValueError as error:
+        raise UserError(f"{prefix} is damaged: {first_line(error)}") from None
     try:
-        variables = match(all_variables(system), shapes)
+        variables = match(all_variables(system), {name: shape for name, (shape, _) in index.items()})
     except UserError as error:
         raise UserError(f"{prefix} does not fit this configuration: {error}") from None
+    for name, (_, dtype) in index.items():
+        if dtype != tf.float32.as_datatype_enum:
+            raise UserError(f"{prefix} does not fit this configuration: {name} is {tf.as_dtype(dtype).name}, should be float32")
     try:
-        values = {name: reader.get_tensor(name) for name in variables}
+        with plain(prefix) as path:
+            reader = tf.train.load_checkpoint(path)
+            values = {name: reader.get_tensor(name) for name in variables}
     except DAMAGE as error:
         raise UserError(f"{prefix} is damaged: {first_line(error)}") from None
-    for name, value in values.items():
-        if value.dtype != np.float32:
-            raise UserError(f"{prefix} does not fit this configuration: {name} is {value.dtype}, should be float32")
     for name, value in values.items():
         variables[name].assign(value)
 
 
 def save(system, prefix: str) -> None:
     """Writes networks and optimizers of `system` under the original's names, as a checkpoint that TF1's `Saver` reads. Raises UserError."""
+    _check_original(system)
     variables = all_variables(system)
     try:
         pathlib.Path(prefix).parent.mkdir(parents=True, exist_ok=True)

@@ -5,42 +5,18 @@ import pathlib
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny import Tiny, assert_equal
 
 from common import checkpoints
 from common.checkpoints import Checkpoints
-from common.config import Config, LatentSpec
+from common.config import provenance
 from common.errors import UserError
-from common.layers import BatchNorm, linear
-from common.models.system import System
+from common.output import write_json
 
 HERE = pathlib.Path(__file__).parent
-
-
-class Tiny(System):
-    """A system of two small networks, so that checkpoints are small; its step draws latents and moves both networks."""
-
-    def __init__(self, units: int = 3):
-        config = Config(
-            name="tiny", checkpoint_name="tiny", dataset="", image_shape=(1, 1, 2), scaling="unit", latent=LatentSpec(2, 2, 1),
-            epochs=1, batch_size=4, learning_rate=1e-2, generator_multiplier=1.0, information_multiplier=1.0, vae_multiplier=1.0,
-            adam_beta1=0.5, adam_beta2=0.999, adam_epsilon=1e-8, categorical_kl_weight=0.0, first_batch_norm=False)
-        networks = {}
-        for i, name in enumerate(("encoder", "generator")):
-            inputs = keras.Input((2,))
-            hidden = BatchNorm(name="norm")(linear(units, i, "hidden")(inputs))
-            networks[name] = keras.Model(inputs, linear(1, i, "last")(hidden))
-        super().__init__(config, networks, {"d": (1e-2, ("encoder",)), "q": (1e-3, ("encoder", "generator"))}, losses=("loss",))
-
-    def iterate(self, images, latents, noise):
-        for name in self.optimizers:
-            with tf.GradientTape() as tape:
-                loss = tf.add_n([tf.reduce_sum((self.networks[n](latents.noise, training=True) - 1) ** 2) for n in self.moves[name]])
-            self.apply_gradients({name: tape.gradient(loss, self.moved_variables(name))})
-        return {"loss": loss}
 
 
 @pytest.fixture(scope="module")
@@ -56,33 +32,28 @@ def other():
 
 def train(system, steps):
     for _ in range(steps):
-        system.train_step(tf.zeros((4, 1, 1, 2)))
+        system.train_step(tf.random.stateless_uniform((4, 2, 2, 1), [0, 1]))
 
 
 def values(system):
     return {name: v.numpy() for name, v in checkpoints.state(system).items()}
 
 
-def assert_equal(got, wanted):
-    assert got.keys() == wanted.keys()
-    for name in got:
-        np.testing.assert_array_equal(got[name], wanted[name], err_msg=name)
-
-
 def test_state_holds_every_variable_exactly_once(system):
-    """Of networks and optimizers, and the step: all but the learning rates, which are the configuration's."""
+    """Of networks, optimizers and the epoch's means, step and stream: all but the learning rates, which are the configuration's."""
     state = checkpoints.state(system)
     held = [id(v) for v in state.values()]
     assert len(set(held)) == len(held)
     variables = [v for network in system.networks.values() for v in network.variables]
     variables += [v for o in system.optimizers.values() for v in o.variables if v is not o._learning_rate]
-    assert {id(v.value) for v in variables} | {id(system.step.value)} == set(held)
+    variables += [system.step, system.stream, *(v for tracker in system.trackers.values() for v in tracker.variables)]
+    assert {id(v.value) for v in variables} == set(held)
 
 
 def test_state_has_plain_names(system):
     state = checkpoints.state(system)
     assert {"step", "encoder/e_mean/kernel", "generator/g_bn1/moving_mean", "d/beta1_power", "vae/iterations",
-            "q/m/encoder/e_mean/kernel", "q/v/generator/g_h4/bias", "g/m/generator/g_bn1/gamma"} <= state.keys()
+            "q/m/encoder/e_mean/kernel", "q/v/generator/g_h4/bias", "g/m/generator/g_bn1/gamma", "stream", "epoch_mean/d_loss/total"} <= state.keys()
     for name, variable in state.items():
         if name.split("/")[1:2] in (["m"], ["v"]):  # A moment has the shape of the variable whose name it bears.
             assert variable.shape == state[name.split("/", 2)[2]].shape
@@ -92,7 +63,9 @@ def test_state_has_plain_names(system):
 def test_a_state_comes_back_bit_for_bit(tiny, other, tmp_path):
     """Weights, averages, moments, powers, iterations and step, into a system that stands elsewhere."""
     train(tiny, 3)
+    tiny.stream.assign(2)
     wanted = values(tiny)
+    (tmp_path / "models").mkdir()
     assert all(np.any(wanted[name]) for name in ("q/m/encoder/hidden/kernel", "d/v/encoder/norm/gamma", "generator/norm/moving_mean"))
     assert wanted["q/beta1_power"] == 0.5 * 0.5**wanted["q/iterations"] < 0.5
     path = Checkpoints(tiny, tmp_path / "models", "tiny").save()
@@ -120,7 +93,7 @@ def test_only_the_last_checkpoints_are_kept(tiny, tmp_path):
         path = Checkpoints(tiny, tmp_path, "tiny", keep=2).save()
     assert {p.name for p in tmp_path.glob("*.index")} == {f"tiny-{step}.index" for step in steps[2:]}
     assert len(list(tmp_path.glob("*.data-*"))) == 2
-    assert checkpoints.latest(tmp_path) == path == str(tmp_path / f"tiny-{steps[-1]}")
+    assert checkpoints.saved(tmp_path)[0] == tf.train.latest_checkpoint(str(tmp_path)) == path == str(tmp_path / f"tiny-{steps[-1]}")
 
 
 def test_the_newest_checkpoint_is_restored_and_an_older_one_by_its_path(tiny, other, tmp_path):
@@ -141,13 +114,83 @@ def test_there_is_nothing_to_resume_without_a_checkpoint(tiny, tmp_path):
             Checkpoints(tiny, folder, "tiny").restore_latest()
 
 
-def test_locate_takes_a_checkpoint_or_its_folder(tiny, tmp_path):
-    path = Checkpoints(tiny, tmp_path, "tiny").save()
-    assert checkpoints.locate(tmp_path) == checkpoints.locate(pathlib.Path(path)) == path
+def test_open_run_takes_a_checkpoint_or_its_folder(make_config, system, tmp_path):
+    path = Checkpoints(system, tmp_path, "tiny").save()
+    write_json(provenance(make_config(), "images"), tmp_path / "run.json")
+    for given in (tmp_path, pathlib.Path(path)):
+        assert checkpoints.open_run(given)[1] == path
     (tmp_path / "empty").mkdir()
     for missing in (tmp_path / "empty", tmp_path / "tiny-999", tmp_path / "none"):
         with pytest.raises(UserError, match=f"no checkpoint at {missing}: it should be"):
-            checkpoints.locate(missing)
+            checkpoints.open_run(missing)
+
+
+def test_saving_sweeps_what_killed_saves_and_a_course_that_was_left_have_written(tiny, tmp_path):
+    saver, step = Checkpoints(tiny, tmp_path, "tiny"), int(tiny.step)
+    (tmp_path / ".saving").mkdir()
+    for name in (".saving/tiny-7.index", "tiny-1.data-00000-of-00001", f"tiny-{step + 5}.index", f"tiny-{step + 5}.data-00000-of-00001"):
+        (tmp_path / name).write_bytes(b"part")
+    (tmp_path / "notes-1.txt").write_text("mine")
+    saver.save()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint", "notes-1.txt", f"tiny-{step}.data-00000-of-00001", f"tiny-{step}.index"]
+
+
+def test_what_reads_back_differently_is_no_checkpoint(tiny, tmp_path, monkeypatch):
+    saver = Checkpoints(tiny, tmp_path, "tiny")
+    first = saver.save()
+    train(tiny, 1)
+    monkeypatch.setattr(checkpoints, "_read", lambda path: dict.fromkeys(map(checkpoints._key, values(tiny)), np.zeros(())))
+    with pytest.raises(checkpoints.CannotSave, match="reads back differently"):
+        saver.save()
+    assert checkpoints.saved(tmp_path) == [first] and not (tmp_path / ".saving").exists()
+
+
+def write_format(system, folder, version):
+    """A checkpoint of another format version of this project: 1 had no number, no stream and no means."""
+    state = checkpoints.state(system)
+    if version == 1:
+        state = {name: v for name, v in state.items() if name != "stream" and not name.startswith("epoch_mean/")}
+    else:
+        state["format"] = tf.Variable(version, dtype=tf.int64)
+    return tf.train.Checkpoint(state=state).write(str(folder / "tiny-5"))
+
+
+def test_an_earlier_format_is_migrated(tiny, other, tmp_path):
+    write_format(tiny, tmp_path, 1)
+    wanted = {**values(tiny), "stream": 0, "epoch_mean/loss/total": 0, "epoch_mean/loss/count": 0}
+    train(other, 1)
+    other.stream.assign(3)
+    Checkpoints(other, tmp_path, "tiny").restore_latest()
+    assert_equal(values(other), wanted)
+
+
+def test_a_later_format_is_refused_by_name(tiny, other, tmp_path):
+    path = write_format(tiny, tmp_path, 3)
+    before = values(other)
+    with pytest.raises(UserError, match=rf"{path} was written by a later version of this project \(format 3; this one reads up to 2\)"):
+        Checkpoints(other, tmp_path, "tiny").restore_latest()
+    assert_equal(values(other), before)
+
+
+def test_no_flipped_bit_goes_unnoticed(tiny, other, tmp_path):
+    """Of 300 single bits all over both files; then the checkpoint before is used."""
+    saver = Checkpoints(tiny, tmp_path, "tiny")
+    older = values(tiny)
+    saver.save()
+    train(tiny, 1)
+    newer, path = values(tiny), saver.save()
+    random, restorer = np.random.RandomState(0), Checkpoints(other, tmp_path, "tiny")
+    for ending in (".index", ".data-00000-of-00001"):
+        file = pathlib.Path(path + ending)
+        whole = file.read_bytes()
+        for bit in random.choice(8 * len(whole), 150, replace=False):
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(damaged)
+            restored = restorer.restore_latest()
+            assert_equal(values(other), newer if restored == path else older)
+        file.write_bytes(whole)
+    assert restorer.restore_latest() == path
 
 
 def damage_missing_data(path):

@@ -62,6 +62,35 @@ def test_a_model_brings_its_own_settings_and_flags_overrule_them(capsys):
     assert config["generator_multiplier"] == 3 and not config["first_batch_norm"]
 
 
+def resolved(capsys, *flags):
+    """The configuration that the flags resolve to."""
+    assert cli.main(config_of("InfoVAE_MNIST"), "", ["--dry-run", *flags]) == 0
+    return json.loads(capsys.readouterr().out)["config"]
+
+
+def test_a_model_s_own_settings_are_flags_with_defaults(capsys):
+    defaults = {"penalty_weight": 10.0, "critic_steps": 5, "stages": "interleaved", "switch_step": 0}
+    assert resolved(capsys)["settings"] == resolved(capsys, "--model", "ali")["settings"] == {}
+    assert resolved(capsys, "--variant", "paper")["settings"] == defaults
+    flags = ("--variant", "paper", "--penalty-weight", "3", "--critic-steps", "2", "--stages", "separate", "--switch-step", "50")
+    assert resolved(capsys, *flags)["settings"] == {"penalty_weight": 3.0, "critic_steps": 2, "stages": "separate", "switch_step": 50}
+
+
+def test_the_paper_s_rates_are_wgan_gp_s_unless_flags_say_otherwise(capsys):
+    """Gulrajani et al. 2017, algorithm 1: 1e-4, 0, 0.9; one rate for all networks."""
+    names = ("learning_rate", "adam_beta1", "adam_beta2", "generator_multiplier", "information_multiplier", "vae_multiplier", "categorical_kl_weight")
+    config = resolved(capsys, "--variant", "paper")
+    assert [config[name] for name in names] == [1e-4, 0, 0.9, 1, 1, 1, 1]
+    config = resolved(capsys, "--variant", "paper", "--learning-rate", "3e-4", "--vae-multiplier", "2", "--information-multiplier", "4", "--categorical-kl-weight", "0.5")
+    assert [config[name] for name in names] == [3e-4, 0, 0.9, 1, 4, 2, 0.5]
+
+
+@pytest.mark.parametrize("variant", ["code", "paper"])
+def test_the_ablation_is_a_flag(capsys, variant):
+    assert resolved(capsys, "--variant", variant)["mutual_information"] is True
+    assert resolved(capsys, "--variant", variant, "--no-mutual-information")["mutual_information"] is False
+
+
 @pytest.mark.parametrize("flags, words", [
     (["--epochs", "0"], "epochs must be at least 1"),
     (["--epochs", "x"], "invalid int value"),
@@ -70,7 +99,17 @@ def test_a_model_brings_its_own_settings_and_flags_overrule_them(capsys):
     (["--seed", "-1"], "seed must be in [0, 2^31)"),
     (["--learning-rate", "nan"], "learning-rate must be finite"),
     (["--categories", "1"], "categories"),
-    (["--variant", "unheard-of"], "no model"),
+    (["--variant", "unheard-of"], "invalid choice: 'unheard-of'"),
+    (["--model", "infogan", "--variant", "paper"], "no model 'infogan' with variant 'paper'; there are: ali, infogan, infovaegan, infovaegan with variant paper"),
+    (["--critic-steps", "3"], "--critic-steps is no setting of infovaegan; it is one of: infovaegan with variant paper"),
+    (["--variant", "paper", "--critic-steps", "0"], "critic-steps must be a whole number of at least 1; got 0"),
+    (["--variant", "paper", "--critic-steps", "2.5"], "invalid int value"),
+    (["--variant", "paper", "--penalty-weight", "nan"], "penalty-weight must be a number of at least 0; got nan"),
+    (["--variant", "paper", "--stages", "both"], "invalid choice: 'both'"),
+    (["--variant", "paper", "--stages", "separate"], "--stages separate and --switch-step STEP"),
+    (["--variant", "paper", "--switch-step", "5"], "need each other"),
+    (["--model", "ali", "--no-mutual-information"], "means nothing for ali; it is for: infovaegan, infovaegan with variant paper"),
+    (["--model", "infogan", "--no-mutual-information"], "means nothing for infogan"),
     (["--no-such-flag"], "unrecognized arguments"),
     (["--resume", "--overwrite"], "leave one out"),
     (["--data", "synthetic", "--data-dir", "."], "exclude each other"),

@@ -66,6 +66,7 @@ def test_dict_is_json_ready_and_complete(make_config):
 def test_a_configuration_comes_back_from_its_file(make_config, tmp_path):
     """Every field other than its default, so that none can come back by luck."""
     config = make_config(model="infogan", variant="paper", batch_norm="moving", steps_per_epoch=3, seed=7, first_batch_norm=True,
+                         mutual_information=False, settings={"stages": "separate", "switch_step": 3, "penalty_weight": 0.1},
                          learning_rate=1 / 3, image_shape=(64, 64, 3), latent=LatentSpec(5, 6, 8))
     write_json(provenance(config, "some data"), tmp_path / "run.json")
     assert config_of(tmp_path / "run.json") == config
@@ -138,11 +139,36 @@ def test_a_missing_run_file_is_said_to_be_missing(tmp_path):
 
 
 @pytest.mark.parametrize("changes", [
-    {"latent": None}, {"latent": {"noise": 3, "colours": 2}}, {"image_shape": None}, {"momentum": 0.9}, {"epochs": "two"}])
+    {"latent": None}, {"latent": {"noise": 3, "colours": 2}}, {"image_shape": None}, {"momentum": 0.9}, {"epochs": "two"},
+    {"settings": None}, {"settings": "ab"}, {"settings": [1, 2]}])
 def test_a_run_file_of_another_version_is_said_to_be(make_config, tmp_path, changes):
     write_json({"config": {**make_config().to_dict(), **changes}, "data": "digits"}, tmp_path / "run.json")
-    with pytest.raises(UserError, match="run.json is of another version"):
+    with pytest.raises(UserError, match="run.json is .*of another version"):
         config_of(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize("field", ["settings", "mutual_information"])
+def test_runs_from_before_a_field_was_added_are_read_and_go_on(make_config, tmp_path, field):
+    settings = make_config().to_dict()
+    del settings[field]
+    write_json({"config": settings, "data": "digits"}, tmp_path / "run.json")
+    assert config_of(tmp_path / "run.json") == make_config()
+    check_same_run(make_config(), "digits", tmp_path / "run.json")
+    with pytest.raises(UserError, match=f"{field} was "):
+        check_same_run(make_config(**{field: {"critic_steps": 3} if field == "settings" else False}), "digits", tmp_path / "run.json")
+
+
+def test_other_settings_of_its_own_are_another_run(make_config, tmp_path):
+    write_json(provenance(make_config(settings={"critic_steps": 5}), "digits"), tmp_path / "run.json")
+    with pytest.raises(UserError, match="settings was {'critic_steps': 5} .* and is {'critic_steps': 3}"):
+        check_same_run(make_config(settings={"critic_steps": 3}), "digits", tmp_path / "run.json")
+
+
+def test_settings_are_a_copy(make_config):
+    given = {"critic_steps": 5}
+    config = make_config(settings=given)
+    given["critic_steps"] = 3
+    assert config.settings == {"critic_steps": 5}
 
 
 def test_a_field_that_the_saved_run_did_not_have_is_another_run(make_config, tmp_path):

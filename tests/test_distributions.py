@@ -6,7 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from common.config import LatentSpec
-from common.distributions import Latents, Posterior, kl_categorical, kl_continuous, priors, sample_noise, sample_prior
+from common.distributions import (Latents, NoisePosterior, Posterior, code_entropy, kl_categorical, kl_continuous, log_normal, priors,
+                                  sample_noise, sample_prior)
 
 tfd = tfp.distributions
 
@@ -46,6 +47,41 @@ def test_continuous_samples_are_mean_plus_stddev_times_noise(arrays):
     logits, mean, stddev, normal, _ = arrays
     sample = posterior(logits, mean, stddev).sample_continuous(tf.constant(normal, tf.float32))
     np.testing.assert_allclose(sample, mean + stddev * normal, rtol=1e-6, atol=1e-6)
+
+
+def test_without_a_deviation_the_continuous_sample_is_the_mean(arrays):
+    logits, mean, _, normal, uniform = arrays
+    q = posterior(logits, mean)
+    np.testing.assert_array_equal(q.sample_continuous(tf.constant(normal, tf.float32)), mean)
+    np.testing.assert_array_equal(q.sample(sample_noise(SPEC, 60, SEED))[:, 4:], mean)
+
+
+def test_inferred_noise_has_the_samples_and_the_kl_of_its_normal():
+    """Section 8: q(z|x); a shift by m costs m^2 / 2 and a deviation s (s^2 - 1) / 2 - log s."""
+    q = NoisePosterior(tf.constant([[3.0, -1.0], [0.0, 0.0]]), tf.constant([[1.0, 1.0], [2.0, 0.5]]))
+    np.testing.assert_array_equal(q.sample(tf.constant([[1.0, 2.0], [-1.0, 4.0]])), [[4, 1], [-2, 2]])
+    np.testing.assert_allclose(kl_continuous(q), [5, 1.5 - 0.375], rtol=1e-6)
+
+
+def test_log_normal_is_tfps(arrays):
+    logits, mean, stddev, value, _ = arrays
+    q = posterior(logits, mean, stddev)
+    got = log_normal(tf.constant(value, tf.float32), q)
+    assert got.shape == (60,)
+    np.testing.assert_allclose(got, tf.reduce_sum(q.continuous.log_prob(tf.constant(value, tf.float32)), axis=1), rtol=1e-4, atol=1e-5)
+
+
+def test_log_normal_of_no_deviation_is_finite():
+    """At a deviation of 0 the floor 1e-8 under the variance is left: 2 log N(0; 0, 1e-8)."""
+    got = log_normal(tf.zeros((1, 2)), posterior(np.zeros((1, 4)), np.zeros((1, 2)), np.zeros((1, 2))))
+    np.testing.assert_allclose(got, [-np.log(2 * np.pi * 1e-8)], rtol=1e-5)
+
+
+def test_the_entropy_of_the_code_is_that_of_its_priors():
+    """H(u) of eq. 11: log 4 for d, and log 2 for each of the two c."""
+    prior = priors(SPEC)
+    np.testing.assert_allclose(code_entropy(SPEC), np.log(4) + 2 * np.log(2), rtol=1e-12)
+    np.testing.assert_allclose(code_entropy(SPEC), prior["category"].entropy() + prior["continuous"].entropy(), rtol=1e-6)
 
 
 def test_categorical_samples_follow_the_formula(arrays):
@@ -184,6 +220,17 @@ def test_prior_draws_are_one_hot_and_uniform():
     np.testing.assert_allclose(uniform.var(axis=0), 1 / 3, atol=4.5 * np.sqrt(4 / 45 / n))
     correlation = np.corrcoef(np.concatenate([category[:, :3], uniform], axis=1).T)
     assert np.abs(correlation[3:] - np.eye(8)[3:]).max() < 4.5 / np.sqrt(n)
+
+
+def test_noise_may_be_normal_and_leaves_the_code_as_it_was():
+    """Section 8 of the reference: z ~ N(0, I)."""
+    n = 20_000
+    normal, uniform = (sample_prior(SPEC, n, SEED, noise) for noise in ("normal", "uniform"))
+    np.testing.assert_array_equal(normal.code, uniform.code)
+    noise = normal.noise.numpy()
+    np.testing.assert_allclose(noise.mean(axis=0), 0, atol=4.5 / np.sqrt(n))
+    np.testing.assert_allclose(noise.var(axis=0), 1, atol=4.5 * np.sqrt(2 / n))
+    np.testing.assert_allclose((np.abs(noise) < 1).mean(axis=0), 0.6827, atol=4.5 * np.sqrt(0.22 / n))
 
 
 def test_noise_and_continuous_codes_are_not_the_same_draws():

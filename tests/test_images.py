@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from common.data.pixels import stretch
-from common.images import merge, save_grid, save_image
+from common.images import bytes_of, merge, save_animation, save_grid, save_image, save_picture
 from common.output import whole_file, write_json
 
 
@@ -134,3 +134,39 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
         write_json({"a": object()}, tmp_path / "result.json")
     assert os.listdir(tmp_path) == ["result.json"]
     assert (tmp_path / "result.json").read_text().endswith("}\n")
+
+
+def test_bytes_are_of_a_fixed_range():
+    """The same value is the same byte whatever stands beside it; halves go to the even one."""
+    values = np.array([-2.0, -1.0, 0.0, 0.2, 0.5, 1.0, 3.0])
+    np.testing.assert_array_equal(bytes_of(values, "tanh"), [0, 0, 128, 153, 191, 255, 255])
+    for scaling in ("unit", "binary"):
+        np.testing.assert_array_equal(bytes_of(values, scaling), [0, 0, 0, 51, 128, 255, 255])
+    assert bytes_of(values.astype(np.float32), "unit").dtype == np.uint8
+
+
+@pytest.mark.parametrize("scaling", ["unit", "tanh"])
+def test_bytes_undo_the_scaling_of_stored_pixels(scaling):
+    from common.data.pipeline import scale
+
+    stored = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(bytes_of(scale(stored, scaling).numpy(), scaling), stored)
+
+
+def test_an_animation_shows_its_frames_exactly_and_without_end(tmp_path):
+    frames = [Image.fromarray(np.random.RandomState(i).randint(0, 256, (4 + i, 5)).astype(np.uint8)) for i in range(3)]
+    save_animation(frames, tmp_path / "a.gif", milliseconds=120)
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert animation.n_frames == 3 and animation.info["loop"] == 0 and animation.info["duration"] == 120
+        for i, frame in enumerate(frames):
+            animation.seek(i)
+            shown = np.asarray(animation.convert("L"))
+            assert shown.shape == (6, 5)  # The largest one's; the rest is white.
+            np.testing.assert_array_equal(shown[:4 + i], np.asarray(frame))
+            assert (shown[4 + i:] == 255).all()
+
+
+def test_a_picture_is_saved_as_it_is(tmp_path):
+    pixels = np.random.RandomState(0).randint(0, 256, (4, 5, 3)).astype(np.uint8)
+    save_picture(Image.fromarray(pixels), tmp_path / "p.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "p.png")), pixels)

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from common import checkpoints, models
-from common.distributions import Latents
+from common.distributions import Latents, sample_prior
 from common.errors import UserError
 from common.models.infovaegan import StepNoise
 from common.optimizers import TF1Adam
@@ -120,6 +121,16 @@ def test_infogans_optimizers(infogan):
     assert {name: infogan.moves[name] for name in infogan.optimizers} == {
         "d": ("discriminator",), "g": ("generator",), "q": ("encoder", "generator")}
     np.testing.assert_allclose([o.learning_rate.numpy() for o in infogan.optimizers.values()], [2e-4, 1e-3, 6e-4], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"critic_steps": 0}, "critic-steps must be a whole number of at least 1; got 0"),
+    ({"critic_steps": True}, "critic-steps must be a whole number"), ({"critic_steps": 2.0}, "critic-steps must be a whole number"),
+    ({"penalty_weight": "10"}, "penalty-weight must be a number"), ({"stages": 1}, "stages must be one of interleaved, separate"),
+    ({"colours": 3}, "--colours is no setting of infovaegan with variant paper; it is one of: none")])
+def test_settings_from_a_file_are_checked_before_anything_is_built(make_config, settings, words):
+    with pytest.raises(UserError, match=words):
+        models.build(make_config(variant="paper", settings=settings))
 
 
 # Losses
@@ -265,6 +276,24 @@ def test_gradients_of_infogan_are_those_of_the_losses_written_out(infogan, image
     assert_close(gradients["q"][len(wanted[0]):], wanted[1])
 
 
+def test_without_mutual_information_q_loss_has_no_gradient(system, images, make_config):
+    """The paper's ablation: q_loss is still reported, g_loss and vae_loss learn as before, and the Q optimizer never steps."""
+    latents, noise = draws(system)
+    fake, pull_back = system.generate_with_gradient(latents)
+    wanted_values, wanted = system.generator_pass(fake, pull_back, latents, noise)
+    full, system.config = system.config, make_config(mutual_information=False)
+    try:
+        got_values, got = system.generator_pass(fake, pull_back, latents, noise)
+        system.iterate(images, latents, noise)
+    finally:
+        system.config = full
+    assert got.keys() == {"g", "vae"}
+    np.testing.assert_allclose(got_values["q_loss"], wanted_values["q_loss"], rtol=1e-5)
+    for name in got:
+        assert_close(got[name], wanted[name], 1e-3)
+    assert {name: int(o.iterations) for name, o in system.optimizers.items()} == {"d": 1, "g": 1, "q": 0, "vae": 1}
+
+
 # Updates
 
 
@@ -334,6 +363,30 @@ def test_training_moves_the_averages_and_inference_does_not(system, images):
     wanted = system.networks["encoder"](images, training=True)
     for key in ("logits", "mean", "stddev"):
         np.testing.assert_allclose(getattr(posterior, key), wanted[key], rtol=1e-4, atol=1e-5)
+
+
+# Inference
+
+
+@pytest.mark.parametrize("name", ["system", "infogan"])
+def test_reconstructions_are_g_of_inferred_codes_and_arbitrary_noise(request, images, name):
+    """Section 7. With codes that leave nothing to chance, what differs between seeds is z, which comes from the prior."""
+    system = request.getfixturevalue(name)
+    encoder = system.networks["encoder"]
+    encoder.get_layer("e_mix").bias.assign([0.0, 500.0, 0.0, 0.0])
+    if name == "system":
+        head = encoder.get_layer("e_log_sigma_sq")
+        head.kernel.assign(tf.zeros_like(head.kernel.value))
+        head.bias.assign(tf.fill(head.bias.shape, -30.0))
+    assert system.encode_noise(images) is None
+    code = tf.concat([tf.tile([[0.0, 1.0, 0.0, 0.0]], [8, 1]), system.encode(images).mean], axis=1)
+    seeds = [tf.constant(seed, tf.int32) for seed in ([1, 2], [1, 2], [1, 3])]
+    first, again, other = (system.reconstruct(images, seed).numpy() for seed in seeds)
+    assert first.shape == images.shape
+    np.testing.assert_array_equal(first, again)
+    assert (np.abs(first - other).max(axis=(1, 2, 3)) > 1e-4).all()
+    noise = sample_prior(system.config.latent, 8, tfp.random.split_seed(seeds[0], 3)[1]).noise
+    np.testing.assert_allclose(first, system.generate(noise, code), atol=1e-4)
 
 
 # Randomness

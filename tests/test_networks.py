@@ -11,7 +11,7 @@ import tensorflow as tf
 from common.config import LatentSpec
 from common.errors import UserError
 from common.layers import BatchNorm
-from common.networks import build_discriminator, build_encoder, build_generator
+from common.networks import build_discriminator, build_encoder, build_generator, build_noise_encoder
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
 RECORDINGS = sorted(p for p in (SHARED / "golden").glob("*.json") if p.with_suffix(".npz").is_file())
@@ -53,6 +53,27 @@ def test_encoder_outputs(built):
     assert {name: tuple(v.shape) for name, v in outputs.items()} == {
         "logits": (3, 10), "mean": (3, config.latent.continuous), "stddev": (3, config.latent.continuous)}
     assert (outputs["stddev"].numpy() > 0).all()
+
+
+def test_the_noise_encoder_has_the_encoder_s_layers_and_the_noise_s_size(make_config):
+    """Section 8: 100 values each of mean and stddev; 6,624,782 parameters less the encoder's 14-value heads, 65 an output, and 200 of its own."""
+    config = make_config(latent=LatentSpec(100, 10, 2))
+    network, encoder = build_noise_encoder(config), build_encoder(config)
+    assert trainable(network) == PARAMETERS[28][0] - 65 * 14 + 65 * 200
+    outputs = network(np.random.RandomState(0).uniform(0, 1, (3, 28, 28, 1)))
+    assert {name: tuple(v.shape) for name, v in outputs.items()} == {"mean": (3, 100), "stddev": (3, 100)}
+    assert (outputs["stddev"].numpy() > 0).all()
+    kernels = [network_.get_layer("e_h1_conv").kernel.numpy() for network_ in (network, encoder)]
+    assert (kernels[0] != kernels[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("pixels", PARAMETERS)
+def test_a_critic_has_the_discriminator_s_layers_without_batch_norm(make_config, pixels):
+    config = make_config(image_shape=(pixels, pixels, 1), first_batch_norm=True)
+    critic, discriminator = (build_discriminator(config, conditional=False, normalise=normalise) for normalise in (False, True))
+    names = [[layer.name for layer in network.layers if layer.weights] for network in (critic, discriminator)]
+    norms = [layer.name for layer in discriminator.layers if isinstance(layer, BatchNorm)]
+    assert norms and names[0] == [name for name in names[1] if name not in norms]
 
 
 def test_stddev_is_the_softplus_of_a_linear_layer(built):

@@ -2,26 +2,15 @@
 
 import csv
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from scripts import run
 
 import common.layers  # noqa: F401  The layers that a saved network is made of.
-
-ROOT = pathlib.Path(__file__).parents[1]
-
-
-def run(*arguments, home, **kwargs):
-    """Runs a script and returns the finished process."""
-    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
-    return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, **kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +41,9 @@ def mnist_run(tmp_path_factory, home, mnist):
 
 def test_training_writes_every_file_it_promises(mnist_run, mnist):
     results, models = mnist_run / "results" / "InfoVAE_MNIST", mnist_run / "models" / "InfoVAE_MNIST"
-    assert sorted(p.name for p in results.iterdir()) == ["Real1.png", "VAE0.jpg", "VAE1.jpg", "class_grid.png", "log.csv", "run.json", "tensorboard"]
+    assert sorted(p.name for p in results.iterdir()) == sorted(
+        ["Real1.png", "VAE0.jpg", "VAE1.jpg", "class_grid.png", "log.csv", "run.json", "tensorboard", "metrics.json", "figures.json", "figure_class_grid.png",
+         "figure_reconstructions.png", "figure_interpolation.png"] + [f"figure_traversal_{what}.{ending}" for what in ("c0", "c1", "categories") for ending in ("png", "gif")])
     assert sorted(p.name for p in models.iterdir()) == sorted(
         [f"InfoVAE_MNIST-{step}.{ending}" for step in (2, 4) for ending in ("data-00000-of-00001", "index")]
         + ["checkpoint", "run.json", "encoder.keras", "generator.keras", "discriminator.keras"])
@@ -79,7 +70,7 @@ def test_saved_networks_load_alone(mnist_run):
 
 
 def test_resume_goes_on_and_a_second_start_loses_nothing(mnist_run, mnist, home):
-    common_flags = ("InfoVAE_MNIST.py", "--data-dir", mnist, "--steps-per-epoch", 2, "--batch-size", 16, "--seed", 3, "--out", mnist_run)
+    common_flags = ("InfoVAE_MNIST.py", "--data-dir", mnist, "--steps-per-epoch", 2, "--batch-size", 16, "--seed", 3, "--no-evaluate", "--out", mnist_run)
     again = run(*common_flags, home=home)
     assert again.returncode == 2 and "--resume" in again.stderr.splitlines()[-1]
     resumed = run(*common_flags, "--epochs", 3, "--resume", home=home)
@@ -89,7 +80,7 @@ def test_resume_goes_on_and_a_second_start_loses_nothing(mnist_run, mnist, home)
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     assert (mnist_run / "results/InfoVAE_MNIST/VAE2.jpg").is_file()
     assert (mnist_run / "models/InfoVAE_MNIST/InfoVAE_MNIST-6.index").is_file()
-    other = run(*common_flags[:-3], 4, "--out", mnist_run, "--resume", home=home)
+    other = run(*common_flags, "--seed", 4, "--resume", home=home)
     assert other.returncode == 2 and "seed was 3 in the saved run and is 4 now" in other.stderr
 
 
@@ -101,14 +92,14 @@ def test_3dchairs_trains_on_a_folder_of_renders(tmp_path, home):
             pixels = np.full((600, 600, 3), 255, np.uint8)
             pixels[200 + 10 * i:400, 220:380] = (90, 30 * i, 20)
             Image.fromarray(pixels).save(renders / f"image_{i:03}_p020_t{i * 11:03}_r096.png")
-    process = run("InfoVAE_3DChairs.py", "--data-dir", tmp_path, "--steps-per-epoch", 2, "--epochs", 1, "--batch-size", 4, "--out", tmp_path / "out", home=home)
+    process = run("InfoVAE_3DChairs.py", "--data-dir", tmp_path, "--steps-per-epoch", 2, "--epochs", 1, "--batch-size", 4, "--no-evaluate", "--out", tmp_path / "out", home=home)
     assert process.returncode == 0, process.stderr
     with Image.open(tmp_path / "out/results/InfoVAE_3DChairs/VAE0.jpg") as image:
         assert image.size == (512, 512) and image.mode == "RGB"
 
 
 def test_stand_in_says_so_and_writes_under_its_own_name(tmp_path, home):
-    process = run("InfoVAE_MNIST.py", "--data", "synthetic", "--epochs", 1, "--steps-per-epoch", 1, "--batch-size", 64, "--out", tmp_path, home=home)
+    process = run("InfoVAE_MNIST.py", "--data", "synthetic", "--epochs", 1, "--steps-per-epoch", 1, "--batch-size", 64, "--no-evaluate", "--out", tmp_path, home=home)
     assert process.returncode == 0, process.stderr
     assert "synthetic digits" in process.stdout
     assert [p.name for p in (tmp_path / "results").iterdir()] == [p.name for p in (tmp_path / "models").iterdir()] == ["InfoVAE_MNIST-synthetic"]
@@ -118,7 +109,7 @@ def test_overwrite_starts_again_and_leaves_nothing_of_the_old_run(mnist, home, t
     for folder in ("results", "models"):
         (tmp_path / folder / "InfoVAE_MNIST").mkdir(parents=True)
         (tmp_path / folder / "InfoVAE_MNIST" / "notes.txt").write_text("mine")
-    flags = ("InfoVAE_MNIST.py", "--data-dir", mnist, "--epochs", 1, "--steps-per-epoch", 1, "--batch-size", 16, "--out", tmp_path)
+    flags = ("InfoVAE_MNIST.py", "--data-dir", mnist, "--epochs", 1, "--steps-per-epoch", 1, "--batch-size", 16, "--no-evaluate", "--out", tmp_path)
     assert run(*flags, home=home).returncode == 0
     assert (tmp_path / "results/InfoVAE_MNIST/notes.txt").read_text() == "mine"
     (tmp_path / "models/InfoVAE_MNIST/InfoVAE_MNIST-99.index").touch()
@@ -131,7 +122,7 @@ def test_training_goes_on_from_a_checkpoint_of_the_original(mnist_run, mnist, ho
     export = run("-m", "common.tf1", "export", mnist_run / "models/InfoVAE_MNIST", prefix, home=home)
     assert export.returncode == 0, export.stderr
     process = run("InfoVAE_MNIST.py", "--data-dir", mnist, "--epochs", 1, "--steps-per-epoch", 1, "--batch-size", 16,
-                  "--tf1-checkpoint", prefix, "--out", tmp_path, home=home)
+                  "--tf1-checkpoint", prefix, "--no-evaluate", "--out", tmp_path, home=home)
     assert process.returncode == 0, process.stderr
     assert json.loads((tmp_path / "models/InfoVAE_MNIST/run.json").read_text())["start"] == str(prefix)
     # The optimizers went on too; TF1's power of beta1 starts at beta1.

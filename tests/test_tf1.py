@@ -79,6 +79,7 @@ def test_round_trip_is_bit_exact(system, values, prefix, tmp_path):
 def test_export_of_a_run_s_checkpoint(system, values, prefix, tmp_path, capsys):
     tf1.load(system, str(prefix))
     system.step.assign(7)
+    (tmp_path / "run").mkdir()
     Checkpoints(system, tmp_path / "run", "InfoVAE_MNIST").save()
     write_json(provenance(system.config, "a test"), tmp_path / "run" / RUN_FILE)
     assert tf1.main(["export", str(tmp_path / "run"), str(tmp_path / "out" / "exported")]) == 0
@@ -119,3 +120,12 @@ def test_layers_counted_otherwise_are_paired_in_order():
     theirs = {f"decoder/{layer}/{leaf}": [n] for n, layer in ((2, "g_h2"), (3, "g_h9"), (5, "g_h10")) for leaf in ("w", "biases")}
     matched = tf1.match(ours, theirs)
     assert {name: value.shape for name, value in matched.items()} == {name: tuple(shape) for name, shape in theirs.items()}
+
+
+@pytest.mark.parametrize("changes", [{"model": "ali"}, {"variant": "paper"}])
+def test_a_system_that_the_original_lacks_has_no_tf1_checkpoints(make_config, prefix, tmp_path, changes):
+    other = models.build(make_config(**changes))
+    for use in (lambda: tf1.load(other, str(prefix)), lambda: tf1.save(other, str(tmp_path / "out"))):
+        with pytest.raises(UserError, match="^the original has no (ali|infovaegan with variant paper), .* some of: infogan, infovaegan$"):
+            use()
+    assert not list(tmp_path.glob("out*"))

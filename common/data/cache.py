@@ -20,9 +20,10 @@ from collections.abc import Callable
 import numpy as np
 import PIL
 
+from common.arrays import DAMAGE, read_header
 from common.data import pool
 from common.data.files import ImageFiles
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 try:
     import fcntl
@@ -65,12 +66,39 @@ def entry(folder: pathlib.Path, title: str, identity, size: int, fill: Callable[
     return path
 
 
-def load(path: pathlib.Path) -> np.ndarray:
-    """The array in file `path` of an entry, a read-only memory map. Raises UserError where it is damaged."""
+def load(path: pathlib.Path, dtype: type, shape: tuple[int | None, ...], stop: int | None = None) -> np.ndarray:
+    """The array in file `path` of an entry, a read-only memory map.
+
+    Args:
+        path: the file.
+        dtype, shape: what it must hold; None for an axis of any length.
+        stop: where given, all values must be in [0, stop), and are read to see to it.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds something else.
+    """
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"the cache is damaged: {path} ({error}); remove {path.parent}, and it is made again") from None
+        with open(path, "rb") as file:
+            found, fortran, kind = read_header(file, os.fstat(file.fileno()).st_size)
+            fits = len(found) == len(shape) and all(n in (None, m) for n, m in zip(shape, found))
+            if not fits or fortran or not np.issubdtype(kind, dtype):
+                raise ValueError(f"{kind} {list(found)} is not what belongs there")
+            array = np.memmap(file, kind, "r", file.tell(), found)
+    except (OSError, *DAMAGE) as error:
+        raise _damaged(path, first_line(error)) from None
+    if stop is not None:
+        check_range(path, array, stop)
+    return array
+
+
+def check_range(path: pathlib.Path, array: np.ndarray, stop: int) -> None:
+    """Raises UserError, saying that the cache's file `path` is damaged, unless all of `array` is in [0, stop)."""
+    if array.size and not 0 <= array.min() <= array.max() < stop:
+        raise _damaged(path, f"its values are not in [0, {stop})")
+
+
+def _damaged(path: pathlib.Path, why: str) -> UserError:
+    return UserError(f"the cache is damaged: {path} ({why}); remove {path.parent}, and it is made again")
 
 
 def open_images(files: ImageFiles, folder: pathlib.Path, title: str) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +118,10 @@ def open_images(files: ImageFiles, folder: pathlib.Path, title: str) -> tuple[np
     """
     size = len(files) * int(np.prod(files.shape))
     path = entry(folder, title, files.identity(), size, lambda temporary: _write_images(files, temporary, title))
-    images, kept = load(path / "images.npy"), load(path / "kept.npy")
+    images = load(path / "images.npy", np.uint8, (None, *files.shape))
+    kept = load(path / "kept.npy", np.int64, (len(images),), len(files))
+    if (np.diff(kept) <= 0).any():
+        raise _damaged(path / "kept.npy", "its values do not rise")
     if len(kept) < len(files):
         print(f"{title}: {len(files) - len(kept)} of {len(files)} image files are broken and left out")
     return images, kept

@@ -87,11 +87,20 @@ def _from_tfds(folder: pathlib.Path, cache) -> Dataset:
     if cache.enabled:  # It takes half a minute to go through all examples.
         identity = [[path.name, *files.stamp(path)] for path in shards]
         entry = image_cache.entry(cache.folder, "celeba-index", identity, 1 << 26, fill)
-        index = {name: image_cache.load(entry / f"{name}.npy") for name in ("where", "part", "table", "names")}
+        index = _load_index(entry, len(shards))
     else:
         index = _index_tfds(folder)
     items = tuple(Item(f"{shards[shard].name} byte {start}", str(shards[shard]), start, length) for shard, start, length in index["where"].tolist())
     return _dataset(f"{folder} (TFDS)", ImageFiles(items, CROP, SIZE), tuple(index["names"].tolist()), index["table"], index["part"], cache)
+
+
+def _load_index(entry: pathlib.Path, shards: int) -> dict[str, np.ndarray]:
+    """`_index_tfds` from its files in the cache. Raises UserError where they are damaged."""
+    where = image_cache.load(entry / "where.npy", np.int64, (None, 3), 1 << 62)
+    image_cache.check_range(entry / "where.npy", where[:, 0], shards)
+    table = image_cache.load(entry / "table.npy", np.uint8, (len(where), None), len(_SIGNS))
+    return {"where": where, "part": image_cache.load(entry / "part.npy", np.uint8, (len(where),), len(_SPLITS)), "table": table,
+            "names": image_cache.load(entry / "names.npy", np.str_, (table.shape[1],))}
 
 
 def _index_tfds(folder: pathlib.Path) -> dict[str, np.ndarray]:
@@ -102,9 +111,12 @@ def _index_tfds(folder: pathlib.Path) -> dict[str, np.ndarray]:
     for number, split in enumerate(_SPLITS):
         for item, features in tfds.image_items(folder, split, "image"):
             names = names or tuple(sorted(name for name in features if name.startswith("attributes/")))
+            levels = [list(features[name].int64_list.value) for name in names]
+            if item.path not in shards or any(level not in ([0], [1]) for level in levels):
+                raise UserError(f"{folder}: {item.name} has attributes that are not CelebA's: remove it and let TFDS prepare it again")
             where.append((shards[item.path], item.offset, item.length))
             part.append(number)
-            table.append(bytes(features[name].int64_list.value[0] for name in names))
+            table.append(bytes(level for (level,) in levels))
     if not where:
         raise UserError(f"{folder} holds no examples: remove it and let TFDS prepare it again")
     return {"where": np.asarray(where, np.int64), "part": np.asarray(part, np.uint8),

@@ -3,6 +3,7 @@
 The folder, or the official rendered_chairs.tar unextracted. Only the centre 300x300 of each render is used, at 64x64.
 """
 
+import io
 import os
 import pathlib
 import re
@@ -18,13 +19,15 @@ from common.data.factors import Factor
 from common.data.files import ImageFiles, Item
 from common.data.synthetic import chairs
 from common.data.synthetic.images import SyntheticImages
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 TITLE = "3D Chairs"
 STAND_IN = "shaded chairs of boxes, 31 azimuths x 2 elevations"
 FORMS = "rendered_chairs/<id>/renders/*.png or rendered_chairs.tar"
 CROP, SIZE = 300, 64
 
+_DAMAGE = (tarfile.TarError, ValueError, IndexError, KeyError, EOFError, OverflowError, RecursionError)  # What tarfile raises on damaged files.
+_MAX_HEADER = 1 << 16  # Bytes: a long name is a header, too.
 _NAME = re.compile(r"image_\d+_p(\d{1,3})_t(\d{1,3})_r\d+\.png")
 
 
@@ -77,16 +80,31 @@ def _items_of_folder(folder: pathlib.Path) -> list[Item]:
 
 def _items_of_tar(path: pathlib.Path) -> list[Item]:
     """The renders inside an uncompressed tar, as stretches of it: nothing is ever extracted."""
+    items = []
     try:
-        with tarfile.open(path, "r:") as archive:
-            items = [Item("/".join(pathlib.PurePosixPath(member.name).parts[-3:]), str(path), member.offset_data, member.size)
-                     for member in archive
-                     if member.isreg() and _is_render(pathlib.PurePosixPath(member.name))]
-    except tarfile.TarError as error:
-        raise UserError(f"{path} is no readable tar: {error}") from None
+        with _Headers(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            for member in archive:
+                name = pathlib.PurePosixPath(member.name)
+                if not 0 <= member.size <= os.fstat(file.fileno()).st_size:
+                    raise tarfile.ReadError(f"{name.name} has {member.size} bytes")
+                if name.is_absolute() or ".." in name.parts:
+                    raise UserError(f"{path} holds {member.name!r}, which leads out of it: get the file anew")
+                if member.isreg() and not member.issparse() and _is_render(name):  # Neither links nor devices.
+                    items.append(Item("/".join(name.parts[-3:]), str(path), member.offset_data, member.size))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    except _DAMAGE as error:
+        raise UserError(f"{path} is no readable tar: {first_line(error)}") from None
     return sorted(items)
+
+
+class _Headers(io.FileIO):
+    """A tar of which only the headers are read: what they announce to be larger than any header is damage, and takes no memory."""
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return super().read(size)
 
 
 def _is_render(path: pathlib.PurePosixPath) -> bool:

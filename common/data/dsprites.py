@@ -5,20 +5,21 @@ in the cache, or in memory where there is none, and only the images of a batch a
 """
 
 import contextlib
+import math
 import pathlib
 import sys
 import zipfile
-import zlib
 
 import numpy as np
 
+from common.arrays import open_array, read_exactly, reading
 from common.config import Config
 from common.data import cache as image_cache
 from common.data import files, tfds
 from common.data.dataset import Dataset, Split, Subset
 from common.data.synthetic import sprites
 from common.data.synthetic.images import SyntheticImages
-from common.errors import UserError, first_line
+from common.errors import UserError
 
 TITLE = "dSprites"
 STAND_IN = "dSprites' own grid, redrawn from its geometry"
@@ -30,7 +31,6 @@ _BYTES = SIDE * SIDE // 8  # Of an image's bits.
 _CHUNK = 1024  # Images, 4 MB unpacked.
 _LEVELS = tuple(factor.levels for factor in sprites.FACTORS)
 _LABELS = ("label_shape", "label_scale", "label_orientation", "label_x_position", "label_y_position")  # TFDS's, in the grid's order.
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 class PackedImages:
@@ -85,7 +85,7 @@ def _from_npz(path: pathlib.Path, cache) -> Dataset:
         identity = [path.name, *files.stamp(path)]
         entry = image_cache.entry(cache.folder, "dsprites", identity, count * _BYTES,
                                   lambda folder: image_cache.write_rows(folder / "bits.npy", _progress(_stream(path, count), count, folder), (_BYTES,)))
-        bits = image_cache.load(entry / "bits.npy")
+        bits = image_cache.load(entry / "bits.npy", np.uint8, (count, _BYTES))
     else:
         bits, position = np.empty((count, _BYTES), np.uint8), 0
         for rows in _progress(_stream(path, count), count):
@@ -97,7 +97,7 @@ def _from_npz(path: pathlib.Path, cache) -> Dataset:
 def _count(path: pathlib.Path) -> int:
     """The number of images that the npz announces. Raises UserError unless they are what dSprites are."""
     with _array(path, "imgs") as (_, shape, dtype):
-        if len(shape) != 3 or shape[0] < 1 or shape[1:] != (SIDE, SIDE) or dtype not in (np.uint8, np.bool_):
+        if len(shape) != 3 or not 1 <= shape[0] <= sprites.SIZE or shape[1:] != (SIDE, SIDE) or dtype not in (np.uint8, np.bool_):
             raise UserError(f"{path}: imgs is {dtype} {list(shape)}, and dSprites are uint8 [{sprites.SIZE}, {SIDE}, {SIDE}]")
     return shape[0]
 
@@ -106,9 +106,7 @@ def _stream(path: pathlib.Path, count: int):
     """Yields the bits of the npz's images, uint8 [b, 512], chunk by chunk in their order."""
     with _array(path, "imgs") as (file, _, _):
         for start in range(0, count, _CHUNK):
-            yield _pack(np.frombuffer(_read(file, min(_CHUNK, count - start) * SIDE * SIDE), np.uint8), path)
-        if file.read(1):
-            raise ValueError("imgs goes on after its last image")
+            yield _pack(np.frombuffer(read_exactly(file, min(_CHUNK, count - start) * SIDE * SIDE), np.uint8), path)
 
 
 def _pack(pixels: np.ndarray, source: pathlib.Path) -> np.ndarray:
@@ -127,7 +125,7 @@ def _classes(path: pathlib.Path, count: int) -> np.ndarray | None:
     with _array(path, "latents_classes") as (file, shape, dtype):
         if shape != (count, len(_LEVELS)) or dtype.kind not in "ui":
             raise UserError(f"{path}: latents_classes is {dtype} {list(shape)} instead of int64 [{count}, {len(_LEVELS)}]")
-        table = np.frombuffer(_read(file, count * len(_LEVELS) * dtype.itemsize), dtype).reshape(shape).astype(np.int64)
+        table = np.frombuffer(read_exactly(file, math.prod(shape) * dtype.itemsize), dtype).reshape(shape).astype(np.int64)
         if table.min() < 0 or (table.max(axis=0) >= _LEVELS).any():
             raise UserError(f"{path}: latents_classes must lie below {list(_LEVELS)}; got {table.max(axis=0).tolist()}")
     return table
@@ -136,13 +134,8 @@ def _classes(path: pathlib.Path, count: int) -> np.ndarray | None:
 @contextlib.contextmanager
 def _open(path: pathlib.Path):
     """Opens an npz as the zip that it is; what goes wrong with it inside the block is a UserError naming it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, SyntaxError, TypeError) as error:
-        raise UserError(f"{path} is no whole dSprites npz: {first_line(error)}") from None
+    with reading(path, "whole dSprites npz"), zipfile.ZipFile(path) as archive:
+        yield archive
 
 
 @contextlib.contextmanager
@@ -151,21 +144,10 @@ def _array(path: pathlib.Path, name: str):
     with _open(path) as archive:
         if f"{name}.npy" not in archive.namelist():
             raise UserError(f"{path} is no dSprites npz: it lacks {name}")
-        with archive.open(f"{name}.npy") as file:
-            version = np.lib.format.read_magic(file)
-            if version not in _HEADERS:
-                raise ValueError(f"{name} is of npy version {version}")
-            shape, fortran, dtype = _HEADERS[version](file)
-            if fortran or dtype.hasobject:
-                raise ValueError(f"{name} is {'stored in Fortran order' if fortran else 'of Python objects'}")
+        with open_array(archive, name) as (file, shape, fortran, dtype):
+            if fortran:
+                raise ValueError(f"{name} is stored in Fortran order")
             yield file, shape, dtype
-
-
-def _read(file, size: int) -> bytes:
-    data = file.read(size)
-    if len(data) < size:
-        raise ValueError("it ends early")
-    return data
 
 
 def _progress(rows, count: int, folder: pathlib.Path | None = None):
@@ -183,7 +165,8 @@ def _from_tfds(folder: pathlib.Path, cache) -> Dataset:
     if cache.enabled:
         identity = [[path.name, *files.stamp(path)] for path in sorted(folder.iterdir())]
         entry = image_cache.entry(cache.folder, "dsprites-tfds", identity, sprites.SIZE * _BYTES, lambda entry: _write_tfds(folder, entry))
-        images, grid = PackedImages(image_cache.load(entry / "bits.npy")), image_cache.load(entry / "grid.npy")
+        bits = image_cache.load(entry / "bits.npy", np.uint8, (None, _BYTES))
+        images, grid = PackedImages(bits), image_cache.load(entry / "grid.npy", np.int64, (len(bits),), sprites.SIZE)
     else:
         bits, grid, order = _pack_tfds(folder)
         images = Subset(PackedImages(bits), order)

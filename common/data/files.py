@@ -73,14 +73,14 @@ def stamp(path: str | os.PathLike) -> tuple[int, int]:
 
 
 def _read(item: Item) -> bytes:
-    length = MAX_BYTES + 1 if item.length is None else item.length
-    if not 0 <= length <= MAX_BYTES + 1:
-        raise ValueError(f"{length} bytes are no image file's size")
     with open(item.path, "rb") as file:
+        length = os.fstat(file.fileno()).st_size if item.length is None else item.length
+        if not 0 <= length <= MAX_BYTES:
+            raise ValueError(f"{length} bytes are no image file's size")
         file.seek(item.offset)
         data = file.read(length)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"larger than {MAX_BYTES} bytes")
+    if len(data) < length:
+        raise ValueError("it ends early")
     return data
 
 

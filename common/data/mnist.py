@@ -1,6 +1,7 @@
 """MNIST from any of the forms people have it in: Keras's mnist.npz, the four IDX files (plain or .gz), TFDS."""
 
 import gzip
+import math
 import pathlib
 import zlib
 
@@ -109,23 +110,26 @@ def read_idx(path: pathlib.Path, dimensions: int) -> np.ndarray:
     The format: two zero bytes, 8 for unsigned bytes, the number of axes, each axis as a big-endian int32, then the data.
     Raises UserError where the file is anything else, or ends early or late.
     """
+    header = 4 + 4 * dimensions
     try:
         with (gzip.open(path) if path.suffix == ".gz" else open(path, "rb")) as file:
-            data = file.read(_MAX_BYTES)
+            head = file.read(header)
+            if len(head) < header or head[:4] != bytes([0, 0, 8, dimensions]):
+                raise UserError(f"{path} is no IDX file of unsigned bytes with {dimensions} axes")
+            shape = np.frombuffer(head, ">u4", offset=4).tolist()
+            size = math.prod(shape)
+            if size > _MAX_BYTES:
+                raise UserError(f"{path} announces {shape} bytes, which no part of MNIST has")
+            data = file.read(size + 1)  # What is packed need not be unpacked any further.
     except gzip.BadGzipFile as error:
         raise UserError(f"{path} is no gzip file: {error}") from None
     except (EOFError, zlib.error) as error:
         raise UserError(f"{path} is damaged: {error}") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    header = 4 + 4 * dimensions
-    if len(data) < header or data[:4] != bytes([0, 0, 8, dimensions]):
-        raise UserError(f"{path} is no IDX file of unsigned bytes with {dimensions} axes")
-    shape = [int(n) for n in np.frombuffer(data, ">u4", dimensions, offset=4)]
-    expected = header + int(np.prod(shape, dtype=object))
-    if len(data) != expected:
-        raise UserError(f"{path} holds {len(data)} bytes where its header announces {expected}")
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    if len(data) != size:
+        raise UserError(f"{path} holds {'more' if len(data) > size else 'fewer'} than the {size} bytes that its header announces")
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def _from_tfds(folder: pathlib.Path) -> Dataset:

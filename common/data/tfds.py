@@ -1,6 +1,7 @@
 """TensorFlow Datasets: data it has prepared is found without importing it, and a download that cannot succeed gives up at once."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -13,6 +14,7 @@ from common.data.files import Item
 from common.errors import UserError, first_line
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")  # Of a folder; TFDS writes into incomplete.* beside it.
+_CLASSES = ("pythonClassName", "python_class_name", "type")  # The keys under which descriptions of features name one.
 _RECORD = 16  # Bytes around each record of a TFRecord file: its length and two checksums, 12 of them before it.
 _HOST = ("storage.googleapis.com", 443)  # Holds TFDS's own files and most downloads.
 _PATIENCE = 4.0  # Seconds.
@@ -67,8 +69,16 @@ def examples(folder: pathlib.Path, split: str, batch_size: int | None = None):
     import tensorflow_datasets
 
     with _reading(folder, split):
+        _check_classes(folder / "features.json")
         builder = tensorflow_datasets.builder_from_directory(str(folder))
-        yield from builder.as_dataset(split=split, shuffle_files=False, batch_size=batch_size).as_numpy_iterator()
+        if builder.info.file_format == tensorflow_datasets.core.FileFormat.TFRECORD:
+            for path in builder.info.splits[split].filepaths:
+                _check_lengths(path)
+        count = 0
+        for example in builder.as_dataset(split=split, shuffle_files=False, batch_size=batch_size).as_numpy_iterator():
+            yield example
+            count += len(next(iter(example.values()))) if batch_size else 1
+        _check_count(count, builder, split)
 
 
 def image_items(folder: pathlib.Path, split: str, feature: str):
@@ -81,27 +91,57 @@ def image_items(folder: pathlib.Path, split: str, feature: str):
     import tensorflow_datasets
 
     with _reading(folder, split):
+        _check_classes(folder / "features.json")
         builder = tensorflow_datasets.builder_from_directory(str(folder))
         if builder.info.file_format != tensorflow_datasets.core.FileFormat.TFRECORD:
             raise UserError(f"{folder} is stored as {builder.info.file_format.value}: prepare it again as tfrecord, TFDS's default")
+        count = 0
         for path in map(str, builder.info.splits[split].filepaths):
+            _check_lengths(path)
             start = 0
             for index, record in enumerate(tf.data.TFRecordDataset(path).as_numpy_iterator()):
                 features = tf.train.Example.FromString(record).features.feature
                 data = features[feature].bytes_list.value[0]
                 yield Item(f"{pathlib.Path(path).name} image {index}", path, start + 12 + record.index(data), len(data)), features
                 start += _RECORD + len(record)
+                count += 1
+        _check_count(count, builder, split)
+
+
+def _check_classes(path: pathlib.Path) -> None:
+    """Raises ValueError where a description of features names a class from elsewhere than TFDS, which would import whatever it names."""
+    def check(pairs):
+        for key, value in pairs:
+            if key in _CLASSES and isinstance(value, str) and not value.startswith("tensorflow_datasets."):
+                raise ValueError(f"{path.name} names the class {value[:80]!r}")
+
+    json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=check)
+
+
+def _check_lengths(path: str | os.PathLike) -> None:
+    """Raises ValueError unless the records of a TFRecord file are as long as it is. TensorFlow trusts a length, and crashes if it is absurd."""
+    start, size = 0, os.stat(path).st_size
+    with open(path, "rb", buffering=0) as file:
+        while start < size:
+            file.seek(start)
+            start += _RECORD + int.from_bytes(file.read(8), "little")
+    if start != size:
+        raise ValueError(f"{os.path.basename(path)} has {size} bytes, and its records {start}")
+
+
+def _check_count(count: int, builder, split: str) -> None:
+    if count != builder.info.splits[split].num_examples:
+        raise ValueError(f"{count} examples instead of {builder.info.splits[split].num_examples}")
 
 
 @contextlib.contextmanager
 def _reading(folder: pathlib.Path, split: str):
     """What goes wrong inside is a UserError that names the data set."""
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
     try:
         yield
-    except (tf.errors.OpError, OSError, ValueError, KeyError, IndexError, AssertionError, DecodeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # TFDS raises errors of many libraries, none of which it documents.
         raise UserError(f"{folder} is no readable TFDS data set (split {split}): {first_line(error)}") from None
 
 

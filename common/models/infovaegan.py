@@ -70,7 +70,8 @@ class InfoVAEGAN(System):
     def generator_pass(self, fake, pull_back, latents: Latents, noise: StepNoise):
         """g_loss, q_loss and vae_loss with their gradients, all at the present parameters, x' and E(x') computed once.
 
-        vae_loss reaches the encoder only: its target x' is data, and G is held fixed in the reconstruction.
+        vae_loss reaches the encoder only: its target x' is data, and G is held fixed in the reconstruction. In the ablation
+        without mutual information q_loss is reported, and reaches nothing.
         """
         encoder, generator, discriminator = (self.networks[n] for n in ("encoder", "generator", "discriminator"))
         category, continuous = self.split_code(latents.code)
@@ -89,12 +90,11 @@ class InfoVAEGAN(System):
             categorical_kl = tf.reduce_mean(kl_categorical(posterior.logits))
             vae_loss = reconstruction_loss + continuous_kl + self.config.categorical_kl_weight * categorical_kl
         g_to_fake = tape.gradient(g_loss, fake)
-        q_to_encoder, q_to_fake = tape.gradient(q_loss, [encoder.trainable_variables, fake])
-        gradients = {
-            "g": pull_back(g_to_fake),
-            "q": q_to_encoder + pull_back(q_to_fake),
-            "vae": tape.gradient(vae_loss, encoder.trainable_variables),
-        }
+        gradients = {"g": pull_back(g_to_fake)}
+        if self.config.mutual_information:
+            q_to_encoder, q_to_fake = tape.gradient(q_loss, [encoder.trainable_variables, fake])
+            gradients["q"] = q_to_encoder + pull_back(q_to_fake)
+        gradients["vae"] = tape.gradient(vae_loss, encoder.trainable_variables)
         values = {"g_loss": g_loss, "q_loss": q_loss, "vae_loss": vae_loss, "q_disc_loss": q_disc_loss, "q_cont_loss": q_cont_loss,
                   "reconstruction_loss": reconstruction_loss, "continuous_kl": continuous_kl, "categorical_kl": categorical_kl}
         return values, gradients

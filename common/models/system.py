@@ -2,10 +2,13 @@
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from common.config import Config
-from common.distributions import Latents, Posterior, sample_prior
+from common.distributions import Latents, NoisePosterior, Posterior, sample_noise, sample_prior
 from common.optimizers import TF1Adam
+
+_STREAMS_APART = 0x5DEECE6D  # Odd, so no two streams of a seed are alike.
 
 
 class System(keras.Model):
@@ -13,14 +16,19 @@ class System(keras.Model):
 
     An iteration has two halves, both on the same images x and the same x' = G(z, u): first the discriminator learns, then,
     against the new discriminator, everything else (REFERENCE.md section 4). Subclasses define the losses of each half,
-    `discriminator_pass` and `generator_pass`; a system with another schedule redefines `iterate`.
+    `discriminator_pass` and `generator_pass`; a system with another schedule redefines `iterate`. Where that leaves a loss out of
+    some steps, it returns the loss as a vector, of one value or none: the epoch's mean is over the steps that have it, and
+    a loss that no step of the epoch has is no entry of its log.
 
     Attributes:
         config: the `Config` it was built from.
         networks: name -> keras.Model; each is saved as `<name>.keras` when training ends.
         optimizers: name -> (TF1Adam, the networks whose variables it moves).
         step: int64 variable, the number of training steps taken.
+        stream: int64 variable, which noise training draws: 0, or the number of times that a run was rolled back.
     """
+
+    NOISE_PRIOR = "uniform"  # Of z: a name that `distributions.priors` knows.
 
     def __init__(self, config: Config, networks: dict[str, keras.Model], rates: dict[str, tuple[float, tuple[str, ...]]], losses):
         """Args: `rates`: optimizer name -> (learning rate, names of the networks it moves); `losses`: names of the losses to report."""
@@ -33,6 +41,7 @@ class System(keras.Model):
         for name, optimizer in self.optimizers.items():
             optimizer.build(self.moved_variables(name))
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
+        self.stream = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="stream")
         self.trackers = {name: keras.metrics.Mean(name=name) for name in losses}
         self.built = True
         self.compile(optimizer=None, jit_compile=False)
@@ -85,12 +94,13 @@ class System(keras.Model):
         return [v for network in self.moves[optimizer] for v in self.networks[network].trainable_variables]
 
     def step_seed(self, step: tf.Tensor) -> tf.Tensor:
-        """The seed, int32 [2], of everything random in training step `step` (int64 scalar)."""
-        return tf.stack([tf.constant(self.config.seed, tf.int32), tf.cast(step, tf.int32)])
+        """The seed, int32 [2], of everything random in training step `step` (int64 scalar); another in each noise `stream`."""
+        stream = tf.cast(tf.convert_to_tensor(self.stream), tf.int32) * _STREAMS_APART
+        return tf.stack([tf.constant(self.config.seed, tf.int32) + stream, tf.cast(step, tf.int32)])
 
     def draw_latents(self, step: tf.Tensor, batch_size: int) -> Latents:
         """The z and u that training step `step` gives the generator."""
-        return sample_prior(self.config.latent, batch_size, tf.random.fold_in(self.step_seed(step), 0))
+        return sample_prior(self.config.latent, batch_size, tf.random.fold_in(self.step_seed(step), 0), self.NOISE_PRIOR)
 
     def draw_noise(self, step: tf.Tensor, batch_size: int):
         """The posterior noise of training step `step`; None in a system that takes none."""
@@ -106,6 +116,10 @@ class System(keras.Model):
             tracker.update_state(losses[name])
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
+    def fit(self, *args, callbacks=None, **kwargs):
+        """`keras.Model.fit`, with no entry in the logs for a loss that has not occurred."""
+        return super().fit(*args, callbacks=[_OnlyWhatOccurred(), *(callbacks or ())], **kwargs)
+
     @property
     def metrics(self):
         """What `fit` resets at the start of an epoch."""
@@ -120,3 +134,42 @@ class System(keras.Model):
     def encode(self, images: tf.Tensor) -> Posterior:
         """q(u|x) in inference mode for images [B, h, w, c]. By default with this batch's own statistics."""
         return Posterior(**self.networks["encoder"](images, training=False))
+
+    def encode_noise(self, images: tf.Tensor) -> NoisePosterior | None:
+        """q(z|x) in inference mode for images [B, h, w, c]; None in a system that infers no z."""
+        return None
+
+    @tf.function(reduce_retracing=True)
+    def reconstruct(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """G(z, u ~ q(u|x)) for images [B, h, w, c], as a function of `seed` (int32 [2]) (REFERENCE.md section 7).
+
+        z is drawn from q(z|x) where there is one, else it is arbitrary: from the prior. Both passes use this batch's own
+        statistics by default, so the images should be mixed.
+        """
+        spec, size = self.config.latent, tf.shape(images)[0]
+        seeds = tfp.random.split_seed(seed, 3)
+        code = self.encode(images).sample(sample_noise(spec, size, seeds[0]))
+        inferred = self.encode_noise(images)
+        if inferred is None:
+            noise = sample_prior(spec, size, seeds[1], self.NOISE_PRIOR).noise
+        else:
+            noise = inferred.sample(tf.random.stateless_normal(tf.shape(inferred.mean), seeds[2]))
+        return self.generate(noise, code)
+
+
+class _OnlyWhatOccurred(keras.callbacks.Callback):
+    """Takes out of the logs the means of losses that no step of the epoch has had yet; Keras would have them 0."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._awaited = set(self.model.trackers)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._remove_absent(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._remove_absent(logs)
+
+    def _remove_absent(self, logs):
+        self._awaited = {name for name in self._awaited if not float(self.model.trackers[name].count)}
+        for name in self._awaited:
+            logs.pop(name, None)

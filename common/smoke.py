@@ -1,0 +1,78 @@
+"""`--smoke`: does everything work here, from data to figures? A minute at most."""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from common import cli, data
+from common.checkpoints import saved
+from common.config import Config
+from common.data.dataset import Dataset
+from common.errors import UserError
+from common.evaluate import draw_split
+from common.runs import Folders
+from common.settings import QUICK_EVALUATION, QUICK_FIGURES
+from common.train import train
+
+BATCH_SIZE, STEPS, IMAGES = 4, 2, 200  # Of a training step; steps an epoch; of each split.
+FIGURES = ("figure_class_grid.png", "figure_reconstructions.png", "figures.json", "metrics.json", "log.csv")
+
+
+def load(*arguments) -> Dataset:
+    """What `data.load` finds, or a small part of it."""
+    dataset = data.load(*arguments)
+    test = dataset.test and draw_split(dataset.test, IMAGES, 0)
+    return dataclasses.replace(dataset, train=draw_split(dataset.train, IMAGES, 0), test=test)
+
+
+class Failed(UserError):
+    """The smoke test found a fault; the scripts exit with 1."""
+
+    exit_code = 1
+
+
+def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
+    """Trains two epochs of two small steps, the second again from the checkpoint of the first, and measures and draws the result.
+
+    The resumed epoch must end in the same bits. All is written to a temporary folder, which is removed. Prints PASS and the seconds.
+
+    Args:
+        config: whose model and data; of the stand-in, where `data_dir` is None.
+
+    Raises:
+        Failed: something that should hold does not.
+        UserError: something else is wrong, with what `data_dir` holds, say.
+    """
+    began = time.monotonic()
+    config = dataclasses.replace(config, batch_size=BATCH_SIZE, steps_per_epoch=STEPS, epochs=2)
+    name = config.name if data_dir else f"{config.name}-synthetic"
+    with tempfile.TemporaryDirectory(prefix="infovaegan-smoke-") as folder:
+        whole, resumed = (pathlib.Path(folder, part) for part in ("whole", "resumed"))
+        options = cli.Options(data_dir, "real" if data_dir else "synthetic", data.Cache(pathlib.Path(folder, "cache")), whole, resume=False, overwrite=False,
+                              deterministic=True, figures=QUICK_FIGURES)
+        train(config, options, load)
+        shutil.copytree(whole, resumed)
+        folders = Folders.of(name, resumed)
+        first, second = reversed(saved(folders.models))
+        os.unlink(f"{second}.index")
+        train(config, dataclasses.replace(options, out=resumed, resume=True, evaluation=QUICK_EVALUATION), load)
+        differing = _differences(saved(Folders.of(name, whole).models)[0], saved(folders.models)[0])
+        if differing:
+            raise Failed(f"FAIL: after going on from {os.path.basename(first)}, {len(differing)} variables differ from the uninterrupted run's, the first {differing[0]}")
+        missing = [file for file in FIGURES if not (folders.results / file).is_file()]
+        if missing:
+            raise Failed(f"FAIL: {', '.join(missing)} not written")
+    print(f"PASS: data, training, checkpoint, resume, evaluation and figures of {name} work here ({time.monotonic() - began:.0f} s)")
+
+
+def _differences(first: str, second: str) -> list[str]:
+    """The names of the variables whose bits differ between two checkpoints."""
+    a, b = tf.train.load_checkpoint(first), tf.train.load_checkpoint(second)
+    names = [key for key in a.get_variable_to_shape_map() if key.startswith("state/")]
+    return sorted(name for name in names if not b.has_tensor(name) or not np.array_equal(a.get_tensor(name), b.get_tensor(name)))

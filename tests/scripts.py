@@ -1,0 +1,14 @@
+"""The scripts as a user runs them: as processes."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def run(*arguments, home, **kwargs):
+    """Runs a script and returns the finished process."""
+    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, **kwargs)
