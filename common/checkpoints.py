@@ -204,11 +204,12 @@ def _publish(written: pathlib.Path, folder: pathlib.Path) -> None:
         with open(file, "rb") as content:
             os.fsync(content.fileno())
         file.replace(folder / file.name)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    if os.name == "posix":  # Windows cannot open folders.
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def saved(folder: pathlib.Path) -> list[str]:

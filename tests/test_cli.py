@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from common import cli
+from common.cli import Every
+from common.errors import Diverged, Interrupted
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = sorted(p.stem for p in ROOT.glob("InfoVAE_*.py"))
@@ -110,12 +112,34 @@ def test_the_ablation_is_a_flag(capsys, variant):
     (["--variant", "paper", "--switch-step", "5"], "need each other"),
     (["--model", "ali", "--no-mutual-information"], "means nothing for ali; it is for: infovaegan, infovaegan with variant paper"),
     (["--model", "infogan", "--no-mutual-information"], "means nothing for infogan"),
+    (["--checkpoint-every", "0"], "must be a number of steps, like 500, or of minutes, like 30m, above 0; got '0'"),
+    (["--checkpoint-every", "5s"], "got '5s'"),
+    (["--checkpoint-every", "0m"], "got '0m'"),
+    (["--keep", "0"], "--keep must be at least 1; got 0"),
+    (["--on-nan", "ignore"], "invalid choice: 'ignore'"),
     (["--no-such-flag"], "unrecognized arguments"),
     (["--resume", "--overwrite"], "leave one out"),
     (["--data", "synthetic", "--data-dir", "."], "exclude each other"),
 ])
 def test_bad_flags(flags, words, capsys):
     assert words in mistake(capsys, *flags)
+
+
+@pytest.mark.parametrize(("text", "every"), [("500", Every(500, None)), ("30m", Every(None, 30.0)), ("0.5m", Every(None, 0.5))])
+def test_checkpoints_every_so_many_steps_or_minutes(text, every):
+    assert Every.parse(text) == every
+
+
+@pytest.mark.parametrize(("error", "code", "words"), [
+    (Interrupted(15, "stopped after step 3"), 143, ": stopped after step 3"), (Diverged("loss is nan"), 1, ": error: loss is nan"),
+    (OSError(28, "No space left on device", "log.csv"), 2, ": error: log.csv: No space left on device"), (KeyboardInterrupt(), 130, ": stopped")])
+def test_how_a_run_ends_is_its_exit_code(error, code, words, capsys, monkeypatch):
+    def fail(config, given):
+        raise error
+
+    monkeypatch.setitem(cli.COMMANDS, "train", cli.COMMANDS["train"]._replace(run=fail))
+    assert cli.main(config_of("InfoVAE_MNIST"), "", []) == code
+    assert capsys.readouterr().err.strip().endswith(words)
 
 
 def test_missing_and_empty_folders_are_named_with_a_remedy(tmp_path, capsys):

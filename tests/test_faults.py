@@ -1,6 +1,7 @@
 """Runs that are killed, interrupted, starved of disk or driven to NaN: what is left, and that going on gives the same bits."""
 
 import dataclasses
+import itertools
 import multiprocessing
 import os
 import pathlib
@@ -11,6 +12,7 @@ import shutil
 import signal
 import tempfile
 import time
+import types
 from multiprocessing import forkserver
 
 import numpy as np
@@ -302,3 +304,16 @@ def test_two_steps_and_two_equal_four_of_the_real_model(make_config, tmp_path):
         step(batch)
     first, second = ({name: v.numpy() for name, v in state(s).items()} for s in (system, again))
     tiny.assert_equal(first, second)
+
+
+def test_checkpoints_come_every_so_many_steps_and_at_the_end_of_epochs(tmp_path):
+    tiny.run(tmp_path, epochs=2, checkpoint_every=Every(steps=2), keep=99)
+    assert [int(path.rsplit("-", 1)[1]) for path in reversed(saved(tmp_path / "models/tiny"))] == [2, 4, 5, 6, 8, 10]
+
+
+def test_checkpoints_come_every_so_many_minutes(tmp_path, monkeypatch):
+    """Of a clock that a step moves by one minute. Steps 3 and 8 are due; the ends of epochs, 5 and 10, start the wait anew."""
+    minutes = itertools.count()
+    monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(monotonic=lambda: 60 * next(minutes)))
+    tiny.run(tmp_path, epochs=2, checkpoint_every=Every(minutes=3), keep=99)
+    assert [int(path.rsplit("-", 1)[1]) for path in reversed(saved(tmp_path / "models/tiny"))] == [3, 5, 8, 10]
