@@ -192,6 +192,14 @@ def test_reconstructions_are_of_mixed_images_each_above_its_own(system, dataset,
     assert len(tops) == 3
 
 
+def test_real_images_come_class_by_class():
+    """Images that hold their own class, twelve of class 0, then three of each other."""
+    classes = np.array([0] * 12 + [1] * 3 + [2] * 3)
+    split = Split(np.tile(classes[:, None, None, None], (1, 2, 2, 1)).astype(np.uint8), classes[:, None])
+    drawn = figures.mixed_images(Dataset("classes", split, split, (Factor("class", (0, 1, 2)),), "class"), 18, seed=0)
+    assert drawn[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2] + [0] * 9
+
+
 @pytest.mark.parametrize("changes, words", [
     ({"range": (1.0, 1.0)}, "--range must be finite, and rising; got 1 1"), ({"range": (0.0, float("inf"))}, "--range"), ({"steps": 1}, "--steps"),
     ({"draws": (64,)}, "--draws must be numbers from 0 to 63"), ({"draws": ()}, "--draws"), ({"rows": 0}, "--rows"), ({"seed": -1}, "--figure-seed")])

@@ -131,9 +131,18 @@ def _strips(name: str, what: str, images: np.ndarray, labels: list[str], across:
 
 
 def mixed_images(dataset: Dataset, count: int, seed: int) -> np.ndarray:
-    """`count` real images at random, from the test images where there are any: uint8 [count, h, w, c]."""
+    """`count` real images at random, from the test images where there are any: uint8 [count, h, w, c].
+
+    Where they have classes, the first is of class 0, the next of class 1 and so on, so that the few that a figure shows show all.
+    """
     split = draw_split(dataset.test or dataset.train, count, seed)
-    return split.take(0, len(split))[np.random.RandomState(seed).permutation(len(split))]
+    order = np.random.RandomState(seed).permutation(len(split))
+    labels = dataset.labels(split)
+    if labels is not None:
+        labels = labels[order]
+        earlier = np.array([np.sum(labels[:i] == label) for i, label in enumerate(labels)])  # Of the same class.
+        order = order[np.lexsort((labels, earlier))]
+    return split.images[order]
 
 
 def _reconstructions(real: np.ndarray, dataset: Dataset, settings: FigureSettings, stack: Sequence[Trained]) -> Figure:
