@@ -245,6 +245,7 @@ def _train(config: Config, given: dict) -> None:
 
 
 def _sample(config: Config, given: dict) -> None:
+    _refuse_training_flags(config, given)
     from common.sample import sample
 
     sample(config, given.get("checkpoint"), given.get("tf1_checkpoint"), given["latents"], given["out"])
@@ -274,12 +275,17 @@ def _settings(settings, given: dict):
                                seed=given["settings_seed"])
 
 
-def _open(config: Config, given: dict):
-    """The run that `evaluate` or `figures` was told to open, with its data. Raises UserError for flags that a run answers itself."""
+def _refuse_training_flags(config: Config, given: dict) -> None:
+    """Raises UserError for flags that the run which is opened answers itself; a checkpoint of the original knows no configuration."""
     of_a_run = {f.name for f in (*dataclasses.fields(Config), *dataclasses.fields(config.latent))} | models.own_settings().keys()
     meaningless = [name for name in given["changed"] if name in of_a_run]
     if meaningless and "tf1_checkpoint" not in given:
         raise UserError(f"--{meaningless[0].replace('_', '-')} is for training and --tf1-checkpoint: a run keeps the configuration that it was trained with")
+
+
+def _open(config: Config, given: dict):
+    """The run that `evaluate` or `figures` was told to open, with its data."""
+    _refuse_training_flags(config, given)
     from common.runs import Where, open_with_data
 
     return open_with_data(config, Where(given.get("data_dir"), given["data"], data.Cache(given["cache_dir"], not given["no_cache"]), given["out"],

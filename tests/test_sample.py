@@ -53,3 +53,8 @@ def test_bad_latents(prefix, tmp_path, capsys, arrays, words):
 def test_it_needs_one_checkpoint(tmp_path, capsys):
     assert sample("--latents", tmp_path / "l.npz", "--out", tmp_path / "o.npz") == 2
     assert "one of --checkpoint and --tf1-checkpoint" in capsys.readouterr().err
+
+
+def test_flags_that_a_checkpoint_answers_are_refused(tmp_path, capsys):
+    assert sample("--checkpoint", tmp_path, "--categories", "4", "--latents", tmp_path / "l.npz", "--out", tmp_path / "o.npz") == 2
+    assert "--categories is for training and --tf1-checkpoint" in capsys.readouterr().err
