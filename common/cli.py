@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from common import data, models
-from common.config import Config, provenance
+from common.config import PRECISIONS, Config, provenance
 from common.errors import Interrupted, UserError
 from common.settings import FACTOR_VAE, QUICK_EVALUATION, QUICK_FIGURES, EvaluationSettings, FigureSettings
 
@@ -30,9 +30,12 @@ class Every(NamedTuple):
         return cls(int(match[1]), None) if match[1] else cls(None, float(match[2]))
 
 
+STRATEGIES = ("auto", "mirrored", "multiworker")
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a command is run; nothing of it changes what a run computes.
+    """How a command is run; nothing of it changes what a run computes, but that devices have batch statistics of their own unless synchronised.
 
     Attributes:
         data_dir: where the user says the data is.
@@ -47,6 +50,8 @@ class Options:
         on_nan: "stop" when a loss is not finite, or "rollback" to the last checkpoint and draw other noise.
         deterministic: let TensorFlow use only operations whose result is the same bits every time.
         tf1_checkpoint: start from this checkpoint of the original.
+        jit: compile training steps with XLA.
+        strategy: which of `STRATEGIES` spreads training over devices; None for one device.
         evaluation, figures: what is measured and drawn in the end; nothing, where `evaluation` is None.
     """
 
@@ -62,6 +67,8 @@ class Options:
     on_nan: str = "stop"
     deterministic: bool = False
     tf1_checkpoint: str | None = None
+    jit: bool = False
+    strategy: str | None = None
     evaluation: EvaluationSettings | None = None
     figures: FigureSettings = FigureSettings()
 
@@ -73,7 +80,7 @@ def parser(config: Config, description: str, command: str) -> argparse.ArgumentP
     COMMANDS[command].add_flags(p, config)
     p.add_argument("--tf1-checkpoint", default=argparse.SUPPRESS, metavar="PREFIX", help="start from a checkpoint of the original TF1 code")
     p.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
-    _add_model_flags(p.add_argument_group("the model"), config)
+    add_model_flags(p.add_argument_group("the model"), config)
     return p
 
 
@@ -102,6 +109,13 @@ def _add_train_flags(p: argparse.ArgumentParser, config: Config) -> None:
     run.add_argument("--on-nan", choices=("stop", "rollback"), default="stop",
                      help="when a loss is not finite: stop, or go back to the last checkpoint and draw other noise, at most three times")
     run.add_argument("--deterministic", action="store_true", help="have TensorFlow use only operations that give the same bits every time")
+    run.add_argument("--jit", action="store_true", help="compile training steps with XLA")
+    run.add_argument("--strategy", choices=STRATEGIES, default=argparse.SUPPRESS,
+                     help="share each batch among devices: all GPUs of this machine (mirrored), those of all workers in TF_CONFIG (multiworker), or whichever "
+                          "there is (auto); default: one device")
+    run.add_argument("--sync-batch-norm", action="store_true", default=argparse.SUPPRESS,
+                     help="with --strategy: normalise with the statistics of the joint batch, which is then trained on as by one device; "
+                          "otherwise each device has its own share's")
     run.add_argument("--no-evaluate", dest="evaluate", action="store_false", help="leave out what follows training: the commands evaluate and figures")
     run.add_argument("--smoke", action="store_true",
                      help="only try everything out, in a minute at most: data, steps, checkpoint, resume, evaluation and figures, in a temporary folder")
@@ -165,7 +179,8 @@ def _add_settings(p, kind: type, flags: dict[str, tuple[type, str, str]]) -> Non
                        help=text if default is None else f"{text} (default: {default})")
 
 
-def _add_model_flags(p, config: Config) -> None:
+def add_model_flags(p, config: Config) -> None:
+    """Adds the flags of what is computed, their defaults taken from `config`; `resolve` applies them."""
     p.add_argument("--batch-size", type=int, default=config.batch_size)
     p.add_argument("--seed", type=int, default=config.seed, help="decides everything random: initial weights, noise, the order of the data")
     p.add_argument("--model", choices=models.MODELS, default=config.model)
@@ -174,6 +189,8 @@ def _add_model_flags(p, config: Config) -> None:
                    help=f"learn nothing from q_loss: the paper's ablation (only {models.those_with(lambda e: e.information)})")
     p.add_argument("--batch-norm", choices=("batch", "moving"), default=config.batch_norm,
                    help="what inference normalises with: each batch's own statistics, as the original, or the moving averages")
+    p.add_argument("--precision", choices=PRECISIONS, default=config.precision,
+                   help="of the networks' arithmetic; variables, losses, heads and the statistics of batch norm are float32 always")
     p.add_argument("--first-batch-norm", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS,
                    help="normalise after the first convolution of encoder and discriminator (default: as the original's scripts of the model)")
     p.add_argument("--noise", type=int, default=config.latent.noise, metavar="Z", help="length of the noise z")
@@ -234,11 +251,18 @@ def _train(config: Config, given: dict) -> None:
         return smoke(config, given.get("data_dir"))
     if given["resume"] and (given["overwrite"] or "tf1_checkpoint" in given):
         raise UserError("--resume excludes --overwrite and --tf1-checkpoint: leave one out")
+    if config.sync_batch_norm and "strategy" not in given:
+        raise UserError("--sync-batch-norm is for several devices: it needs --strategy")
+    if given["jit"] and "strategy" in given:
+        raise UserError("--jit and --strategy exclude each other: leave one out")
+    if given["jit"] or "strategy" in given:
+        models.check_same_every_step(config, "--jit" if given["jit"] else "--strategy")
     if given["keep"] < 1:
         raise UserError(f"--keep must be at least 1; got {given['keep']}")
     options = Options(given.get("data_dir"), given["data"], data.Cache(given["cache_dir"], not given["no_cache"]), given["out"],
                       given["resume"], given["overwrite"], given["tensorboard"], given.get("checkpoint_every", Every()), given["keep"],
-                      given["on_nan"], given["deterministic"], given.get("tf1_checkpoint"), EvaluationSettings() if given["evaluate"] else None)
+                      given["on_nan"], given["deterministic"], given.get("tf1_checkpoint"), given["jit"], given.get("strategy"),
+                      EvaluationSettings() if given["evaluate"] else None)
     from common.train import train
 
     train(config, options)

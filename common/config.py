@@ -11,10 +11,11 @@ from common.errors import UserError
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "pillow")
 SCALINGS = ("unit", "tanh", "binary")
+PRECISIONS = ("float32", "bfloat16")
 RUN_FILE = "run.json"  # Beside checkpoints and results: `provenance`.
 CHANGEABLE = ("epochs", "steps_per_epoch")  # What a resumed run may set anew without becoming another run.
 _MAX_LENGTH = 1 << 14  # Of an axis or a code: what a damaged file claims beyond it takes all memory.
-ADDED = {"mutual_information": True, "settings": {}}  # What runs computed with before there were these fields.
+ADDED = {"mutual_information": True, "settings": {}, "precision": "float32", "sync_batch_norm": False}  # What runs computed with before there were these fields.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Config:
         mutual_information: whether q_loss is learnt from; without it, the paper's ablation "InfoVAEGAN-MI".
         settings: what only this system has, by name (`common.models.SYSTEMS`).
         batch_norm: what inference normalises with: "batch" statistics, as the original, or the "moving" averages.
+        precision: in which the networks compute: "float32", or "bfloat16", with variables, losses, heads and statistics float32.
+        sync_batch_norm: whether the batch statistics of several devices are those of the joint batch, not each one's own.
         steps_per_epoch: None for as many whole batches as the data holds.
         seed: everything random is a function of it and of the step or epoch.
     """
@@ -78,6 +81,8 @@ class Config:
     batch_norm: str = "batch"
     mutual_information: bool = True
     settings: dict[str, int | float | str] = dataclasses.field(default_factory=dict)
+    precision: str = "float32"
+    sync_batch_norm: bool = False
     steps_per_epoch: int | None = None
     seed: int = 1
 
@@ -93,6 +98,7 @@ class Config:
         _require(self.latent.continuous >= 1, "continuous", self.latent.continuous, "at least 1")
         _require(0 <= self.seed < 2**31, "seed", self.seed, "in [0, 2^31)")
         _require(self.scaling in SCALINGS, "scaling", self.scaling, f"one of {', '.join(SCALINGS)}")
+        _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         for field in ("learning_rate", "generator_multiplier", "information_multiplier", "vae_multiplier"):
             value = getattr(self, field)
             _require(math.isfinite(value) and value > 0, field, value, "finite and above 0")

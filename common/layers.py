@@ -5,6 +5,8 @@ import zlib
 import keras
 import tensorflow as tf
 
+from common import distribute
+
 STDDEV = 0.02  # Of every kernel at the start.
 
 
@@ -44,10 +46,12 @@ class BatchNorm(keras.layers.BatchNormalization):
     """Batch norm over all axes but the last, on batch statistics in inference as well, as in the original.
 
     Keras's own layer can use batch statistics only in training, and then always moves the averages. Here `training` decides
-    whether the averages move, and `statistics` what inference normalises with. One fused kernel does the arithmetic.
+    whether the averages move, and `statistics` what inference normalises with. One fused kernel does the arithmetic, with
+    statistics in float32 whatever the type of the inputs.
 
     Args:
         statistics: "batch", the original's behaviour, or "moving": inference (`training=False`) reads the moving averages.
+        synchronized: of several replicas, whether each normalises with the statistics of the joint batch, not of its own share.
     """
 
     def __init__(self, momentum=0.9, epsilon=1e-5, statistics="batch", **kwargs):
@@ -60,15 +64,36 @@ class BatchNorm(keras.layers.BatchNormalization):
         """Normalises `inputs` [B, ..., c]; with `training`, moves the averages towards this batch's mean and (unbiased) variance."""
         if self.statistics == "moving" and not training:
             return super().call(inputs, training=False)
+        normalise = self._jointly if self.synchronized and distribute.in_a_replica() else self._fused
+        outputs, mean, variance = normalise(inputs)
+        if training:
+            self._move(self.moving_mean, mean)
+            self._move(self.moving_variance, variance)
+        return outputs
+
+    def _fused(self, inputs):
+        """(normalised inputs, their mean, their unbiased variance)."""
         # The fused kernel wants four axes; features of a dense layer are images of one pixel to it.
         images = inputs if inputs.shape.rank == 4 else inputs[:, None, None, :]
         scale = self.gamma if self.scale else tf.ones_like(self.beta)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             images, tf.convert_to_tensor(scale), tf.convert_to_tensor(self.beta), epsilon=self.epsilon, is_training=True)
-        if training:
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance)
-        return outputs if inputs.shape.rank == 4 else outputs[:, 0, 0, :]
+        return outputs if inputs.shape.rank == 4 else outputs[:, 0, 0, :], mean, variance
+
+    def _jointly(self, inputs):
+        """As `_fused`, over the shares of all replicas; gradients go through their joint statistics."""
+        axes, values = list(range(inputs.shape.rank - 1)), tf.cast(inputs, tf.float32)
+        mean = distribute.joint_mean(tf.reduce_mean(values, axes))
+        # Not by the mean of the squares, whose digits cancel where the mean is large.
+        variance = distribute.joint_mean(tf.reduce_mean(tf.math.squared_difference(values, mean), axes))
+        scale = tf.convert_to_tensor(self.gamma) if self.scale else None
+        outputs = tf.nn.batch_normalization(values, mean, variance, tf.convert_to_tensor(self.beta), scale, self.epsilon)
+        count = tf.cast(distribute.replicas() * tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+        return tf.cast(outputs, inputs.dtype), mean, variance * count / (count - 1.0)
+
+    def add_weight(self, *args, trainable=True, **kwargs):
+        """As in Keras, but that replicas whose averages move apart take the mean of them."""
+        return super().add_weight(*args, trainable=trainable, **({} if trainable else {"aggregation": "mean"}), **kwargs)
 
     def _move(self, average, value):
         average.assign(average * self.momentum + value * (1.0 - self.momentum))

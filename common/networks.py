@@ -1,10 +1,12 @@
 """Encoder q(u|x), generator G(z, u) and discriminator D(x, u) for 28, 32 and 64 pixels (REFERENCE.md section 2).
 
 Each builder returns a plain functional `keras.Model`. Layers bear the names of the original's variable scopes, so that its
-checkpoints and recordings map onto these networks by name; that is also why both trunks say `e_h*`.
+checkpoints and recordings map onto these networks by name; that is also why both trunks say `e_h*`. Inputs and outputs are
+float32 in every `config.precision`.
 """
 
 import dataclasses
+import functools
 
 import keras
 
@@ -58,8 +60,21 @@ def _plan(config: Config) -> _Plan:
     return _PLANS[height]
 
 
+def _in_its_precision(build):
+    """`build(config, ...)`, with the layers that name no type of their own in `config.precision`, their variables in float32."""
+    @functools.wraps(build)
+    def built(config: Config, *args, **kwargs) -> keras.Model:
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("float32" if config.precision == "float32" else f"mixed_{config.precision}")
+        try:
+            return build(config, *args, **kwargs)
+        finally:
+            keras.config.set_dtype_policy(before)
+    return built
+
+
 def _norm(config: Config, name: str) -> BatchNorm:
-    return BatchNorm(statistics=config.batch_norm, name=name)
+    return BatchNorm(statistics=config.batch_norm, synchronized=config.sync_batch_norm, name=name)
 
 
 def _trunk(x, plan: _Plan, config: Config, seed: int, normalise: bool = True):
@@ -70,7 +85,7 @@ def _trunk(x, plan: _Plan, config: Config, seed: int, normalise: bool = True):
             x = _norm(config, f"d_bn{i}")(x)
         elif normalise and config.first_batch_norm:
             # The default of TF1's contrib layer, which the original calls without arguments here.
-            x = BatchNorm(0.999, 1e-3, config.batch_norm, scale=False, name="BatchNorm")(x)
+            x = BatchNorm(0.999, 1e-3, config.batch_norm, scale=False, synchronized=config.sync_batch_norm, name="BatchNorm")(x)
         x = lrelu()(x)
     return keras.layers.Flatten()(x)
 
@@ -84,6 +99,7 @@ def _hidden(h, units: tuple[int, ...], plan: _Plan, config: Config, seed: int, n
     return h
 
 
+@_in_its_precision
 def build_encoder(config: Config, stddev: bool = True) -> keras.Model:
     """q(u|x): images [B, h, w, c] -> dict of `logits` [B, K], `mean` [B, C] and, with `stddev`, `stddev` [B, C] > 0.
 
@@ -102,6 +118,7 @@ def build_encoder(config: Config, stddev: bool = True) -> keras.Model:
     return keras.Model(images, outputs, name="encoder")
 
 
+@_in_its_precision
 def build_noise_encoder(config: Config) -> keras.Model:
     """q(z|x) of the paper's variant (section 8): images [B, h, w, c] -> dict of `mean` [B, Z] and `stddev` [B, Z] > 0.
 
@@ -117,6 +134,7 @@ def build_noise_encoder(config: Config) -> keras.Model:
     return keras.Model(images, outputs, name="noise_encoder")
 
 
+@_in_its_precision
 def build_discriminator(config: Config, conditional: bool = True, normalise: bool = True) -> keras.Model:
     """D(x, u), or with `conditional=False` D(x): images [B, h, w, c] (and codes [B, K+C]) -> logits [B, 1] of being real.
 
@@ -133,6 +151,7 @@ def build_discriminator(config: Config, conditional: bool = True, normalise: boo
     return keras.Model([images, code] if conditional else images, logits, name="discriminator")
 
 
+@_in_its_precision
 def build_generator(config: Config) -> keras.Model:
     """G(z, u): noise [B, Z] and codes [B, K+C] -> images [B, h, w, c], in [0, 1] at 28 pixels (sigmoid), else [-1, 1] (tanh)."""
     plan, seed = _plan(config), layer_seed(config.seed, "generator")

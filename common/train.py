@@ -1,9 +1,11 @@
 """The command `train`: data, system and callbacks put together around `keras.Model.fit`."""
 
+import atexit
 import dataclasses
 import importlib.util
 import pathlib
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from common import callbacks, data, figures, models, tf1
+from common import callbacks, data, distribute, figures, models, tf1
 from common.checkpoints import CannotSave, Checkpoints, saved
 from common.cli import Options
 from common.config import RUN_FILE, Config, check_same_run, provenance, read_run
@@ -48,18 +50,25 @@ def train(config: Config, options: Options, load: Callable[..., Dataset] = data.
         raise UserError("--tensorboard needs the package of that name: pip install tensorboard")
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
+    strategy = distribute.open_strategy(options.strategy)
+    distribute.check(config, strategy)
     dataset = load(config, options.data_dir, options.data, options.cache)
     if dataset.synthetic:
         config = dataclasses.replace(config, name=f"{config.name}-synthetic")
     check_shape(dataset, config, config.name)
     batches = Batches(dataset.train.images, config.batch_size, config.scaling, config.seed)
+    if not distribute.is_chief(strategy):
+        options = dataclasses.replace(options, out=aside(config, options))
     folders = Folders.of(config.name, options.out)
     refuse_second_writer(folders.models)
     check_free(config, options, folders, dataset.source)
     for folder in folders:
         make_writable(folder)
     with only_writer(folders.models):
-        system = models.build(config)
+        with strategy.scope():
+            system = models.build(config)
+        if options.jit:
+            system.use_xla()
         start = options.tf1_checkpoint
         if start:
             tf1.load(system, start)
@@ -69,7 +78,7 @@ def train(config: Config, options: Options, load: Callable[..., Dataset] = data.
             start = read_run(folders.models / RUN_FILE)["start"]
         elif options.overwrite:
             clear(folders)
-        run = {**provenance(config, dataset.source), "start": start}
+        run = {**provenance(config, dataset.source), "start": start, "devices": strategy.num_replicas_in_sync}
         for folder in (folders.results, folders.models):
             write_json(run, folder / RUN_FILE)
         print(f"Training on {len(dataset.train)} images from {dataset.source}; writing to {folders.results} and {folders.models}", flush=True)
@@ -86,6 +95,16 @@ def train(config: Config, options: Options, load: Callable[..., Dataset] = data.
         evaluate(system, dataset, folders.results, checkpoints.newest(), options.evaluation)
         figures.draw(system, dataset, folders.results, checkpoints.newest(), options.figures)
     return system
+
+
+def aside(config: Config, options: Options) -> pathlib.Path:
+    """A temporary folder in the place of --out for a worker that is not the chief, with a copy of the run's checkpoints if it goes on from them."""
+    out = pathlib.Path(tempfile.mkdtemp(prefix="infovaegan-worker-"))
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
+    own, shared = Folders.of(config.name, out), Folders.of(config.name, options.out)
+    if options.resume and shared.models.is_dir():
+        shutil.copytree(shared.models, own.models, ignore=shutil.ignore_patterns(LOCK, ".*"))
+    return out
 
 
 def check_free(config: Config, options: Options, folders: Folders, source: str) -> None:

@@ -5,7 +5,7 @@ import pytest
 from common.config import Config, LatentSpec
 
 
-SLOW = ("test_scripts.py", "test_smoke.py", "test_faults.py", "test_compare.py")
+SLOW = ("test_distribute.py", "test_scripts.py", "test_smoke.py", "test_faults.py", "test_compare.py")
 
 
 def pytest_collection_modifyitems(items):

@@ -76,11 +76,11 @@ def preprocessing_rate(module, path: pathlib.Path) -> float:
     return count / (time.perf_counter() - start)
 
 
-def reading_rate(dataset: Dataset, scaling: str, steps: int) -> float:
+def reading_rate(dataset: Dataset, scaling: str, steps: int, batch_size: int = BATCH) -> float:
     """Images a second that come out of the input pipeline, in training order and as float32."""
     from common.data.pipeline import Batches  # Imports TensorFlow, which the workers, who import this file, do without.
 
-    batches = iter(Batches(dataset.train.images, min(BATCH, len(dataset.train)), scaling, seed=0).from_step(0, steps + 1))
+    batches = iter(Batches(dataset.train.images, min(batch_size, len(dataset.train)), scaling, seed=0).from_step(0, steps + 1))
     size = len(next(batches))  # The first one starts the pipeline.
     start = time.perf_counter()
     for _ in batches:

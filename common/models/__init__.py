@@ -48,6 +48,7 @@ class Entry:
         settings: its own hyper-parameters, by name.
         information: whether it has the mutual-information term, which `--no-mutual-information` takes out.
         tf1: whether the original has it, and so checkpoints of it.
+        conditional: whether what a step does depends on its number, which neither XLA nor several devices take part in.
         problem: from complete settings, what is wrong with them together, or None.
     """
 
@@ -55,6 +56,7 @@ class Entry:
     settings: dict[str, Setting] = dataclasses.field(default_factory=dict)
     information: bool = False
     tf1: bool = False
+    conditional: bool = False
     problem: Callable[[dict], str | None] = lambda settings: None
 
 
@@ -80,7 +82,7 @@ SYSTEMS = {
                            choices=("interleaved", "separate")),
          "switch_step": Setting(0, "with --stages separate, the training step, counted from the first of the run, at which the generator is "
                                    "fixed and inference begins", minimum=0)},
-        information=True, problem=_stages_problem),
+        information=True, conditional=True, problem=_stages_problem),
 }
 MODELS = tuple(sorted({name.partition("_")[0] for name in SYSTEMS}))
 VARIANTS = tuple(sorted({name.partition("_")[2] or "code" for name in SYSTEMS}))
@@ -118,6 +120,12 @@ def check(config: Config) -> None:
     problem = entry.problem(_complete(config).settings)
     if problem:
         raise UserError(problem)
+
+
+def check_same_every_step(config: Config, flag: str) -> None:
+    """Raises UserError where `flag` wants all steps alike and those of this system are not."""
+    if SYSTEMS[config.system].conditional:
+        raise UserError(f"{flag} cannot be used with {title(config.system)}, whose steps differ from one to the next")
 
 
 def adapt(config: Config) -> Config:

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from common import distribute
 from common.config import Config
 from common.distributions import Latents, NoisePosterior, Posterior, sample_noise, sample_prior
 from common.optimizers import TF1Adam
@@ -42,16 +43,20 @@ class System(keras.Model):
             optimizer.build(self.moved_variables(name))
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
         self.stream = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="stream")
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in losses}
+        self.trackers = {name: _JointMean(name=name) for name in losses}
         self.built = True
         self.compile(optimizer=None, jit_compile=False)
 
     def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One training step on `images` [B, h, w, c]; returns the epoch's mean losses so far."""
+        """One training step on `images` [B, h, w, c]; returns the epoch's mean losses so far.
+
+        Of several replicas, each takes its share of the joint batch: of the images, B / replicas are given to it.
+        """
         latents = self.draw_latents(self.step, self.config.batch_size)
-        values = self.iterate(images, latents, self.draw_noise(self.step, self.config.batch_size))
+        noise = self.draw_noise(self.step, self.config.batch_size)
+        values = self.iterate(images, *distribute.own_share((latents, noise)))
         self.step.assign_add(1)
-        return self.report(values)
+        return distribute.for_fit(self.report(distribute.joint_mean({name: values[name] for name in self.trackers})))
 
     def iterate(self, images: tf.Tensor, latents: Latents, noise) -> dict[str, tf.Tensor]:
         """One iteration on given latents and posterior noise; returns the losses by name."""
@@ -63,6 +68,10 @@ class System(keras.Model):
         values, gradients = self.generator_pass(fake, pull_back, latents, noise)
         self.apply_gradients(gradients)
         return {**d_values, **values}
+
+    def use_xla(self) -> None:
+        """Has `iterate` compiled by XLA from now on. Latents and noise are drawn outside it: XLA's generators give other numbers."""
+        self.iterate = tf.function(self.iterate, jit_compile=True, autograph=False)
 
     def discriminator_pass(self, images, fake, latents: Latents, noise):
         """The first half: (losses by name, gradients by optimizer)."""
@@ -85,9 +94,11 @@ class System(keras.Model):
 
     def apply_gradients(self, gradients: dict[str, list[tf.Tensor]]) -> None:
         """Lets each optimizer named in `gradients` take one step along them, one gradient for each of its `moved_variables`."""
+        count = distribute.replicas()  # Keras's optimizers add up what the replicas give; the joint loss is the mean of theirs.
         for name, optimizer in self.optimizers.items():
             if name in gradients:
-                optimizer.apply(gradients[name], self.moved_variables(name))
+                shares = gradients[name] if count == 1 else [gradient / count for gradient in gradients[name]]
+                optimizer.apply(shares, self.moved_variables(name))
 
     def moved_variables(self, optimizer: str) -> list[keras.Variable]:
         """The variables that the optimizer of this name moves, network by network."""
@@ -157,6 +168,14 @@ class System(keras.Model):
         return self.generate(noise, code)
 
 
+class _JointMean(keras.metrics.Mean):
+    """A running mean of what is the same in all replicas. Keras's own would add the replicas up each time that it is read."""
+
+    def add_variable(self, shape, initializer, dtype=None, aggregation=None, name=None):
+        """Creates a variable of the state."""
+        return keras.Variable(initializer, shape, dtype, trainable=False, aggregation="only_first_replica", name=name)
+
+
 class _OnlyWhatOccurred(keras.callbacks.Callback):
     """Takes out of the logs the means of losses that no step of the epoch has had yet; Keras would have them 0."""
 
@@ -170,6 +189,6 @@ class _OnlyWhatOccurred(keras.callbacks.Callback):
         self._remove_absent(logs)
 
     def _remove_absent(self, logs):
-        self._awaited = {name for name in self._awaited if not float(self.model.trackers[name].count)}
+        self._awaited = {name for name in self._awaited if not self.model.trackers[name].count.numpy()}
         for name in self._awaited:
             logs.pop(name, None)

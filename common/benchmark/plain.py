@@ -1,0 +1,83 @@
+"""What `--plain` compares with: InfoVAEGAN in Keras as it comes, written straightforwardly. Nothing but the benchmark uses it."""
+
+import keras
+import tensorflow as tf
+
+from common import losses
+from common.distributions import Posterior, kl_categorical, kl_continuous
+from common.layers import BatchNorm
+from common.models.infovaegan import InfoVAEGAN
+
+
+class Plain:
+    """The same networks, initial weights, losses and noise, with Keras's own batch norm and Adam, and x' made anew in each half.
+
+    E(x') is shared by q_loss and vae_loss, which one persistent tape gives of itself.
+
+    Args:
+        system: of whose configuration and weights it is; it is left alone.
+    """
+
+    def __init__(self, system: InfoVAEGAN):
+        self._system = system
+        self.networks = {name: _with_keras_batch_norm(network) for name, network in system.networks.items()}
+        config = system.config
+        self._optimizers = {name: keras.optimizers.Adam(float(optimizer.learning_rate), config.adam_beta1, config.adam_beta2, config.adam_epsilon)
+                            for name, optimizer in system.optimizers.items()}
+        for name, optimizer in self._optimizers.items():
+            optimizer.build(self._moved(name))
+        self.step = tf.Variable(0, dtype=tf.int64)
+
+    def _moved(self, optimizer: str) -> list[keras.Variable]:
+        return [v for network in self._system.moves[optimizer] for v in self.networks[network].trainable_variables]
+
+    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One training step on `images` [B, h, w, c]; returns its losses by name."""
+        size = self._system.config.batch_size
+        latents, noise = self._system.draw_latents(self.step, size), self._system.draw_noise(self.step, size)
+        values = {**self._discriminator_half(images, latents, noise), **self._generator_half(latents, noise)}
+        self.step.assign_add(1)
+        return values
+
+    def _discriminator_half(self, images, latents, noise) -> dict[str, tf.Tensor]:
+        encoder, generator, discriminator = (self.networks[name] for name in ("encoder", "generator", "discriminator"))
+        fake = generator([latents.noise, latents.code], training=True)
+        inferred = Posterior(**encoder(images, training=True)).sample(noise.real)
+        with tf.GradientTape() as tape:
+            d_loss = (losses.adversarial(discriminator([images, inferred], training=True), real=True)
+                      + losses.adversarial(discriminator([fake, latents.code], training=True), real=False))
+        self._optimizers["d"].apply(tape.gradient(d_loss, self._moved("d")), self._moved("d"))
+        return {"d_loss": d_loss}
+
+    def _generator_half(self, latents, noise) -> dict[str, tf.Tensor]:
+        encoder, generator, discriminator = (self.networks[name] for name in ("encoder", "generator", "discriminator"))
+        category, continuous = self._system.split_code(latents.code)
+        with tf.GradientTape(persistent=True) as tape:
+            fake = generator([latents.noise, latents.code], training=True)
+            posterior = Posterior(**encoder(fake, training=True))
+            reconstruction = generator([latents.noise, posterior.sample(noise.fake)], training=True)
+            values = {
+                "g_loss": losses.adversarial(discriminator([fake, latents.code], training=True), real=True),
+                "q_loss": losses.categorical_information(posterior.logits, category)
+                + losses.continuous_information(posterior.sample_continuous(noise.estimate), continuous),
+                "vae_loss": losses.squared_error(fake, reconstruction) + tf.reduce_mean(kl_continuous(posterior))
+                + self._system.config.categorical_kl_weight * tf.reduce_mean(kl_categorical(posterior.logits)),
+            }
+        gradients = {name: tape.gradient(values[f"{name}_loss"], self._moved(name)) for name in ("g", "q", "vae")}
+        for name, gradient in gradients.items():
+            self._optimizers[name].apply(gradient, self._moved(name))
+        return values
+
+
+def _with_keras_batch_norm(network: keras.Model) -> keras.Model:
+    """A copy of `network`, weights included, in which Keras's own layer stands for each `BatchNorm`."""
+    def copy(layer):
+        settings = layer.get_config()
+        if not isinstance(layer, BatchNorm):
+            return type(layer).from_config(settings)
+        del settings["statistics"]
+        return keras.layers.BatchNormalization.from_config(settings)
+
+    plain = keras.models.clone_model(network, clone_function=copy)
+    plain.set_weights(network.get_weights())
+    return plain

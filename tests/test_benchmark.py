@@ -1,0 +1,149 @@
+"""The benchmark: arithmetic counted from graphs, against counts by hand; the plain step, which must compute the same; the report."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import models
+from common.benchmark import __main__ as benchmark
+from common.benchmark import graph, machine
+from common.benchmark.plain import Plain
+
+IMAGES, KERNEL, MATRIX = (2, 8, 6, 3), (3, 3, 3, 5), (60, 7)  # Stride 2 gives [2, 4, 3, 5], which is [2, 60].
+CONV, PRODUCT = 2 * (2 * 4 * 3 * 5) * (3 * 3 * 3), 2 * 2 * 60 * 7
+
+
+def count(function, *shapes):
+    return graph.operations(tf.function(function).get_concrete_function(*(tf.TensorSpec(shape) for shape in shapes)).graph)
+
+
+def small(images, kernel, matrix):
+    return tf.reshape(tf.nn.conv2d(images, kernel, 2, "SAME"), [2, 60]) @ matrix
+
+
+def gradients(images, kernel, matrix):
+    """By kernel and matrix, not by the images."""
+    with tf.GradientTape() as tape:
+        tape.watch([kernel, matrix])
+        loss = tf.reduce_sum(small(images, kernel, matrix) ** 2)
+    return tape.gradient(loss, [kernel, matrix])
+
+
+def test_a_forward_pass_by_hand():
+    found = count(small, IMAGES, KERNEL, MATRIX)
+    assert sorted((operation.kind, operation.flops, times) for operation, times in found.items()) == [("Conv2D", CONV, 1), ("MatMul", PRODUCT, 1)]
+    assert graph.total_flops(found) == 120 * 27 * 2 + 14 * 60 * 2
+
+
+def test_gradients_by_hand_and_only_those_that_are_asked_for():
+    """The convolution once for the kernel, the product once for the matrix and once for what comes before it; nothing for the images."""
+    kinds = {operation.kind: 0 for operation in count(gradients, IMAGES, KERNEL, MATRIX)}
+    assert set(kinds) == {"Conv2D", "Conv2DBackpropFilter", "MatMul"}
+    assert graph.total_flops(count(gradients, IMAGES, KERNEL, MATRIX)) == 2 * CONV + 3 * PRODUCT
+
+
+def test_a_transposed_convolution_is_as_much_as_the_convolution():
+    found = count(lambda y, kernel: tf.nn.conv2d_transpose(y, kernel, IMAGES, 2), (2, 4, 3, 5), KERNEL)
+    assert [(operation.kind, operation.output, operation.flops) for operation in found] == [("Conv2DBackpropInput", IMAGES, CONV)]
+
+
+def test_what_no_result_needs_is_not_counted_and_what_is_done_twice_is_counted_twice():
+    def function(images, kernel, matrix):
+        small(images, kernel, matrix)
+        return small(images, kernel, matrix) + small(2 * images, kernel, matrix)
+
+    assert set(count(function, IMAGES, KERNEL, MATRIX).values()) == {2}
+
+
+def test_functions_within_and_the_dearer_branch_are_counted():
+    inner = tf.function(small, autograph=False)
+    assert count(lambda *operands: inner(*operands), IMAGES, KERNEL, MATRIX) == count(small, IMAGES, KERNEL, MATRIX)
+
+    def function(choice, images, kernel, matrix):
+        return tf.cond(choice > 0, lambda: small(images, kernel, matrix), lambda: small(images, kernel, matrix) + small(-images, kernel, matrix))
+
+    assert graph.total_flops(count(function, (), IMAGES, KERNEL, MATRIX)) == 2 * (CONV + PRODUCT)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_each_operation_runs_alone(dtype):
+    found = count(lambda *operands: gradients(*(tf.cast(operand, dtype) for operand in operands)), IMAGES, KERNEL, MATRIX)
+    found += count(lambda y, kernel: tf.nn.conv2d_transpose(tf.cast(y, dtype), tf.cast(kernel, dtype), IMAGES, 2), (2, 4, 3, 5), KERNEL)
+    assert {operation.kind for operation in found} == {"Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul"}
+    for operation in found:
+        run, operands = operation.alone()
+        result = run(*operands)
+        assert (result.shape, result.dtype.name) == (operation.output, dtype)
+
+
+def test_the_ceiling_is_the_sum_of_its_operations():
+    found = count(small, IMAGES, KERNEL, MATRIX)
+    found += found
+    ceiling = machine.ceiling(found, rounds=3)
+    assert [row["count"] for row in ceiling["operations"]] == [2, 2]
+    assert ceiling["seconds"] == sum(row["seconds"] for row in ceiling["operations"])
+    assert sum(row["gflop"] for row in ceiling["operations"]) == pytest.approx(2 * (CONV + PRODUCT) / 1e9)
+
+
+def test_a_step_is_counted_alike_under_xla_and_the_plain_one_is_a_pass_of_the_generator_more(make_config):
+    config = make_config()
+    images = tf.zeros((config.batch_size, *config.image_shape))
+    flops = {}
+    for name in ("system", "xla", "plain"):
+        system = models.build(config)
+        if name == "xla":
+            system.use_xla()
+        step = (Plain(system) if name == "plain" else system).train_step
+        flops[name] = graph.total_flops(graph.operations(tf.function(step, autograph=False).get_concrete_function(images).graph))
+    forward = count(lambda noise, code: system.networks["generator"]([noise, code]), (config.batch_size, config.latent.noise), (config.batch_size, config.latent.code))
+    assert flops["xla"] == flops["system"]
+    assert flops["plain"] == flops["system"] + graph.total_flops(forward)
+
+
+def test_the_plain_step_computes_the_same_losses(system):
+    plain = Plain(system)
+    images = tf.random.stateless_uniform((system.config.batch_size, *system.config.image_shape), [1, 2])
+    wanted, got = tf.function(system.train_step)(images), tf.function(plain.train_step)(images)
+    for name, value in got.items():
+        # All but d_loss are behind Adam's first, sign-like step, in which Keras has epsilon elsewhere.
+        np.testing.assert_allclose(value, wanted[name], rtol=1e-5 if name == "d_loss" else 2e-2)
+    assert int(plain.step) == 1
+
+
+def test_a_report_with_everything_and_its_ratios(tmp_path, capsys):
+    arguments = ["mnist", "--batch-size", "4", "--steps", "2", "--warm-up", "1", "--noise", "5"]
+    assert benchmark.main([*arguments, "--plain", "--json", str(tmp_path / "a.json"), "--profile", str(tmp_path / "profile")]) == 0
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert capsys.readouterr().out.strip() == benchmark.table(report)
+    assert all(benchmark.value_at(report, place) > 0 for _, place, _ in benchmark.ROWS)
+    assert report["config"]["batch_size"] == 4 and report["config"]["latent"]["noise"] == 5 and report["versions"]["tensorflow"] == tf.__version__
+    assert report["step_s"]["min"] <= report["step_s"]["median"] and report["step_s"]["count"] == 2
+    assert report["part_of_ceiling"] == pytest.approx(report["ceiling"]["seconds"] / report["step_s"]["median"])
+    assert report["gflop"] == pytest.approx(sum(row["gflop"] for row in report["ceiling"]["operations"]))
+    assert report["machine"]["cores"] >= 1 and list(tmp_path.glob("profile/**/*.xplane.pb"))
+
+    earlier = {**report, "gflop": report["gflop"] / 2}
+    lines = benchmark.table(report, earlier).splitlines()
+    assert all(line.endswith("1.000 x") for line in lines[1:] if "arithmetic" not in line)
+    assert [line.split()[-2] for line in lines if "arithmetic" in line] == ["2.000", "1.000"]
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--against", "nowhere.json"], "--against nowhere.json: cannot be read"),
+    (["--against", "other.json"], "holds no measured step"),
+    (["--json", "no/such/a.json"], "there is no folder"),
+    (["--plain", "--model", "infogan"], "--plain is a step of infovaegan"),
+    (["--jit", "--variant", "paper"], "--jit cannot be used with infovaegan with variant paper")])
+def test_mistakes_are_answered_in_one_line(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.json").write_text("[]")
+    assert benchmark.main(["mnist", "--steps", "1", *arguments]) == 2
+    assert re.fullmatch(rf"python -m common.benchmark: error: .*{re.escape(said)}.*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name", benchmark.SCRIPTS)
+def test_every_script_has_its_own_configuration(name):
+    assert benchmark.script_config(name).name == benchmark.SCRIPTS[name].removesuffix(".py")

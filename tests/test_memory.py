@@ -1,0 +1,70 @@
+"""A long run takes no more memory than a short one and is traced once; no data set is ever copied."""
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny import Tiny, config
+
+from common.data.pipeline import Batches
+
+STEPS, WARM_UP = 200, 40
+PAGE = 4096
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory now."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * PAGE
+    except OSError:
+        pytest.skip("no /proc here")
+
+
+def tensors() -> int:
+    gc.collect()
+    return sum(issubclass(type(thing), tf.Tensor | tf.Variable) for thing in gc.get_objects())
+
+
+class Watched(Tiny):
+    """Counts how often its step is traced."""
+
+    traces = 0
+
+    def train_step(self, images):
+        self.traces += 1
+        return super().train_step(images)
+
+
+def test_two_hundred_steps_take_no_more_memory_than_forty_and_are_traced_once():
+    system, images = Watched(config()), np.zeros((20, 2, 2, 1), np.uint8)
+    batches = Batches(images, 4, "unit", 0)
+
+    def train(first, last):
+        system.fit(batches.from_step(first, last), initial_epoch=0, epochs=(last - first) // 5, steps_per_epoch=5, shuffle=False, verbose=0)
+
+    train(0, WARM_UP)
+    before, objects = resident(), tensors()
+    tracemalloc.start()
+    train(WARM_UP, WARM_UP + STEPS)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert int(system.step.numpy()) == WARM_UP + STEPS
+    assert system.traces == 1
+    assert tensors() <= objects + 5  # The second data set's own.
+    assert held < STEPS * 2000  # Bytes that Python still holds: less than one tensor a step would be.
+    assert resident() - before < 30 << 20
+
+
+def test_an_epoch_copies_a_batch_at_a_time_and_never_all_images():
+    images = np.zeros((2000, 28, 28, 3), np.uint8)
+    batches = Batches(images, 20, "tanh", 0)
+    tracemalloc.start()
+    for epoch in range(2):
+        for batch in batches.from_step(100 * epoch, 100 * (epoch + 1)):
+            assert batch.shape == (20, 28, 28, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < images.nbytes / 4
