@@ -26,19 +26,24 @@ class Interrupts:
             return self
         self._read, self._write = socket.socketpair()
         self._write.setblocking(False)
-        self._handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+        self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
         self._wakeup = signal.set_wakeup_fd(self._write.fileno())
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
         return self
 
+    def _note(self, number: int, frame=None) -> None:
+        self.received = self.received or number
+
     def _listen(self) -> None:
+        heard = False
         while number := self._read.recv(1)[0]:
             if number not in SIGNALS:
                 continue
-            if self.received is not None:
+            if heard:
                 os._exit(128 + number)
-            self.received = number
+            heard = True
+            self._note(number)
             print(f"\n{signal.Signals(number).name}: stopping after this step; once more stops at once", flush=True)
 
     def __exit__(self, *_) -> None:
