@@ -7,10 +7,13 @@ import pathlib
 import tempfile
 
 
+_UNFINISHED = ".unfinished-"
+
+
 @contextlib.contextmanager
 def whole_file(path: pathlib.Path):
     """Yields a temporary path, of the same ending, that takes the name `path` when the block ends well, and goes when it does not."""
-    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = pathlib.Path(name)
     try:
@@ -19,6 +22,13 @@ def whole_file(path: pathlib.Path):
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: pathlib.Path) -> None:
+    """Removes what `whole_file` left in `folder` when its process was killed."""
+    for path in folder.iterdir():
+        if path.name.startswith(_UNFINISHED):
+            path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -25,7 +25,7 @@ from common.interrupts import Interrupts
 from common.lock import NAME as LOCK
 from common.lock import only_writer, refuse_second_writer
 from common.models.system import System
-from common.output import whole_file, write_json
+from common.output import sweep, whole_file, write_json
 from common.runs import Folders, check_shape, make_writable
 
 ROLLBACKS = 3  # At most, in the whole life of a run.
@@ -80,6 +80,7 @@ def train(config: Config, options: Options, load: Callable[..., Dataset] = data.
             clear(folders)
         run = {**provenance(config, dataset.source), "start": start, "devices": strategy.num_replicas_in_sync}
         for folder in (folders.results, folders.models):
+            sweep(folder)
             write_json(run, folder / RUN_FILE)
         print(f"Training on {len(dataset.train)} images from {dataset.source}; writing to {folders.results} and {folders.models}", flush=True)
         try:

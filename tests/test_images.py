@@ -8,7 +8,7 @@ from PIL import Image
 
 from common.data.pixels import stretch
 from common.images import bytes_of, merge, save_animation, save_grid, save_image, save_picture
-from common.output import whole_file, write_json
+from common.output import sweep, whole_file, write_json
 
 
 def test_image_i_stands_at_row_i_div_columns_and_column_i_mod_columns():
@@ -170,3 +170,12 @@ def test_a_picture_is_saved_as_it_is(tmp_path):
     pixels = np.random.RandomState(0).randint(0, 256, (4, 5, 3)).astype(np.uint8)
     save_picture(Image.fromarray(pixels), tmp_path / "p.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "p.png")), pixels)
+
+
+def test_what_a_killed_process_left_unfinished_is_swept(tmp_path):
+    whole = whole_file(tmp_path / "a.png")
+    whole.__enter__().write_bytes(b"half")
+    (tmp_path / ".mine").touch()
+    assert len(list(tmp_path.iterdir())) == 2
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".mine"]
