@@ -3,6 +3,7 @@
 import json
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +11,8 @@ import tensorflow as tf
 from common import models
 from common.benchmark import __main__ as benchmark
 from common.benchmark import graph, machine
-from common.benchmark.plain import Plain
+from common.benchmark.plain import Parts, Plain
+from common.layers import BatchNorm
 
 IMAGES, KERNEL, MATRIX = (2, 8, 6, 3), (3, 3, 3, 5), (60, 7)  # Stride 2 gives [2, 4, 3, 5], which is [2, 60].
 CONV, PRODUCT = 2 * (2 * 4 * 3 * 5) * (3 * 3 * 3), 2 * 2 * 60 * 7
@@ -68,13 +70,13 @@ def test_functions_within_and_the_dearer_branch_are_counted():
     assert graph.total_flops(count(function, (), IMAGES, KERNEL, MATRIX)) == 2 * (CONV + PRODUCT)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_each_operation_runs_alone(dtype):
+@pytest.mark.parametrize(("dtype", "jit"), [("float32", False), ("bfloat16", False), ("bfloat16", True)])
+def test_each_operation_runs_alone(dtype, jit):
     found = count(lambda *operands: gradients(*(tf.cast(operand, dtype) for operand in operands)), IMAGES, KERNEL, MATRIX)
     found += count(lambda y, kernel: tf.nn.conv2d_transpose(tf.cast(y, dtype), tf.cast(kernel, dtype), IMAGES, 2), (2, 4, 3, 5), KERNEL)
     assert {operation.kind for operation in found} == {"Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul"}
     for operation in found:
-        run, operands = operation.alone()
+        run, operands = operation.alone(jit)
         result = run(*operands)
         assert (result.shape, result.dtype.name) == (operation.output, dtype)
 
@@ -90,32 +92,32 @@ def test_the_ceiling_is_the_sum_of_its_operations():
 
 def test_a_step_is_counted_alike_under_xla_and_the_plain_one_is_a_pass_of_the_generator_more(make_config):
     config = make_config()
-    images = tf.zeros((config.batch_size, *config.image_shape))
-    flops = {}
-    for name in ("system", "xla", "plain"):
-        system = models.build(config)
-        if name == "xla":
-            system.use_xla()
-        step = (Plain(system) if name == "plain" else system).train_step
-        flops[name] = graph.total_flops(graph.operations(tf.function(step, autograph=False).get_concrete_function(images).graph))
+    images, system, xla = tf.zeros((config.batch_size, *config.image_shape)), models.build(config), models.build(config)
+    xla.use_xla()
+    steps = {"system": system, "xla": xla, "plain": Plain(system), "shared": Plain(system, Parts(shared_images=True))}
+    flops = {name: graph.total_flops(graph.operations(tf.function(one.train_step, autograph=False).get_concrete_function(images).graph))
+             for name, one in steps.items()}
     forward = count(lambda noise, code: system.networks["generator"]([noise, code]), (config.batch_size, config.latent.noise), (config.batch_size, config.latent.code))
-    assert flops["xla"] == flops["system"]
+    assert flops["xla"] == flops["shared"] == flops["system"]
     assert flops["plain"] == flops["system"] + graph.total_flops(forward)
 
 
-def test_the_plain_step_computes_the_same_losses(system):
-    plain = Plain(system)
+@pytest.mark.parametrize("parts", [Parts(), Parts(True, True, True)])
+def test_the_plain_step_computes_the_same_losses_whatever_its_parts(system, parts):
+    plain = Plain(system, parts)
     images = tf.random.stateless_uniform((system.config.batch_size, *system.config.image_shape), [1, 2])
     wanted, got = tf.function(system.train_step)(images), tf.function(plain.train_step)(images)
     for name, value in got.items():
         # All but d_loss are behind Adam's first, sign-like step, in which Keras has epsilon elsewhere.
         np.testing.assert_allclose(value, wanted[name], rtol=1e-5 if name == "d_loss" else 2e-2)
     assert int(plain.step) == 1
+    kinds = {type(layer) for network in plain.networks.values() for layer in network.layers}
+    assert (BatchNorm in kinds, keras.layers.BatchNormalization in kinds) == (parts.fused_batch_norm, not parts.fused_batch_norm)
 
 
 def test_a_report_with_everything_and_its_ratios(tmp_path, capsys):
     arguments = ["mnist", "--batch-size", "4", "--steps", "2", "--warm-up", "1", "--noise", "5"]
-    assert benchmark.main([*arguments, "--plain", "--json", str(tmp_path / "a.json"), "--profile", str(tmp_path / "profile")]) == 0
+    assert benchmark.main([*arguments, "--gains", "--json", str(tmp_path / "a.json"), "--profile", str(tmp_path / "profile")]) == 0
     report = json.loads((tmp_path / "a.json").read_text())
     assert capsys.readouterr().out.strip() == benchmark.table(report)
     assert all(benchmark.value_at(report, place) > 0 for _, place, _ in benchmark.ROWS)
@@ -135,7 +137,7 @@ def test_a_report_with_everything_and_its_ratios(tmp_path, capsys):
     (["--against", "nowhere.json"], "--against nowhere.json: cannot be read"),
     (["--against", "other.json"], "holds no measured step"),
     (["--json", "no/such/a.json"], "there is no folder"),
-    (["--plain", "--model", "infogan"], "--plain is a step of infovaegan"),
+    (["--plain", "--model", "infogan"], "--plain and --gains are steps of infovaegan"),
     (["--jit", "--variant", "paper"], "--jit cannot be used with infovaegan with variant paper")])
 def test_mistakes_are_answered_in_one_line(arguments, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

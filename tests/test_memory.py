@@ -1,6 +1,10 @@
 """A long run takes no more memory than a short one and is traced once; no data set is ever copied."""
 
+import concurrent.futures
 import gc
+import multiprocessing
+import pathlib
+import resource
 import tracemalloc
 
 import numpy as np
@@ -11,16 +15,11 @@ from tiny import Tiny, config
 from common.data.pipeline import Batches
 
 STEPS, WARM_UP = 200, 40
-PAGE = 4096
 
 
 def resident() -> int:
     """Bytes of this process that are in memory now."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * PAGE
-    except OSError:
-        pytest.skip("no /proc here")
+    return int(pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
 def tensors() -> int:
@@ -38,7 +37,8 @@ class Watched(Tiny):
         return super().train_step(images)
 
 
-def test_two_hundred_steps_take_no_more_memory_than_forty_and_are_traced_once():
+def watch() -> dict[str, int]:
+    """What 200 steps leave behind, after 40 that warm up."""
     system, images = Watched(config()), np.zeros((20, 2, 2, 1), np.uint8)
     batches = Batches(images, 4, "unit", 0)
 
@@ -46,16 +46,25 @@ def test_two_hundred_steps_take_no_more_memory_than_forty_and_are_traced_once():
         system.fit(batches.from_step(first, last), initial_epoch=0, epochs=(last - first) // 5, steps_per_epoch=5, shuffle=False, verbose=0)
 
     train(0, WARM_UP)
-    before, objects = resident(), tensors()
+    bytes_before, tensors_before = resident(), tensors()
     tracemalloc.start()
     train(WARM_UP, WARM_UP + STEPS)
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert int(system.step.numpy()) == WARM_UP + STEPS
-    assert system.traces == 1
-    assert tensors() <= objects + 5  # The second data set's own.
-    assert held < STEPS * 2000  # Bytes that Python still holds: less than one tensor a step would be.
-    assert resident() - before < 30 << 20
+    return {"steps": int(system.step.numpy()), "traces": system.traces, "tensors": tensors() - tensors_before,
+            "held": held, "resident": resident() - bytes_before}
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="the memory of a process is read from /proc")
+def test_two_hundred_steps_take_no_more_memory_than_forty_and_are_traced_once():
+    # A process of its own: what other tests hold and free moves a worker's memory by more than what is looked for.
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        left = pool.submit(watch).result(timeout=300)
+    assert left["steps"] == WARM_UP + STEPS
+    assert left["traces"] == 1
+    assert left["tensors"] <= 5  # The second data set's own.
+    assert left["held"] < STEPS * 2000  # Bytes that Python still holds: less than one tensor a step would be.
+    assert left["resident"] < 30 << 20, left
 
 
 def test_an_epoch_copies_a_batch_at_a_time_and_never_all_images():

@@ -19,16 +19,22 @@ from common.output import write_json
 SCRIPTS = {"mnist": "InfoVAE_MNIST.py", "3dchairs": "InfoVAE_3DChairs.py", "celeba": "InfoVAE_CelebA.py", "dsprites": "InfoVAE_dSprites.py"}
 # The label of each number in the table, where it is in the report, and how it is written.
 ROWS = (
+    ("building the system", "build_s", "{:.2f} s"), ("tracing the step", "tracing_s", "{:.2f} s"), ("first step", "first_step_s", "{:.2f} s"),
+    ("peak memory", "peak_memory_mib", "{:.0f} MiB"),
     ("training step, median", "step_s.median", "{:.4f} s"), ("  lower quartile", "step_s.quartiles.0", "{:.4f} s"),
     ("  upper quartile", "step_s.quartiles.1", "{:.4f} s"), ("  fastest", "step_s.min", "{:.4f} s"), ("  images", "images_per_s", "{:.1f} /s"),
-    ("  arithmetic", "gflop", "{:.1f} GFLOP"), ("ceiling: its convolutions and products alone", "ceiling.seconds", "{:.4f} s"),
-    ("  rate", "ceiling.gflops", "{:.1f} GFLOP/s"), ("  ceiling / step", "part_of_ceiling", "{:.1%}"),
-    ("  the same of the fastest", "part_of_ceiling_by_the_fastest", "{:.1%}"), ("copies", "copy_gb_per_s", "{:.1f} GB/s"),
+    ("  arithmetic", "gflop", "{:.1f} GFLOP"),
     ("plain Keras step, median", "plain.step_s.median", "{:.4f} s"), ("  fastest", "plain.step_s.min", "{:.4f} s"),
     ("  arithmetic", "plain.gflop", "{:.1f} GFLOP"), ("  plain / step", "times_as_fast_as_plain", "{:.2f}"),
-    ("building the system", "build_s", "{:.2f} s"), ("tracing the step", "tracing_s", "{:.2f} s"), ("first step", "first_step_s", "{:.2f} s"),
+    ("plain, with the fused batch norm, median", "gains.fused_batch_norm.step_s.median", "{:.4f} s"),
+    ("  fastest", "gains.fused_batch_norm.step_s.min", "{:.4f} s"),
+    ("and with the fused Adam, median", "gains.fused_adam.step_s.median", "{:.4f} s"), ("  fastest", "gains.fused_adam.step_s.min", "{:.4f} s"),
+    ("and with x' made once, median", "gains.shared_images.step_s.median", "{:.4f} s"), ("  fastest", "gains.shared_images.step_s.min", "{:.4f} s"),
+    ("ceiling: its convolutions and products alone", "ceiling.seconds", "{:.4f} s"), ("  rate", "ceiling.gflops", "{:.1f} GFLOP/s"),
+    ("  ceiling / step", "part_of_ceiling", "{:.1%}"), ("  the same of the fastest", "part_of_ceiling_by_the_fastest", "{:.1%}"),
+    ("copies", "copy_gb_per_s", "{:.1f} GB/s"),
     ("sampling", "sampling_images_per_s", "{:.1f} images/s"), ("encoding", "encoding_images_per_s", "{:.1f} images/s"),
-    ("input pipeline alone", "input_images_per_s", "{:.0f} images/s"), ("peak memory", "peak_memory_mib", "{:.0f} MiB"),
+    ("input pipeline alone", "input_images_per_s", "{:.0f} images/s"),
 )
 
 
@@ -42,6 +48,7 @@ def parser(name: str) -> argparse.ArgumentParser:
     p.add_argument("--jit", action="store_true", help="compile the step with XLA")
     p.add_argument("--plain", nargs="?", choices=PRECISIONS, const="float32", metavar="PRECISION",
                    help="time a step of Keras as it comes too, in turn with the other: float32, or the PRECISION given")
+    p.add_argument("--gains", action="store_true", help="time that step also with this project's batch norm, then also its Adam, then also x' made once")
     p.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all numbers, each operation of the ceiling included")
     p.add_argument("--against", type=pathlib.Path, metavar="FILE", help="print each number's ratio to that in an earlier --json")
     p.add_argument("--profile", metavar="DIR", help="write a TensorFlow profile of three more steps")
@@ -74,15 +81,34 @@ def value_at(report: dict, place: str) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
+def title(report: dict) -> str:
+    """What is measured, and on which machine."""
+    config, where = report["config"], report["machine"]
+    return (f"{config['name']}, {config['model']} ({config['variant']}), batches of {config['batch_size']}, {config['precision']}"
+            f"{', XLA' if report['plan']['jit'] else ''}; {where['processor']}, {where['cores']} cores")
+
+
 def table(report: dict, earlier: dict | None = None) -> str:
-    """The report in lines; with `earlier`, each number's ratio to the earlier one's."""
-    lines = [f"{report['config']['name']}, {report['config']['model']} ({report['config']['variant']}), batches of {report['config']['batch_size']}, "
-             f"{report['config']['precision']}{', XLA' if report['plan']['jit'] else ''}; {report['machine']['processor']}, {report['machine']['cores']} cores"]
+    """The report in lines; with `earlier`, each number's ratio to the earlier one's. That of a report which grows gets lines at its end."""
+    lines = [title(report)]
     for label, place, form in ROWS:
         value, before = value_at(report, place), value_at(earlier or {}, place)
         if value is not None:
             lines.append(f"{label:<46}{form.format(value):>16}" + (f"{value / before:>10.3f} x" if before else ""))
     return "\n".join(lines)
+
+
+class _Printer:
+    """Prints the table of a report line by line, as it grows."""
+
+    def __init__(self, earlier: dict | None):
+        self._earlier, self._printed = earlier, 0
+
+    def __call__(self, report: dict) -> None:
+        lines = table(report, self._earlier).splitlines()
+        for line in lines[self._printed:]:
+            print(line, flush=True)
+        self._printed = len(lines)
 
 
 def read_earlier(path: pathlib.Path) -> dict:
@@ -108,8 +134,9 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError(f"--json {given['json']}: there is no folder {given['json'].absolute().parent}")
         from common.benchmark.measure import Plan, measure
 
-        report = measure(config, Plan(given["steps"], given["warm_up"], given["jit"], given["plain"], given["profile"]))
-        print(table(report, earlier))
+        plain = given["plain"] or ("float32" if given["gains"] else None)
+        plan = Plan(given["steps"], given["warm_up"], given["jit"], plain, given["gains"], given["profile"])
+        report = measure(config, plan, _Printer(earlier))
         if given["json"]:
             write_json(report, given["json"])
     except UserError as error:

@@ -44,12 +44,12 @@ class Operation(NamedTuple):
             return 2 * math.prod(second) * math.prod(self.output[:3])
         return 2 * math.prod(self.output) * first[0 if dict(self.attributes)["transpose_a"] else 1]
 
-    def alone(self):
-        """(a `tf.function` that does nothing but this, its two operands: random numbers)."""
+    def alone(self, jit: bool = False):
+        """(a `tf.function` that does nothing but this, compiled by XLA where `jit`, its two operands: random numbers)."""
         operands = [tf.cast(tf.random.stateless_normal(shape, [i, 0]), self.dtype) for i, shape in enumerate(self.inputs)]
         attributes, raw = dict(self.attributes), getattr(tf.raw_ops, self.kind)
 
-        @tf.function
+        @tf.function(jit_compile=jit)
         def run(first, second):
             if self.kind == "Conv2D":
                 return raw(input=first, filter=second, **attributes)

@@ -46,8 +46,8 @@ def summary(times: list[float]) -> dict:
     return {"median": statistics.median(times), "quartiles": [float(np.quantile(times, q)) for q in (0.25, 0.75)], "min": min(times), "count": len(times)}
 
 
-def ceiling(found: collections.Counter, rounds: int) -> dict:
-    """What the operations in `found` take one after the other, each alone, as often as each is run.
+def ceiling(found: collections.Counter, rounds: int, jit: bool = False) -> dict:
+    """What the operations in `found` take one after the other, each alone, as often as each is run; compiled by XLA where `jit`.
 
     Each is called once, then timed `rounds` times; what a call of a function that does nothing takes is subtracted. Returns
     "seconds", from the medians, "best_seconds", from the fastest, "gflops", the rate by "seconds", and a list of "operations".
@@ -57,7 +57,7 @@ def ceiling(found: collections.Counter, rounds: int) -> dict:
     idle = summary([seconds(lambda: nothing(number)) for _ in range(max(rounds, 50))])
     rows = []
     for operation, count in found.items():
-        run, operands = operation.alone()
+        run, operands = operation.alone(jit)
         run(*operands)
         times = summary([seconds(lambda: run(*operands)) for _ in range(rounds)])
         rows.append({"kind": operation.kind, "operands": operation.inputs, "result": operation.output, "dtype": operation.dtype,

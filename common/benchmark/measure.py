@@ -2,13 +2,14 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from common import models
 from common.benchmark import graph, machine
-from common.benchmark.plain import Plain
+from common.benchmark.plain import Parts, Plain
 from common.config import Config, provenance
 from common.data.benchmark import peak_memory, reading_rate
 from common.data.dataset import Dataset, Split
@@ -29,6 +30,7 @@ class Plan:
         warm_up: steps before them, the first one included.
         jit: compile the step with XLA.
         plain: the precision of the plain Keras step that is timed beside it; None for no such step.
+        gains: time that step also with the product's parts put in one after the other.
         profile: a folder for a TensorFlow profile of a few more steps.
     """
 
@@ -36,6 +38,7 @@ class Plan:
     warm_up: int
     jit: bool = False
     plain: str | None = None
+    gains: bool = False
     profile: str | None = None
 
 
@@ -60,41 +63,49 @@ class _Step:
                 "gflop": graph.total_flops(found) / 1e9}
 
 
-def measure(config: Config, plan: Plan) -> dict:
+def measure(config: Config, plan: Plan, progress: Callable[[dict], None] = lambda report: None) -> dict:
     """Builds the system that `config` names, times it on noise for images, and returns the report as JSON-ready values.
 
-    Peak memory is that of the process after a first step, before there is any plain one.
+    Peak memory is that of the process after a first step, before there is any plain one. `progress` is called with the report
+    so far each time that something has been added to it.
 
     Raises UserError where there is no plain Keras step of this system.
     """
     if plan.plain and config.system != "infovaegan":
-        raise UserError("--plain is a step of infovaegan with variant code; leave it out, or --model and --variant")
+        raise UserError("--plain and --gains are steps of infovaegan with variant code; leave them out, or --model and --variant")
     if plan.jit:
         models.check_same_every_step(config, "--jit")
     pixels = np.random.RandomState(0).randint(0, 2 if config.scaling == "binary" else 256, (max(IMAGES, config.batch_size), *config.image_shape))
     dataset = Dataset("noise", Split(pixels.astype(np.uint8)))
     images = scale(tf.constant(dataset.train.take(0, config.batch_size)), config.scaling)
+    report = {**provenance(config, dataset.source), "machine": machine.describe(), "plan": dataclasses.asdict(plan)}
+
+    def add(**values):
+        report.update(values)
+        progress(report)
+
     start = time.perf_counter()
     system = models.build(config)
     if plan.jit:
         system.use_xla()
     build = time.perf_counter() - start
     step = _Step(system.train_step, images)
-    memory = peak_memory()
-    plain = _plain_step(config, plan, images) if plan.plain else None
-    _time([step, *([plain] if plain else [])], plan)
-    found = graph.operations(step.graph)
-    report = {**provenance(config, dataset.source), "machine": machine.describe(), "plan": dataclasses.asdict(plan), "build_s": build, **step.report()}
-    report["ceiling"] = machine.ceiling(found, plan.steps)
-    report["part_of_ceiling"] = report["ceiling"]["seconds"] / report["step_s"]["median"]
-    report["part_of_ceiling_by_the_fastest"] = report["ceiling"]["best_seconds"] / report["step_s"]["min"]
-    report["copy_gb_per_s"] = machine.copy_bandwidth(plan.steps)
-    if plain:
-        report["plain"] = plain.report()
-        report["times_as_fast_as_plain"] = report["plain"]["step_s"]["median"] / report["step_s"]["median"]
-    report["sampling_images_per_s"], report["encoding_images_per_s"] = _inference_rates(system, images, plan.steps)
-    report["input_images_per_s"] = reading_rate(dataset, config.scaling, max(plan.steps, 50), config.batch_size)
-    report["peak_memory_mib"] = memory
+    add(build_s=build, tracing_s=step.tracing, first_step_s=step.first, peak_memory_mib=peak_memory())
+    others = [_plain_step(config, plan, images, parts) for parts in _parts(plan)]
+    _time([step, *others], plan)
+    add(**step.report())
+    if others:
+        plain = others[0].report()
+        add(plain=plain, times_as_fast_as_plain=plain["step_s"]["median"] / report["step_s"]["median"])
+    if plan.gains:
+        add(gains={name: other.report() for name, other in zip(Parts._fields, others[1:], strict=True)})
+    ceiling = machine.ceiling(graph.operations(step.graph), plan.steps, plan.jit)
+    add(ceiling=ceiling, part_of_ceiling=ceiling["seconds"] / report["step_s"]["median"],
+        part_of_ceiling_by_the_fastest=ceiling["best_seconds"] / report["step_s"]["min"])
+    add(copy_gb_per_s=machine.copy_bandwidth(plan.steps))
+    sampling, encoding = _inference_rates(system, images, plan.steps)
+    add(sampling_images_per_s=sampling, encoding_images_per_s=encoding)
+    add(input_images_per_s=reading_rate(dataset, config.scaling, max(plan.steps, 50), config.batch_size))
     if plan.profile:
         with tf.profiler.experimental.Profile(plan.profile):
             for _ in range(_PROFILED):
@@ -102,8 +113,15 @@ def measure(config: Config, plan: Plan) -> dict:
     return report
 
 
-def _plain_step(config: Config, plan: Plan, images: tf.Tensor) -> _Step:
-    plain = Plain(models.build(dataclasses.replace(config, precision=plan.plain)))
+def _parts(plan: Plan) -> list[Parts]:
+    """Of each plain step that `plan` asks for: none, then with `gains` the first part, the first two, and so on."""
+    if not plan.plain:
+        return []
+    return [Parts(*(i < count for i in range(len(Parts._fields)))) for count in range(len(Parts._fields) + 1 if plan.gains else 1)]
+
+
+def _plain_step(config: Config, plan: Plan, images: tf.Tensor, parts: Parts) -> _Step:
+    plain = Plain(models.build(dataclasses.replace(config, precision=plan.plain)), parts)
     return _Step(plain.train_step, images)
 
 

@@ -1,5 +1,7 @@
 """What `--plain` compares with: InfoVAEGAN in Keras as it comes, written straightforwardly. Nothing but the benchmark uses it."""
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
@@ -7,6 +9,15 @@ from common import losses
 from common.distributions import Posterior, kl_categorical, kl_continuous
 from common.layers import BatchNorm
 from common.models.infovaegan import InfoVAEGAN
+from common.optimizers import TF1Adam
+
+
+class Parts(NamedTuple):
+    """Which parts of a plain step are done as the product does them, in the order in which `--gains` adds them."""
+
+    fused_batch_norm: bool = False
+    fused_adam: bool = False
+    shared_images: bool = False
 
 
 class Plain:
@@ -16,13 +27,15 @@ class Plain:
 
     Args:
         system: of whose configuration and weights it is; it is left alone.
+        parts: what is not plain after all.
     """
 
-    def __init__(self, system: InfoVAEGAN):
-        self._system = system
-        self.networks = {name: _with_keras_batch_norm(network) for name, network in system.networks.items()}
+    def __init__(self, system: InfoVAEGAN, parts: Parts = Parts()):
+        self._system, self._parts = system, parts
+        self.networks = {name: _copy(network, parts.fused_batch_norm) for name, network in system.networks.items()}
         config = system.config
-        self._optimizers = {name: keras.optimizers.Adam(float(optimizer.learning_rate), config.adam_beta1, config.adam_beta2, config.adam_epsilon)
+        adam = TF1Adam if parts.fused_adam else keras.optimizers.Adam
+        self._optimizers = {name: adam(float(optimizer.learning_rate), config.adam_beta1, config.adam_beta2, config.adam_epsilon)
                             for name, optimizer in system.optimizers.items()}
         for name, optimizer in self._optimizers.items():
             optimizer.build(self._moved(name))
@@ -35,25 +48,22 @@ class Plain:
         """One training step on `images` [B, h, w, c]; returns its losses by name."""
         size = self._system.config.batch_size
         latents, noise = self._system.draw_latents(self.step, size), self._system.draw_noise(self.step, size)
-        values = {**self._discriminator_half(images, latents, noise), **self._generator_half(latents, noise)}
-        self.step.assign_add(1)
-        return values
-
-    def _discriminator_half(self, images, latents, noise) -> dict[str, tf.Tensor]:
-        encoder, generator, discriminator = (self.networks[name] for name in ("encoder", "generator", "discriminator"))
-        fake = generator([latents.noise, latents.code], training=True)
-        inferred = Posterior(**encoder(images, training=True)).sample(noise.real)
-        with tf.GradientTape() as tape:
-            d_loss = (losses.adversarial(discriminator([images, inferred], training=True), real=True)
-                      + losses.adversarial(discriminator([fake, latents.code], training=True), real=False))
-        self._optimizers["d"].apply(tape.gradient(d_loss, self._moved("d")), self._moved("d"))
-        return {"d_loss": d_loss}
-
-    def _generator_half(self, latents, noise) -> dict[str, tf.Tensor]:
         encoder, generator, discriminator = (self.networks[name] for name in ("encoder", "generator", "discriminator"))
         category, continuous = self._system.split_code(latents.code)
         with tf.GradientTape(persistent=True) as tape:
             fake = generator([latents.noise, latents.code], training=True)
+
+        inferred = Posterior(**encoder(images, training=True)).sample(noise.real)
+        with tf.GradientTape() as d_tape:
+            d_loss = (losses.adversarial(discriminator([images, inferred], training=True), real=True)
+                      + losses.adversarial(discriminator([fake, latents.code], training=True), real=False))
+        self._optimizers["d"].apply(d_tape.gradient(d_loss, self._moved("d")), self._moved("d"))
+
+        if not self._parts.shared_images:
+            tape = tf.GradientTape(persistent=True)
+        with tape:  # Goes on, if it has x' already.
+            if not self._parts.shared_images:
+                fake = generator([latents.noise, latents.code], training=True)
             posterior = Posterior(**encoder(fake, training=True))
             reconstruction = generator([latents.noise, posterior.sample(noise.fake)], training=True)
             values = {
@@ -66,14 +76,15 @@ class Plain:
         gradients = {name: tape.gradient(values[f"{name}_loss"], self._moved(name)) for name in ("g", "q", "vae")}
         for name, gradient in gradients.items():
             self._optimizers[name].apply(gradient, self._moved(name))
-        return values
+        self.step.assign_add(1)
+        return {"d_loss": d_loss, **values}
 
 
-def _with_keras_batch_norm(network: keras.Model) -> keras.Model:
-    """A copy of `network`, weights included, in which Keras's own layer stands for each `BatchNorm`."""
+def _copy(network: keras.Model, fused_batch_norm: bool) -> keras.Model:
+    """A copy of `network`, weights included, in which Keras's own layer stands for each `BatchNorm` unless that is `fused_batch_norm`."""
     def copy(layer):
         settings = layer.get_config()
-        if not isinstance(layer, BatchNorm):
+        if fused_batch_norm or not isinstance(layer, BatchNorm):
             return type(layer).from_config(settings)
         del settings["statistics"]
         return keras.layers.BatchNormalization.from_config(settings)
