@@ -9,7 +9,6 @@ import keras
 
 from common import figures
 from common.checkpoints import Checkpoints
-from common.cli import Every
 from common.data.dataset import Dataset
 from common.errors import Diverged, Interrupted
 from common.evaluate import majority_test_accuracy
@@ -17,6 +16,7 @@ from common.images import save_grid
 from common.interrupts import Interrupts
 from common.models.system import System
 from common.output import whole_file
+from common.settings import Every
 
 GRID = 8  # Rows and columns of the sample grids.
 CLASS_ROWS = 10  # Of the class grid.

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import json
 import pathlib
-import re
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,65 +11,7 @@ from typing import NamedTuple
 from common import data, models
 from common.config import PRECISIONS, Config, provenance
 from common.errors import Interrupted, UserError
-from common.settings import FACTOR_VAE, QUICK_EVALUATION, QUICK_FIGURES, EvaluationSettings, FigureSettings
-
-
-class Every(NamedTuple):
-    """When checkpoints are saved beside the end of each epoch: each `steps` steps, or each `minutes` minutes, or never."""
-
-    steps: int | None = None
-    minutes: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> "Every":
-        """From "500", steps, or "30m", minutes. Raises argparse.ArgumentTypeError for anything else."""
-        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)m", text, re.ASCII)
-        if not match or not float(match[1] or match[2]):
-            raise argparse.ArgumentTypeError(f"must be a number of steps, like 500, or of minutes, like 30m, above 0; got {text!r}")
-        return cls(int(match[1]), None) if match[1] else cls(None, float(match[2]))
-
-
-STRATEGIES = ("auto", "mirrored", "multiworker")
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How a command is run; nothing of it changes what a run computes, but that devices have batch statistics of their own unless synchronised.
-
-    Attributes:
-        data_dir: where the user says the data is.
-        data: one of `data.MODES`.
-        cache: of preprocessed images.
-        out: below it lie results/<script>/ and models/<script>/.
-        resume: go on from the last checkpoint.
-        overwrite: start again where a run already lies.
-        tensorboard: write TensorBoard logs.
-        checkpoint_every: when checkpoints are saved within an epoch.
-        keep: how many checkpoints are kept.
-        on_nan: "stop" when a loss is not finite, or "rollback" to the last checkpoint and draw other noise.
-        deterministic: let TensorFlow use only operations whose result is the same bits every time.
-        tf1_checkpoint: start from this checkpoint of the original.
-        jit: compile training steps with XLA.
-        strategy: which of `STRATEGIES` spreads training over devices; None for one device.
-        evaluation, figures: what is measured and drawn in the end; nothing, where `evaluation` is None.
-    """
-
-    data_dir: pathlib.Path | None
-    data: str
-    cache: data.Cache
-    out: pathlib.Path
-    resume: bool
-    overwrite: bool
-    tensorboard: bool = False
-    checkpoint_every: Every = Every()
-    keep: int = 3
-    on_nan: str = "stop"
-    deterministic: bool = False
-    tf1_checkpoint: str | None = None
-    jit: bool = False
-    strategy: str | None = None
-    evaluation: EvaluationSettings | None = None
-    figures: FigureSettings = FigureSettings()
+from common.settings import FACTOR_VAE, QUICK_EVALUATION, QUICK_FIGURES, STRATEGIES, EvaluationSettings, Every, FigureSettings, Options
 
 
 def parser(config: Config, description: str, command: str) -> argparse.ArgumentParser:

@@ -1,14 +1,17 @@
-"""What the commands `evaluate` and `figures` can be told: plain frozen data with defaults for two slow cores. Knows no TensorFlow."""
+"""What the commands can be told beside a `Config`: plain frozen data with defaults for two slow cores. Knows no TensorFlow."""
 
+import argparse
 import dataclasses
 import math
 import pathlib
+import re
+from typing import NamedTuple
 
+from common import data
 from common.errors import UserError
 
+STRATEGIES = ("auto", "mirrored", "multiworker")
 STRIPS = 64  # Draws of a traversal in the original, of which five were published (REFERENCE.md section 7).
-
-
 FACTOR_VAE = ("paper", "disentanglement_lib", "none")  # Whose sizes the FactorVAE score is taken at.
 SMALL = 32  # Pixels: up to here networks are fast, and defaults generous.
 
@@ -105,3 +108,58 @@ def _require(holds: bool, flag: str, value, what: str) -> None:
 
 QUICK_FIGURES = FigureSettings(rows=2, draws=(0,), codes=(0,), steps=3, columns=4, pairs=1, images=100)
 QUICK_EVALUATION = EvaluationSettings(images=100, compared=100, votes=20, vote_images=5, classifier_images=200)
+
+
+class Every(NamedTuple):
+    """When checkpoints are saved beside the end of each epoch: each `steps` steps, or each `minutes` minutes, or never."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Every":
+        """From "500", steps, or "30m", minutes. Raises argparse.ArgumentTypeError for anything else."""
+        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)m", text, re.ASCII)
+        if not match or not float(match[1] or match[2]):
+            raise argparse.ArgumentTypeError(f"must be a number of steps, like 500, or of minutes, like 30m, above 0; got {text!r}")
+        return cls(int(match[1]), None) if match[1] else cls(None, float(match[2]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a command is run; nothing of it changes what a run computes, but that devices have batch statistics of their own unless synchronised.
+
+    Attributes:
+        data_dir: where the user says the data is.
+        data: one of `data.MODES`.
+        cache: of preprocessed images.
+        out: below it lie results/<script>/ and models/<script>/.
+        resume: go on from the last checkpoint.
+        overwrite: start again where a run already lies.
+        tensorboard: write TensorBoard logs.
+        checkpoint_every: when checkpoints are saved within an epoch.
+        keep: how many checkpoints are kept.
+        on_nan: "stop" when a loss is not finite, or "rollback" to the last checkpoint and draw other noise.
+        deterministic: let TensorFlow use only operations whose result is the same bits every time.
+        tf1_checkpoint: start from this checkpoint of the original.
+        jit: compile training steps with XLA.
+        strategy: which of `STRATEGIES` spreads training over devices; None for one device.
+        evaluation, figures: what is measured and drawn in the end; nothing, where `evaluation` is None.
+    """
+
+    data_dir: pathlib.Path | None
+    data: str
+    cache: data.Cache
+    out: pathlib.Path
+    resume: bool
+    overwrite: bool
+    tensorboard: bool = False
+    checkpoint_every: Every = Every()
+    keep: int = 3
+    on_nan: str = "stop"
+    deterministic: bool = False
+    tf1_checkpoint: str | None = None
+    jit: bool = False
+    strategy: str | None = None
+    evaluation: EvaluationSettings | None = None
+    figures: FigureSettings = FigureSettings()

@@ -10,14 +10,14 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from common import cli, data
+from common import data
 from common.checkpoints import saved
 from common.config import Config
 from common.data.dataset import Dataset
 from common.errors import UserError
 from common.evaluate import draw_split
 from common.runs import Folders
-from common.settings import QUICK_EVALUATION, QUICK_FIGURES
+from common.settings import QUICK_EVALUATION, QUICK_FIGURES, Options
 from common.train import train
 
 BATCH_SIZE, STEPS, IMAGES = 4, 2, 200  # Of a training step; steps an epoch; of each split.
@@ -54,7 +54,7 @@ def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
     name = config.name if data_dir else f"{config.name}-synthetic"
     with tempfile.TemporaryDirectory(prefix="infovaegan-smoke-") as folder:
         whole, resumed = (pathlib.Path(folder, part) for part in ("whole", "resumed"))
-        options = cli.Options(data_dir, "real" if data_dir else "synthetic", data.Cache(pathlib.Path(folder, "cache")), whole, resume=False, overwrite=False,
+        options = Options(data_dir, "real" if data_dir else "synthetic", data.Cache(pathlib.Path(folder, "cache")), whole, resume=False, overwrite=False,
                               deterministic=True, figures=QUICK_FIGURES)
         train(config, options, load)
         shutil.copytree(whole, resumed)

@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from common import callbacks, data, distribute, figures, models, tf1
 from common.checkpoints import CannotSave, Checkpoints, saved
-from common.cli import Options
 from common.config import RUN_FILE, Config, check_same_run, provenance, read_run
 from common.data.dataset import Dataset
 from common.data.pipeline import Batches
@@ -27,6 +26,7 @@ from common.lock import only_writer, refuse_second_writer
 from common.models.system import System
 from common.output import sweep, whole_file, write_json
 from common.runs import Folders, check_shape, make_writable
+from common.settings import Options
 
 ROLLBACKS = 3  # At most, in the whole life of a run.
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from common import cli
-from common.cli import Every
 from common.errors import Diverged, Interrupted
+from common.settings import Every
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = sorted(p.stem for p in ROOT.glob("InfoVAE_*.py"))

@@ -22,10 +22,10 @@ import tiny
 
 from common import callbacks, models
 from common.checkpoints import Checkpoints, saved, state
-from common.cli import Every
 from common.config import LatentSpec, check_same_run
 from common.errors import Diverged, Interrupted, UserError
 from common.interrupts import Interrupts
+from common.settings import Every
 
 # Children come from a server that has imported TensorFlow, and so start in a fraction of the time.
 FRESH = multiprocessing.get_context("forkserver")

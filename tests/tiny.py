@@ -8,12 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import cli, data, train
+from common import data, train
 from common.checkpoints import saved
 from common.config import Config, LatentSpec
 from common.data.dataset import Dataset, Split
 from common.layers import BatchNorm, linear
 from common.models.system import System
+from common.settings import Options
 
 STEPS_PER_EPOCH = 5
 
@@ -62,10 +63,10 @@ def dataset() -> Dataset:
     return Dataset("noise", Split(np.random.RandomState(0).randint(0, 256, (20, 2, 2, 1)).astype(np.uint8)))
 
 
-def options(out: pathlib.Path, **changes) -> cli.Options:
+def options(out: pathlib.Path, **changes) -> Options:
     """To train into `out`, without evaluating in the end."""
     settings = {"data_dir": None, "data": "auto", "cache": data.Cache(out / "cache"), "out": out, "resume": False, "overwrite": False}
-    return cli.Options(**{**settings, **changes})
+    return Options(**{**settings, **changes})
 
 
 def run(out: pathlib.Path, epochs: int = 2, build=Tiny, **changes) -> System:
