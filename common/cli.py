@@ -140,6 +140,8 @@ def add_model_flags(p, config: Config) -> None:
     own = "or the model's own"  # Defaults that `models.SYSTEMS` may set in the place of the script.
     p.add_argument("--learning-rate", type=float, default=argparse.SUPPRESS, metavar="RATE",
                    help=f"of the discriminator; the multipliers scale it (default: {config.learning_rate}, {own})")
+    p.add_argument("--learning-rate-half-life", type=int, default=argparse.SUPPRESS, metavar="STEPS",
+                   help="have every learning rate decay, to a half after so many steps of its optimizer (default: constant, as the original)")
     p.add_argument("--generator-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for g_loss (default: {config.generator_multiplier}, {own})")
     p.add_argument("--information-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for q_loss (default: {config.information_multiplier}, {own})")
     p.add_argument("--vae-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for vae_loss (default: {config.vae_multiplier}, {own})")

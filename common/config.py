@@ -15,7 +15,8 @@ PRECISIONS = ("float32", "bfloat16")
 RUN_FILE = "run.json"  # Beside checkpoints and results: `provenance`.
 CHANGEABLE = ("epochs", "steps_per_epoch")  # What a resumed run may set anew without becoming another run.
 _MAX_LENGTH = 1 << 14  # Of an axis or a code: what a damaged file claims beyond it takes all memory.
-ADDED = {"mutual_information": True, "settings": {}, "precision": "float32", "sync_batch_norm": False}  # What runs computed with before there were these fields.
+ADDED = {"mutual_information": True, "settings": {}, "precision": "float32", "sync_batch_norm": False,
+         "learning_rate_half_life": None}  # What runs computed with before there were these fields.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Config:
         epochs, batch_size: the length of training and the size of its steps.
         learning_rate: Adam's rate for the discriminator; the multipliers give those of the generator (g_loss), of the
             mutual information (q_loss) and of the VAE (vae_loss).
+        learning_rate_half_life: the updates after which an optimizer's rate has halved, smoothly; None for a constant rate, as the original's.
         adam_beta1, adam_beta2, adam_epsilon: TF1's Adam, shared by the four optimizers.
         categorical_kl_weight: w of vae_loss = reconstruction + KL_c + w KL_d; 0 leaves the term out.
         first_batch_norm: whether encoder and discriminator normalise after their first convolution.
@@ -83,14 +85,15 @@ class Config:
     settings: dict[str, int | float | str] = dataclasses.field(default_factory=dict)
     precision: str = "float32"
     sync_batch_norm: bool = False
+    learning_rate_half_life: int | None = None
     steps_per_epoch: int | None = None
     seed: int = 1
 
     def __post_init__(self):
         object.__setattr__(self, "settings", dict(self.settings))  # A copy: nobody else can change it.
-        whole = ("epochs", "batch_size") + (("steps_per_epoch",) if self.steps_per_epoch is not None else ())
-        for field in whole:
-            _require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
+        for field in ("epochs", "batch_size", "steps_per_epoch", "learning_rate_half_life"):
+            value = getattr(self, field)
+            _require(value is None or value >= 1, field, value, "at least 1")
         # Batch statistics of a single image say nothing about it: every feature would be normalised to zero.
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, since batch norm uses batch statistics")
         _require(self.latent.noise >= 1, "noise", self.latent.noise, "at least 1")

@@ -17,7 +17,7 @@ NAN, INFINITE = float("nan"), float("inf")
     ("epochs", 0), ("batch_size", 0), ("batch_size", 1), ("steps_per_epoch", 0), ("steps_per_epoch", -3), ("seed", -1), ("seed", 2**31),
     ("scaling", "tan"), ("learning_rate", 0.0), ("learning_rate", -1e-4), ("learning_rate", NAN), ("learning_rate", INFINITE),
     ("generator_multiplier", 0.0), ("generator_multiplier", NAN), ("information_multiplier", -1.0), ("vae_multiplier", INFINITE),
-    ("categorical_kl_weight", -0.001), ("categorical_kl_weight", NAN), ("categorical_kl_weight", INFINITE)])
+    ("learning_rate_half_life", 0), ("categorical_kl_weight", -0.001), ("categorical_kl_weight", NAN), ("categorical_kl_weight", INFINITE)])
 def test_a_value_out_of_range_is_refused_by_the_name_of_its_flag(make_config, field, value):
     with pytest.raises(UserError) as error:
         make_config(**{field: value})
@@ -35,7 +35,7 @@ def test_a_latent_length_out_of_range_is_refused_by_its_name(make_config, field,
 
 @pytest.mark.parametrize(("field", "value"), [
     ("epochs", 1), ("batch_size", 2), ("steps_per_epoch", 1), ("steps_per_epoch", None), ("seed", 0), ("seed", 2**31 - 1),
-    ("categorical_kl_weight", 0.0), ("latent", LatentSpec(1, 2, 1))])
+    ("categorical_kl_weight", 0.0), ("learning_rate_half_life", 1), ("latent", LatentSpec(1, 2, 1))])
 def test_the_ends_of_the_ranges_are_allowed(make_config, field, value):
     assert getattr(make_config(**{field: value}), field) == value
 
@@ -67,7 +67,7 @@ def test_a_configuration_comes_back_from_its_file(make_config, tmp_path):
     """Every field other than its default, so that none can come back by luck."""
     config = make_config(model="infogan", variant="paper", batch_norm="moving", steps_per_epoch=3, seed=7, first_batch_norm=True,
                          mutual_information=False, settings={"stages": "separate", "switch_step": 3, "penalty_weight": 0.1},
-                         learning_rate=1 / 3, image_shape=(64, 64, 3), latent=LatentSpec(5, 6, 8))
+                         learning_rate=1 / 3, learning_rate_half_life=5, image_shape=(64, 64, 3), latent=LatentSpec(5, 6, 8))
     write_json(provenance(config, "some data"), tmp_path / "run.json")
     assert config_of(tmp_path / "run.json") == config
     assert read_run(tmp_path / "run.json") == {"config": config.to_dict(), "data": "some data", "start": None}
@@ -100,7 +100,8 @@ def test_the_same_run_may_go_on_for_longer(make_config, run_file):
 
 @pytest.mark.parametrize(("field", "saved", "wanted"), [
     ("seed", 0, 1), ("batch_size", 8, 16), ("learning_rate", 2e-4, 1e-4), ("image_shape", [28, 28, 1], [32, 32, 3]),
-    ("batch_norm", "batch", "moving"), ("variant", "code", "paper"), ("first_batch_norm", False, True)])
+    ("batch_norm", "batch", "moving"), ("variant", "code", "paper"), ("first_batch_norm", False, True),
+    ("learning_rate_half_life", None, 500)])
 def test_another_run_is_refused_with_both_values(make_config, run_file, field, saved, wanted):
     changed = tuple(wanted) if isinstance(wanted, list) else wanted
     with pytest.raises(UserError) as error:

@@ -67,6 +67,19 @@ def test_epsilon_is_not_where_keras_has_it():
     assert abs(wanted + RATE * 2 / (2 + 0.1)) > 0.5 * RATE
 
 
+def test_a_decaying_rate_is_followed():
+    """Along a constant gradient Adam moves by the rate: the whole of it, a half after two steps more, a quarter after four."""
+    variables = [keras.Variable([0.0])]
+    optimizer = TF1Adam(keras.optimizers.schedules.ExponentialDecay(RATE, 2, 0.5), BETA1, BETA2)
+    optimizer.build(variables)
+    moved = []
+    for _ in range(5):
+        before = variables[0].numpy()
+        optimizer.apply([tf.constant([3.0])], variables)
+        moved.append((before - variables[0].numpy()).item())
+    np.testing.assert_allclose(moved, RATE * 0.5 ** (np.arange(5) / 2), rtol=1e-4)
+
+
 def test_powers_are_products_accumulated_in_float32(start):
     values, gradients = start
     variables = [keras.Variable(v) for v in values]

@@ -36,7 +36,7 @@ class System(keras.Model):
         super().__init__(name=config.system)
         self.config = config
         self.networks = networks
-        self.optimizers = {name: TF1Adam(rate, config.adam_beta1, config.adam_beta2, config.adam_epsilon, name=name)
+        self.optimizers = {name: TF1Adam(_schedule(rate, config.learning_rate_half_life), config.adam_beta1, config.adam_beta2, config.adam_epsilon, name=name)
                            for name, (rate, _) in rates.items()}
         self.moves = {name: moved for name, (_, moved) in rates.items()}
         for name, optimizer in self.optimizers.items():
@@ -166,6 +166,10 @@ class System(keras.Model):
         else:
             noise = inferred.sample(tf.random.stateless_normal(tf.shape(inferred.mean), seeds[2]))
         return self.generate(noise, code)
+
+
+def _schedule(rate: float, half_life: int | None):
+    return rate if half_life is None else keras.optimizers.schedules.ExponentialDecay(rate, half_life, 0.5)
 
 
 class _JointMean(keras.metrics.Mean):
