@@ -1,9 +1,10 @@
-"""What several test files share: the smallest configuration that makes sense, and a system built from it once."""
+"""What several test files share: the smallest configuration that makes sense, systems built from it once, and images for them."""
 
 import pytest
 
 from common.config import Config, LatentSpec
 
+pytest.register_assert_rewrite("systems")
 
 SLOW = ("test_distribute.py", "test_scripts.py", "test_smoke.py", "test_faults.py", "test_compare.py")
 
@@ -25,20 +26,36 @@ def make_config():
 
 
 @pytest.fixture(scope="session")
-def built_system(make_config):
-    """`make_config()`'s system and its initial state, by name. Use `system`."""
-    from common import checkpoints, models
+def build_for_all(make_config):
+    """`build_for_all(**changes)`: like `build_system`, but kept to the end. For what many files use."""
+    from systems import builder
 
-    system = models.build(make_config())
-    return system, {name: v.numpy() for name, v in checkpoints.state(system).items()}
+    return builder(make_config)
+
+
+@pytest.fixture(scope="module")
+def build_system(make_config):
+    """`build_system(**changes)`: the system of `make_config(**changes)` at its initial weights, built once in a file and set back each time."""
+    from systems import builder
+
+    return builder(make_config)
 
 
 @pytest.fixture
-def system(built_system):
+def system(build_for_all):
     """`make_config()`'s system at its initial weights: built once, set back for each test."""
-    from common import checkpoints
+    return build_for_all()
 
-    system, initial = built_system
-    for name, variable in checkpoints.state(system).items():
-        variable.assign(initial[name])
-    return system
+
+@pytest.fixture
+def infogan(build_system):
+    """The InfoGAN of `make_config()`, at its initial weights."""
+    return build_system(model="infogan", first_batch_norm=True)
+
+
+@pytest.fixture(scope="session")
+def images(make_config):
+    """A batch of `make_config()`'s images, of noise."""
+    import tensorflow as tf
+
+    return tf.random.stateless_uniform((make_config().batch_size, *make_config().image_shape), seed=[1, 2])

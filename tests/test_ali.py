@@ -1,50 +1,23 @@
 """ALI: losses and gradients written out, what moves what, and that the discriminator alone teaches the encoder."""
 
+import functools
+
 import numpy as np
 import pytest
+import systems
 import tensorflow as tf
+from systems import NETWORKS, assign, draws, values
 
-from common import checkpoints, models
 from common.distributions import Posterior
 
-NETWORKS = ("encoder", "generator", "discriminator")
-
-
-@pytest.fixture(scope="module")
-def built(make_config):
-    system = models.build(make_config(model="ali"))
-    return system, values(system)
+# Relaxed codes amplify rounding.
+assert_close = functools.partial(systems.assert_close, tolerance=1e-3, least=1e-4, negligible=0)
 
 
 @pytest.fixture
-def ali(built):
+def ali(build_system):
     """The ALI of `make_config()`, at its initial weights."""
-    system, initial = built
-    for name, variable in checkpoints.state(system).items():
-        variable.assign(initial[name])
-    return system
-
-
-@pytest.fixture(scope="module")
-def images(make_config):
-    return tf.random.stateless_uniform((make_config().batch_size, *make_config().image_shape), seed=[1, 2])
-
-
-def values(system):
-    return {name: v.numpy() for name, v in checkpoints.state(system).items()}
-
-
-def draws(system):
-    step = tf.constant(5, tf.int64)
-    return system.draw_latents(step, system.config.batch_size), system.draw_noise(step, system.config.batch_size)
-
-
-def assert_close(gradients, wanted):
-    """Each gradient within 1e-3 of the largest norm among them: relaxed codes amplify rounding."""
-    scale = max(np.linalg.norm(w) for w in wanted)
-    assert scale > 1e-4
-    for g, w in zip(gradients, wanted, strict=True):
-        assert np.linalg.norm(np.asarray(g) - np.asarray(w)) <= 1e-3 * scale, g.shape
+    return build_system(model="ali")
 
 
 def captured(system, monkeypatch, images):
@@ -97,8 +70,8 @@ def test_the_discriminator_learns_first_then_encoder_and_generator_against_it(al
     for network in NETWORKS:
         kernels = [name for name in before if name.startswith(f"{network}/") and name.endswith("/kernel")]
         assert kernels and all((before[name] != after[name]).mean() > 0.5 for name in kernels)
-    for name, variable in checkpoints.state(ali).items():  # The new discriminator with the old encoder and generator.
-        variable.assign((after if name.startswith("discriminator/") else before)[name])
+    # The new discriminator with the old encoder and generator.
+    assign(ali, {name: (after if name.startswith("discriminator/") else before)[name] for name in before})
     inferred = Posterior(**ali.networks["encoder"](images, training=True)).sample(noise)
     fake, _ = ali.generate_with_gradient(latents)
     wanted = ali.confusion_pass(images, inferred, fake, latents.code)[0]

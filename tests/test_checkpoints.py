@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from systems import values
 from tiny import Tiny, assert_equal
 
 from common import checkpoints
@@ -33,10 +34,6 @@ def other():
 def train(system, steps):
     for _ in range(steps):
         system.train_step(tf.random.stateless_uniform((4, 2, 2, 1), [0, 1]))
-
-
-def values(system):
-    return {name: v.numpy() for name, v in checkpoints.state(system).items()}
 
 
 def test_state_holds_every_variable_exactly_once(system):

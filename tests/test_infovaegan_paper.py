@@ -1,9 +1,13 @@
 """The paper's variant: each equation's loss and gradients, the critic's schedule, the two stages, the ablation."""
 
+import functools
+
 import numpy as np
 import pytest
+import systems
 import tensorflow as tf
 import tensorflow_probability as tfp
+from systems import assign, draws, tried, values
 
 from common import checkpoints, models
 from common.distributions import NoisePosterior, Posterior
@@ -15,33 +19,17 @@ tfd = tfp.distributions
 NETWORKS = ("encoder/", "noise_encoder/", "generator/", "discriminator/")
 CRITIC_STEPS, SWITCH = 3, 4
 
+assert_close = functools.partial(systems.assert_close, least=1e-4, negligible=1e-5)
 
-@pytest.fixture(scope="module")
-def build(make_config):
-    """`build(**changes)`: the paper's system of `make_config`, built once for each set of changes and set back each time."""
-    built = {}
 
+@pytest.fixture
+def build(build_system):
+    """`build(**settings)`: the paper's system, by `build_system`."""
     def get(mutual_information=True, **settings):
-        key = (mutual_information, *sorted(settings.items()))
-        if key not in built:
-            system = models.build(make_config(variant="paper", mutual_information=mutual_information,
-                                              settings={"critic_steps": CRITIC_STEPS, "penalty_weight": 7.0, **settings}))
-            built[key] = system, values(system)
-        system, initial = built[key]
-        for name, variable in checkpoints.state(system).items():
-            variable.assign(initial[name])
-        return system
+        return build_system(variant="paper", mutual_information=mutual_information,
+                            settings={"critic_steps": CRITIC_STEPS, "penalty_weight": 7.0, **settings})
 
     return get
-
-
-@pytest.fixture(scope="module")
-def images(make_config):
-    return tf.random.stateless_uniform((make_config().batch_size, *make_config().image_shape), seed=[1, 2])
-
-
-def values(system):
-    return {name: v.numpy() for name, v in checkpoints.state(system).items()}
 
 
 def weights(system, averages=True):
@@ -55,22 +43,8 @@ def moved(before, after):
     return {name.split("/")[0] for name in before if (before[name] != after[name]).any()}
 
 
-def draws(system, step=5):
-    step = tf.constant(step, tf.int64)
-    return system.draw_latents(step, system.config.batch_size), system.draw_noise(step, system.config.batch_size)
-
-
 def iterations(system):
     return {name: int(optimizer.iterations) for name, optimizer in system.optimizers.items()}
-
-
-def assert_close(gradients, wanted, tolerance=1e-4):
-    """Each gradient within `tolerance` of the largest norm among them; most of them not zero."""
-    scale = max(np.linalg.norm(w) for w in wanted)
-    assert scale > 1e-4
-    for g, w in zip(gradients, wanted, strict=True):
-        assert np.linalg.norm(np.asarray(g) - np.asarray(w)) <= tolerance * scale, g.shape
-    assert sum(np.linalg.norm(w) > 1e-5 * scale for w in wanted) > len(wanted) / 2
 
 
 # Losses and gradients, each equation written out
@@ -206,8 +180,7 @@ def test_what_a_step_is_follows_from_its_number_alone(build, images):
     for _ in range(3):
         system.train_step(images)
     end = values(system)
-    for name, variable in checkpoints.state(system).items():
-        variable.assign(start[name])
+    assign(system, start)
     for _ in range(3):
         system.train_step(images)
     for name, value in values(system).items():
@@ -219,11 +192,7 @@ def test_an_update_takes_all_gradients_at_the_same_parameters(build, images):
     system = build()
     system.step.assign(CRITIC_STEPS - 1)
     latents, noise = draws(system)
-    start = values(system)
-    got = system.iterate(images, latents, noise)
-    after = values(system)
-    for name, variable in checkpoints.state(system).items():
-        variable.assign(start[name])
+    got, after = tried(system, images, latents, noise)
     fake, pull_back = system.generate_with_gradient(latents)
     system.apply_gradients(system.discriminator_pass(images, fake, latents, noise)[1])
     losses, gradients = system.generator_pass(fake, pull_back, latents, noise)

@@ -11,11 +11,6 @@ from common.layers import BatchNorm
 SYSTEMS = [{}, {"model": "infogan", "first_batch_norm": True}, {"variant": "paper", "settings": {"critic_steps": 1}}]
 
 
-@pytest.fixture(scope="module")
-def images(make_config):
-    return tf.random.stateless_uniform((make_config().batch_size, *make_config().image_shape), seed=[1, 2])
-
-
 @pytest.mark.parametrize("changes", SYSTEMS, ids=["infovaegan", "infogan", "paper"])
 def test_variables_outputs_and_losses_are_float32_and_losses_near_those_of_float32(make_config, images, changes):
     losses = {}
