@@ -13,6 +13,7 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-dataset
 SCALINGS = ("unit", "tanh", "binary")
 PRECISIONS = ("float32", "bfloat16")
 RUN_FILE = "run.json"  # Beside checkpoints and results: `provenance`.
+METRICS_FILE = "metrics.json"  # Among results: what `evaluate` measured.
 CHANGEABLE = ("epochs", "steps_per_epoch")  # What a resumed run may set anew without becoming another run.
 _MAX_LENGTH = 1 << 14  # Of an axis or a code: what a damaged file claims beyond it takes all memory.
 ADDED = {"mutual_information": True, "settings": {}, "precision": "float32", "sync_batch_norm": False,

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from common import features, models
-from common.config import RUN_FILE, provenance, read_run
+from common.config import METRICS_FILE, RUN_FILE, provenance, read_run
 from common.data.dataset import Dataset, Split, Subset
 from common.data.pipeline import scale
 from common.distributions import Posterior
@@ -23,7 +23,6 @@ from common.models.system import System
 from common.output import write_json
 from common.settings import EvaluationSettings
 
-METRICS_FILE = "metrics.json"
 KID_SUBSETS, KID_SIZE = 50, 1000
 _SAP_LEVELS = 64
 _CHUNK = 500  # Images whose features are taken at a time.

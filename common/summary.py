@@ -11,11 +11,10 @@ import pathlib
 import statistics
 import sys
 
-from common.config import ADDED, CHANGEABLE
+from common.config import ADDED, CHANGEABLE, METRICS_FILE
 from common.errors import UserError
 from common.output import write_json
 
-METRICS_FILE = "metrics.json"
 DEFAULT = ("accuracy_majority", "accuracy_one_to_one", "accuracy_majority_moving_statistics")
 _FREE = {"seed", *CHANGEABLE}
 
