@@ -34,6 +34,15 @@ class TF1Adam(keras.optimizers.Optimizer):
             beta1_power=tf.convert_to_tensor(self.beta1_power), beta2_power=tf.convert_to_tensor(self.beta2_power),
             lr=tf.cast(learning_rate, tf.float32), beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon, grad=gradient)
 
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        # Keras sums over replicas first, by a function of TensorFlow's that keeps the graph it is called in for ever, and so a
+        # system's variables after the system is gone. One device has nothing to sum.
+        if tf.distribute.has_strategy():
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+        else:
+            for gradient, variable in zip(grads, trainable_variables, strict=True):
+                self.update_step(gradient, variable, learning_rate)
+
     def apply(self, grads, trainable_variables=None):
         """Applies `grads` to `trainable_variables`, then multiplies up the powers."""
         super().apply(grads, trainable_variables)

@@ -81,12 +81,18 @@ def table(summary: dict) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     p = argparse.ArgumentParser(prog="python -m common.summary", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("runs", type=pathlib.Path, nargs="+", metavar="METRICS.json")
     p.add_argument("--metrics", nargs="+", metavar="NAME", help=f"which (default: {', '.join(DEFAULT)}, as far as the first run has them)")
     p.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the numbers, and the configuration that the runs share")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    p = parser()
     given = p.parse_args(argv)
     try:
         reports = [read(path) for path in given.runs]

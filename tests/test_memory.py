@@ -67,6 +67,15 @@ def test_two_hundred_steps_take_no_more_memory_than_forty_and_are_traced_once():
     assert left["resident"] < 30 << 20, left
 
 
+def test_a_system_that_is_gone_leaves_nothing_behind():
+    def train():
+        Tiny(config()).fit(np.zeros((4, 2, 2, 1), np.float32), batch_size=4, verbose=0)
+        return tensors()
+
+    train()
+    assert train() == train()
+
+
 def test_an_epoch_copies_a_batch_at_a_time_and_never_all_images():
     images = np.zeros((2000, 28, 28, 3), np.uint8)
     batches = Batches(images, 20, "tanh", 0)
