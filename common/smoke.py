@@ -40,7 +40,8 @@ class Failed(UserError):
 def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
     """Trains two epochs of two small steps, the second again from the checkpoint of the first, and measures and draws the result.
 
-    The resumed epoch must end in the same bits. All is written to a temporary folder, which is removed. Prints PASS and the seconds.
+    The resumed epoch must end in the same bits; but for the epoch's mean losses, which nothing is learnt from, and which TensorFlow has been
+    seen to add up in another order even so: those must be equal within rounding. All is written to a temporary folder, which is removed. Prints PASS and the seconds.
 
     Args:
         config: whose model and data; of the stand-in, where `data_dir` is None.
@@ -72,7 +73,11 @@ def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
 
 
 def _differences(first: str, second: str) -> list[str]:
-    """The names of the variables whose bits differ between two checkpoints."""
+    """The names of the variables that differ between two checkpoints: in any bit, or for the means of losses by more than rounding."""
     a, b = tf.train.load_checkpoint(first), tf.train.load_checkpoint(second)
-    names = [key for key in a.get_variable_to_shape_map() if key.startswith("state/")]
-    return sorted(name for name in names if not b.has_tensor(name) or not np.array_equal(a.get_tensor(name), b.get_tensor(name)))
+
+    def same(name):
+        tolerance = 1e-6 if "/epoch_mean" in name else 0.0
+        return b.has_tensor(name) and np.allclose(a.get_tensor(name), b.get_tensor(name), rtol=tolerance, atol=0.0)
+
+    return sorted(name for name in a.get_variable_to_shape_map() if name.startswith("state/") and not same(name))

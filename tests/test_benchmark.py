@@ -85,9 +85,16 @@ def test_the_ceiling_is_the_sum_of_its_operations():
     found = count(small, IMAGES, KERNEL, MATRIX)
     found += found
     ceiling = machine.ceiling(found, rounds=3)
+    assert (ceiling["gflops"] is None) == (ceiling["seconds"] == 0)
     assert [row["count"] for row in ceiling["operations"]] == [2, 2]
     assert ceiling["seconds"] == sum(row["seconds"] for row in ceiling["operations"])
     assert sum(row["gflop"] for row in ceiling["operations"]) == pytest.approx(2 * (CONV + PRODUCT) / 1e9)
+
+
+def test_what_takes_no_longer_than_nothing_has_no_rate(monkeypatch):
+    monkeypatch.setattr(machine, "seconds", lambda run: 1e-3)
+    ceiling = machine.ceiling(count(small, IMAGES, KERNEL, MATRIX), rounds=3)
+    assert (ceiling["seconds"], ceiling["gflops"]) == (0.0, None)
 
 
 def test_a_step_is_counted_alike_under_xla_and_the_plain_one_is_a_pass_of_the_generator_more(make_config):

@@ -50,7 +50,7 @@ def ceiling(found: collections.Counter, rounds: int, jit: bool = False) -> dict:
     """What the operations in `found` take one after the other, each alone, as often as each is run; compiled by XLA where `jit`.
 
     Each is called once, then timed `rounds` times; what a call of a function that does nothing takes is subtracted. Returns
-    "seconds", from the medians, "best_seconds", from the fastest, "gflops", the rate by "seconds", and a list of "operations".
+    "seconds", from the medians, "best_seconds", from the fastest, "gflops", the rate by "seconds" (None where they are too short to tell), and a list of "operations".
     """
     nothing, number = tf.function(tf.identity), tf.constant(0.0)
     nothing(number)
@@ -65,7 +65,8 @@ def ceiling(found: collections.Counter, rounds: int, jit: bool = False) -> dict:
                      "seconds": max(0.0, times["median"] - idle["median"]) * count, "best_seconds": max(0.0, times["min"] - idle["min"]) * count})
     rows.sort(key=lambda row: -row["seconds"])
     whole = {name: sum(row[name] for row in rows) for name in ("seconds", "best_seconds", "gflop")}
-    return {"seconds": whole["seconds"], "best_seconds": whole["best_seconds"], "gflops": whole["gflop"] / whole["seconds"], "operations": rows}
+    rate = whole["gflop"] / whole["seconds"] if whole["seconds"] else None
+    return {"seconds": whole["seconds"], "best_seconds": whole["best_seconds"], "gflops": rate, "operations": rows}
 
 
 def copy_bandwidth(rounds: int) -> float:
