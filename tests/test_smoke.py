@@ -19,7 +19,8 @@ def test_smoke(script, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "factor", "noticed"), [
-    ("generator/last/bias", 1 + 2e-7, True), ("epoch_mean/loss/total", 1 + 2e-7, False), ("epoch_mean/loss/total", 1 + 1e-5, True)])
+    ("generator/last/bias", 1 + 2e-7, True), ("epoch_mean/loss/total", 1 + 2e-7, False), ("epoch_mean/loss/total", 1 + 1e-5, True),
+    ("epoch_mean/loss/count", 1 + 2e-7, True)])
 def test_what_counts_as_the_same_result(name, factor, noticed, tmp_path):
     system = Tiny(config())
     variable = checkpoints.state(system)[name]
