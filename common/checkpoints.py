@@ -110,7 +110,7 @@ class Checkpoints:
 
     def _forget(self, step: int) -> None:
         """Removes what is not kept after saving `step`, and tells TensorFlow's own tools what is left."""
-        kept = [path for path in saved(self._folder) if _step(path) <= step]
+        kept = [path for path in saved(self._folder) if step_of(path) <= step]
         for path in saved(self._folder):
             if path not in kept[:self._keep]:
                 pathlib.Path(f"{path}.index").unlink()
@@ -181,7 +181,8 @@ def _name(key: str) -> str:
     return key.split("/")[1].replace(".S", "/")
 
 
-def _step(path: str) -> int:
+def step_of(path: str) -> int:
+    """The training step that the checkpoint at `path` was saved after."""
     return int(path.rsplit("-", 1)[1])
 
 
@@ -218,7 +219,7 @@ def saved(folder: pathlib.Path) -> list[str]:
         names = [match[1] for name in os.listdir(folder) if (match := re.fullmatch(r"(.+-\d+)\.index", name, re.DOTALL))]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted((str(folder / name) for name in names), key=_step, reverse=True)
+    return sorted((str(folder / name) for name in names), key=step_of, reverse=True)
 
 
 def open_run(path: pathlib.Path) -> tuple[System, str]:

@@ -5,7 +5,8 @@ import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from common import data, models
@@ -14,11 +15,13 @@ from common.errors import Interrupted, UserError
 from common.settings import FACTOR_VAE, QUICK_EVALUATION, QUICK_FIGURES, STRATEGIES, EvaluationSettings, Every, FigureSettings, Options
 
 
-def parser(config: Config, description: str, command: str) -> argparse.ArgumentParser:
-    """The command line of one command of a script, its defaults taken from `config`."""
+def parser(config: Config, description: str, command: str, presets: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The command line of one command of a script, its defaults taken from `config`; to train, it can name one of `presets`."""
     p = argparse.ArgumentParser(description=f"{description} {COMMANDS[command].help}", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
                                 allow_abbrev=False, epilog=f"commands (the first argument; default train): {', '.join(COMMANDS)}")
     COMMANDS[command].add_flags(p, config)
+    if presets and command == "train":
+        p.add_argument("--preset", choices=presets, default=argparse.SUPPRESS, help="other defaults: see the script, and the README (default: the original's)")
     p.add_argument("--tf1-checkpoint", default=argparse.SUPPRESS, metavar="PREFIX", help="start from a checkpoint of the original TF1 code")
     p.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
     add_model_flags(p.add_argument_group("the model"), config)
@@ -141,7 +144,8 @@ def add_model_flags(p, config: Config) -> None:
     p.add_argument("--learning-rate", type=float, default=argparse.SUPPRESS, metavar="RATE",
                    help=f"of the discriminator; the multipliers scale it (default: {config.learning_rate}, {own})")
     p.add_argument("--learning-rate-half-life", type=int, default=argparse.SUPPRESS, metavar="STEPS",
-                   help="have every learning rate decay, to a half after so many steps of its optimizer (default: constant, as the original)")
+                   help="have every learning rate decay, to a half in each so many steps of its optimizer (default: constant, as the original)")
+    p.add_argument("--learning-rate-hold", type=int, default=argparse.SUPPRESS, metavar="STEPS", help="begin the decay after so many steps (default: 0)")
     p.add_argument("--generator-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for g_loss (default: {config.generator_multiplier}, {own})")
     p.add_argument("--information-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for q_loss (default: {config.information_multiplier}, {own})")
     p.add_argument("--vae-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for vae_loss (default: {config.vae_multiplier}, {own})")
@@ -162,12 +166,20 @@ def resolve(config: Config, given: dict) -> Config:
     return resolved
 
 
-def main(config: Config, description: str, argv: list[str] | None = None) -> int:
-    """Runs a script's command line and returns its exit code: 0, or that of an error (2 for the user's mistakes), said in one line."""
+def main(config: Config, description: str, argv: list[str] | None = None, presets: Mapping[str, Config] = types.MappingProxyType({})) -> int:
+    """Runs a script's command line and returns its exit code: 0, or that of an error (2 for the user's mistakes), said in one line.
+
+    With `--preset NAME`, the defaults are those of `presets[NAME]` instead of `config`.
+    """
     argv = sys.argv[1:] if argv is None else argv
     command = argv[0] if argv and argv[0] in COMMANDS else "train"
-    p = parser(config, description, command)
-    given = vars(p.parse_args(argv[1:] if argv[:1] == [command] else argv))
+    arguments = argv[1:] if argv[:1] == [command] else argv
+    p = parser(config, description, command, tuple(presets))
+    given = vars(p.parse_args(arguments))
+    if "preset" in given:
+        config = presets[given["preset"]]
+        p = parser(config, description, command, tuple(presets))
+        given = vars(p.parse_args(arguments))
     given["changed"] = [name for name, value in given.items() if value != p.get_default(name)]
     try:
         config = resolve(config, given)

@@ -16,8 +16,9 @@ RUN_FILE = "run.json"  # Beside checkpoints and results: `provenance`.
 METRICS_FILE = "metrics.json"  # Among results: what `evaluate` measured.
 CHANGEABLE = ("epochs", "steps_per_epoch")  # What a resumed run may set anew without becoming another run.
 _MAX_LENGTH = 1 << 14  # Of an axis or a code: what a damaged file claims beyond it takes all memory.
-ADDED = {"mutual_information": True, "settings": {}, "precision": "float32", "sync_batch_norm": False,
-         "learning_rate_half_life": None}  # What runs computed with before there were these fields.
+_ADDED = {"mutual_information": True, "settings": {}, "precision": "float32", "sync_batch_norm": False,
+          "learning_rate_half_life": None, "learning_rate_hold": 0}  # What runs computed with before there were these fields.
+_ADDED_SETTINGS = {("infovaegan", "code"): {"encoder_shift": 0}}  # Likewise, by model and variant, of those that had no settings at all.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Config:
         epochs, batch_size: the length of training and the size of its steps.
         learning_rate: Adam's rate for the discriminator; the multipliers give those of the generator (g_loss), of the
             mutual information (q_loss) and of the VAE (vae_loss).
-        learning_rate_half_life: the updates after which an optimizer's rate has halved, smoothly; None for a constant rate, as the original's.
+        learning_rate_half_life: the updates in which an optimizer's rate halves, smoothly; None for a constant rate, as the original's.
+        learning_rate_hold: the updates before it begins to.
         adam_beta1, adam_beta2, adam_epsilon: TF1's Adam, shared by the four optimizers.
         categorical_kl_weight: w of vae_loss = reconstruction + KL_c + w KL_d; 0 leaves the term out.
         first_batch_norm: whether encoder and discriminator normalise after their first convolution.
@@ -87,6 +89,7 @@ class Config:
     precision: str = "float32"
     sync_batch_norm: bool = False
     learning_rate_half_life: int | None = None
+    learning_rate_hold: int = 0
     steps_per_epoch: int | None = None
     seed: int = 1
 
@@ -95,6 +98,9 @@ class Config:
         for field in ("epochs", "batch_size", "steps_per_epoch", "learning_rate_half_life"):
             value = getattr(self, field)
             _require(value is None or value >= 1, field, value, "at least 1")
+        _require(self.learning_rate_hold >= 0, "learning_rate_hold", self.learning_rate_hold, "at least 0")
+        _require(self.learning_rate_hold == 0 or self.learning_rate_half_life is not None,
+                 "learning_rate_hold", self.learning_rate_hold, "0 without a learning-rate-half-life to begin then")
         # Batch statistics of a single image say nothing about it: every feature would be normalised to zero.
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, since batch norm uses batch statistics")
         _require(self.latent.noise >= 1, "noise", self.latent.noise, "at least 1")
@@ -176,13 +182,25 @@ def _check_types(settings) -> None:
             raise ValueError(f"{field.name} is {str(value)[:80]}")
 
 
-def check_same_run(config: Config, source: str, file: pathlib.Path) -> None:
-    """Raises UserError unless `file` describes the run that is about to go on.
+def completed(saved: dict) -> dict:
+    """A saved configuration, with the fields that did not exist when it was saved. Of untrusted values, none is looked into."""
+    config = {**_ADDED, **saved}
+    if config["settings"] == {}:
+        config["settings"] = next((added for (model, variant), added in _ADDED_SETTINGS.items()
+                                   if (config.get("model"), config.get("variant")) == (model, variant)), {})
+    return config
 
-    Only the fields in `CHANGEABLE` may differ; the first other difference is named with both values.
+
+def check_same_run(config: Config, source: str, file: pathlib.Path, step: int) -> None:
+    """Raises UserError unless `file` describes the run that is about to go on from `step`.
+
+    Only the fields in `CHANGEABLE` may differ, and the decay of learning rates that were constant and will be until `step`: it then
+    is what it would have been from the start. The first other difference is named with both values.
     """
     saved, wanted = read_run(file), {"config": config.to_dict(), "data": source}
-    saved, wanted = ({**ADDED, **run["config"], "data": run["data"]} for run in (saved, wanted))
-    for field in sorted(wanted.keys() | saved.keys()):
-        if field not in CHANGEABLE and saved.get(field) != wanted.get(field):
+    saved, wanted = ({**completed(run["config"]), "data": run["data"]} for run in (saved, wanted))
+    decay_is_ahead = saved["learning_rate_half_life"] is None and step <= config.learning_rate_hold
+    free = {*CHANGEABLE, *(("learning_rate_half_life", "learning_rate_hold") if decay_is_ahead else ())}
+    for field in sorted(wanted.keys() | saved.keys(), key=lambda name: (name == "settings", name)):  # They follow from model and variant.
+        if field not in free and saved.get(field) != wanted.get(field):
             raise UserError(f"cannot resume: {field} was {saved.get(field)} in the saved run and is {wanted.get(field)} now ({file})")

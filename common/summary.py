@@ -11,7 +11,7 @@ import pathlib
 import statistics
 import sys
 
-from common.config import ADDED, CHANGEABLE, METRICS_FILE
+from common.config import CHANGEABLE, METRICS_FILE, completed
 from common.errors import UserError
 from common.output import write_json
 
@@ -28,7 +28,7 @@ def read(path: pathlib.Path) -> dict:
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
         metrics = {str(name): value for name, value in report["metrics"].items() if _is_number(value)}
-        config = {**ADDED, **report["config"]}
+        config = completed(report["config"])
         if not _is_number(report["step"]) or not _is_number(config["seed"]):
             raise ValueError("step or seed is no number")
         return {"config": config, "step": report["step"], "metrics": metrics}

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from common import callbacks, data, distribute, figures, models, tf1
-from common.checkpoints import CannotSave, Checkpoints, saved
+from common.checkpoints import CannotSave, Checkpoints, saved, step_of
 from common.config import RUN_FILE, Config, check_same_run, provenance, read_run
 from common.data.dataset import Dataset
 from common.data.pipeline import Batches
@@ -111,9 +111,10 @@ def aside(config: Config, options: Options) -> pathlib.Path:
 def check_free(config: Config, options: Options, folders: Folders, source: str) -> None:
     """Raises UserError where this run would overwrite another, or goes on from one that it is not."""
     if options.resume:
-        if not saved(folders.models):
+        checkpoints = saved(folders.models)
+        if not checkpoints:
             raise UserError(f"nothing to resume: there is no checkpoint in {folders.models}")
-        check_same_run(config, source, folders.models / RUN_FILE)
+        check_same_run(config, source, folders.models / RUN_FILE, step_of(checkpoints[0]))
     elif saved(folders.models) and not options.overwrite:
         raise UserError(f"{folders.models} holds a run already: --resume goes on with it, --out writes elsewhere, --overwrite starts again and loses it")
 

@@ -1,5 +1,6 @@
 """Flags, and the user's mistakes: one line, exit code 2, nothing written."""
 
+import dataclasses
 import json
 import pathlib
 import runpy
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from common import cli
+from common.config import LatentSpec
 from common.errors import Diverged, Interrupted
 from common.settings import Every
 
@@ -55,6 +57,29 @@ def test_every_script_has_the_same_flags_and_says_what_it_resolves_to(script, ca
     assert printed["config"]["learning_rate"] == config.learning_rate
 
 
+def test_a_preset_changes_the_defaults_and_flags_overrule_it(capsys):
+    config = config_of("InfoVAE_MNIST")
+    presets = {"other": dataclasses.replace(config, epochs=77, learning_rate=1e-3, latent=LatentSpec(5, 6, 7), learning_rate_half_life=9, learning_rate_hold=4, settings={"encoder_shift": 3})}
+
+    def resolved(*arguments):
+        assert cli.main(config, "", ["--dry-run", *arguments], presets) == 0
+        return json.loads(capsys.readouterr().out)["config"]
+
+    assert resolved("--preset", "other") == presets["other"].to_dict()
+    assert resolved("--epochs", "10", "--preset", "other", "--noise", "100") == {
+        **presets["other"].to_dict(), "epochs": 10, "latent": {"noise": 100, "categories": 6, "continuous": 7}}
+    assert resolved("--preset", "other", "--encoder-shift", "0")["settings"] == {"encoder_shift": 0}
+    assert resolved() == {**config.to_dict(), "settings": {"encoder_shift": 0}}
+
+
+@pytest.mark.parametrize(("arguments", "said"), [(["--preset", "none"], "invalid choice: 'none'"), (["evaluate", "--preset", "other"], "unrecognized arguments: --preset")])
+def test_a_preset_is_one_of_the_scripts_and_for_training(capsys, arguments, said):
+    config = config_of("InfoVAE_MNIST")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(config, "", arguments, {"other": config})
+    assert said in capsys.readouterr().err
+
+
 def test_a_model_brings_its_own_settings_and_flags_overrule_them(capsys):
     cli.main(config_of("InfoVAE_3DChairs"), "", ["--dry-run", "--model", "infogan"])
     config = json.loads(capsys.readouterr().out)["config"]
@@ -72,7 +97,8 @@ def resolved(capsys, *flags):
 
 def test_a_model_s_own_settings_are_flags_with_defaults(capsys):
     defaults = {"penalty_weight": 10.0, "critic_steps": 5, "stages": "interleaved", "switch_step": 0}
-    assert resolved(capsys)["settings"] == resolved(capsys, "--model", "ali")["settings"] == {}
+    assert resolved(capsys)["settings"] == {"encoder_shift": 0}
+    assert resolved(capsys, "--model", "ali")["settings"] == {}
     assert resolved(capsys, "--variant", "paper")["settings"] == defaults
     flags = ("--variant", "paper", "--penalty-weight", "3", "--critic-steps", "2", "--stages", "separate", "--switch-step", "50")
     assert resolved(capsys, *flags)["settings"] == {"penalty_weight": 3.0, "critic_steps": 2, "stages": "separate", "switch_step": 50}

@@ -17,7 +17,7 @@ NAN, INFINITE = float("nan"), float("inf")
     ("epochs", 0), ("batch_size", 0), ("batch_size", 1), ("steps_per_epoch", 0), ("steps_per_epoch", -3), ("seed", -1), ("seed", 2**31),
     ("scaling", "tan"), ("learning_rate", 0.0), ("learning_rate", -1e-4), ("learning_rate", NAN), ("learning_rate", INFINITE),
     ("generator_multiplier", 0.0), ("generator_multiplier", NAN), ("information_multiplier", -1.0), ("vae_multiplier", INFINITE),
-    ("learning_rate_half_life", 0), ("categorical_kl_weight", -0.001), ("categorical_kl_weight", NAN), ("categorical_kl_weight", INFINITE)])
+    ("learning_rate_half_life", 0), ("learning_rate_hold", -1), ("learning_rate_hold", 1), ("categorical_kl_weight", -0.001), ("categorical_kl_weight", NAN), ("categorical_kl_weight", INFINITE)])
 def test_a_value_out_of_range_is_refused_by_the_name_of_its_flag(make_config, field, value):
     with pytest.raises(UserError) as error:
         make_config(**{field: value})
@@ -67,7 +67,7 @@ def test_a_configuration_comes_back_from_its_file(make_config, tmp_path):
     """Every field other than its default, so that none can come back by luck."""
     config = make_config(model="infogan", variant="paper", batch_norm="moving", steps_per_epoch=3, seed=7, first_batch_norm=True,
                          mutual_information=False, settings={"stages": "separate", "switch_step": 3, "penalty_weight": 0.1},
-                         learning_rate=1 / 3, learning_rate_half_life=5, image_shape=(64, 64, 3), latent=LatentSpec(5, 6, 8))
+                         learning_rate=1 / 3, learning_rate_half_life=5, learning_rate_hold=9, image_shape=(64, 64, 3), latent=LatentSpec(5, 6, 8))
     write_json(provenance(config, "some data"), tmp_path / "run.json")
     assert config_of(tmp_path / "run.json") == config
     assert read_run(tmp_path / "run.json") == {"config": config.to_dict(), "data": "some data", "start": None}
@@ -94,8 +94,8 @@ def run_file(make_config, tmp_path):
 
 
 def test_the_same_run_may_go_on_for_longer(make_config, run_file):
-    check_same_run(make_config(), "digits", run_file)
-    check_same_run(make_config(epochs=20, steps_per_epoch=5), "digits", run_file)
+    check_same_run(make_config(), "digits", run_file, 70)
+    check_same_run(make_config(epochs=20, steps_per_epoch=5), "digits", run_file, 70)
 
 
 @pytest.mark.parametrize(("field", "saved", "wanted"), [
@@ -105,19 +105,29 @@ def test_the_same_run_may_go_on_for_longer(make_config, run_file):
 def test_another_run_is_refused_with_both_values(make_config, run_file, field, saved, wanted):
     changed = tuple(wanted) if isinstance(wanted, list) else wanted
     with pytest.raises(UserError) as error:
-        check_same_run(make_config(**{field: changed}), "digits", run_file)
+        check_same_run(make_config(**{field: changed}), "digits", run_file, 1)
     assert f"{field} was {saved} in the saved run and is {wanted} now" in str(error.value)
     assert str(run_file) in str(error.value)
 
 
+def test_constant_rates_may_be_given_a_decay_that_is_still_ahead(make_config, run_file):
+    decay = {"learning_rate_half_life": 500, "learning_rate_hold": 40}
+    check_same_run(make_config(**decay), "digits", run_file, 40)
+    with pytest.raises(UserError, match="learning_rate_half_life was None in the saved run and is 500 now"):
+        check_same_run(make_config(**decay), "digits", run_file, 41)
+    write_json(provenance(make_config(**decay), "digits"), run_file)
+    with pytest.raises(UserError, match="learning_rate_hold was 40 in the saved run and is 50 now"):
+        check_same_run(make_config(**decay | {"learning_rate_hold": 50}), "digits", run_file, 0)
+
+
 def test_other_latents_are_another_run(make_config, run_file):
     with pytest.raises(UserError, match="latent was .*'continuous': 3.* and is .*'continuous': 2"):
-        check_same_run(make_config(latent=LatentSpec(7, 4, 2)), "digits", run_file)
+        check_same_run(make_config(latent=LatentSpec(7, 4, 2)), "digits", run_file, 1)
 
 
 def test_other_data_are_another_run(make_config, run_file):
     with pytest.raises(UserError, match="data was digits in the saved run and is letters now"):
-        check_same_run(make_config(), "letters", run_file)
+        check_same_run(make_config(), "letters", run_file, 1)
 
 
 @pytest.mark.parametrize("content", [
@@ -127,7 +137,7 @@ def test_other_data_are_another_run(make_config, run_file):
 def test_a_damaged_run_file_is_the_users_to_mend(make_config, tmp_path, content):
     file = tmp_path / "run.json"
     file.write_bytes(content)
-    for read in (read_run, config_of, lambda path: check_same_run(make_config(), "digits", path)):
+    for read in (read_run, config_of, lambda path: check_same_run(make_config(), "digits", path, 1)):
         with pytest.raises(UserError, match="is damaged") as error:
             read(file)
         assert str(file) in str(error.value)
@@ -154,15 +164,15 @@ def test_runs_from_before_a_field_was_added_are_read_and_go_on(make_config, tmp_
     del settings[field]
     write_json({"config": settings, "data": "digits"}, tmp_path / "run.json")
     assert config_of(tmp_path / "run.json") == make_config()
-    check_same_run(make_config(), "digits", tmp_path / "run.json")
+    check_same_run(make_config(), "digits", tmp_path / "run.json", 1)
     with pytest.raises(UserError, match=f"{field} was "):
-        check_same_run(make_config(**{field: {"critic_steps": 3} if field == "settings" else False}), "digits", tmp_path / "run.json")
+        check_same_run(make_config(**{field: {"critic_steps": 3} if field == "settings" else False}), "digits", tmp_path / "run.json", 1)
 
 
 def test_other_settings_of_its_own_are_another_run(make_config, tmp_path):
     write_json(provenance(make_config(settings={"critic_steps": 5}), "digits"), tmp_path / "run.json")
     with pytest.raises(UserError, match="settings was {'critic_steps': 5} .* and is {'critic_steps': 3}"):
-        check_same_run(make_config(settings={"critic_steps": 3}), "digits", tmp_path / "run.json")
+        check_same_run(make_config(settings={"critic_steps": 3}), "digits", tmp_path / "run.json", 1)
 
 
 def test_settings_are_a_copy(make_config):
@@ -172,9 +182,18 @@ def test_settings_are_a_copy(make_config):
     assert config.settings == {"critic_steps": 5}
 
 
+def test_a_run_from_before_a_model_had_settings_goes_on_with_their_defaults(make_config, tmp_path):
+    settings = make_config().to_dict()
+    assert settings["settings"] == {}
+    write_json({"config": settings, "data": "digits"}, tmp_path / "run.json")
+    check_same_run(make_config(settings={"encoder_shift": 0}), "digits", tmp_path / "run.json", 1)
+    with pytest.raises(UserError, match="settings was {'encoder_shift': 0} in the saved run and is {'encoder_shift': 2} now"):
+        check_same_run(make_config(settings={"encoder_shift": 2}), "digits", tmp_path / "run.json", 1)
+
+
 def test_a_field_that_the_saved_run_did_not_have_is_another_run(make_config, tmp_path):
     settings = make_config().to_dict()
     del settings["batch_norm"]
     write_json({"config": settings, "data": "digits"}, tmp_path / "run.json")
     with pytest.raises(UserError, match="batch_norm was None in the saved run and is batch now"):
-        check_same_run(make_config(), "digits", tmp_path / "run.json")
+        check_same_run(make_config(), "digits", tmp_path / "run.json", 1)

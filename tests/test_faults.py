@@ -272,7 +272,7 @@ def test_the_newest_checkpoint_is_damaged_and_the_one_before_it_is_used(whole, t
 def test_resuming_under_another_setting_is_refused_with_both_values(whole, field, value):
     before, now = (getattr(c, field) for c in (tiny.config(), tiny.config(**{field: value})))
     with pytest.raises(UserError) as error:
-        check_same_run(tiny.config(**{field: value}), "noise", whole / "models/tiny/run.json")
+        check_same_run(tiny.config(**{field: value}), "noise", whole / "models/tiny/run.json", 0)
     words = str(error.value)
     assert words.startswith(f"cannot resume: {field} was ") and all(str(part) in words for part in flat(before) + flat(now))
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from systems import NETWORKS, draws
 
 from common import models
+from common.models import infovaegan
 from common.errors import UserError
 from common.optimizers import TF1Adam
 
@@ -39,6 +40,17 @@ def sample(posterior, noise):
     return tf.constant(np.concatenate([category, posterior["mean"] + posterior["stddev"] * normal], axis=1), tf.float32)
 
 
+def moved(images, noise):
+    """Images as the encoder sees them: each padded with its edge, pixel by pixel, and cut out again."""
+    if noise.shift is None:
+        return images
+    most, (height, width) = 2, images.shape[1:3]
+    padded = images
+    for _ in range(most):
+        padded = tf.pad(padded, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    return tf.stack([image[most - down:most - down + height, most - right:most - right + width] for image, (down, right) in zip(padded, noise.shift.numpy())])
+
+
 # Systems by name
 
 
@@ -51,7 +63,7 @@ def test_a_systems_own_settings_take_the_place_of_the_scripts(make_config):
     """Sections 2 and 4: the InfoGAN scripts have a first batch norm, and G learns at ten times the rate; nothing else differs."""
     config = make_config(model="infogan")
     assert models.adapt(config) == dataclasses.replace(config, generator_multiplier=10.0, first_batch_norm=True)
-    assert models.adapt(make_config()) == make_config()
+    assert models.adapt(make_config()) == make_config(settings={"encoder_shift": 0})
 
 
 def test_an_unknown_system_is_the_users_mistake(make_config):
@@ -92,8 +104,10 @@ def test_settings_from_a_file_are_checked_before_anything_is_built(make_config, 
 # Losses
 
 
-def test_losses_of_infovaegan(system, images):
+@pytest.mark.parametrize("shift", [0, 2])
+def test_losses_of_infovaegan(build_system, images, shift):
     """All losses from the networks' outputs in float64, the posterior samples and the assembly written out (section 3)."""
+    system = build_system(settings={"encoder_shift": shift})
     latents, noise = draws(system)
     encoder, generator, discriminator = (lambda *a, n=n: system.networks[n](*a, training=True) for n in NETWORKS)
     fake, pull_back = system.generate_with_gradient(latents)
@@ -101,7 +115,7 @@ def test_losses_of_infovaegan(system, images):
     values, _ = system.generator_pass(fake, pull_back, latents, noise)
     values = {name: float(v) for name, v in {**d_values, **values}.items()}
 
-    real, made = arrays(encoder(images)), arrays(encoder(fake))
+    real, made = arrays(encoder(images)), arrays(encoder(moved(fake, noise)))
     d, c = np.split(latents.code.numpy().astype(np.float64), [4], axis=1)
     p, m, s = softmax(made["logits"]), made["mean"], made["stddev"]
     real_logits, fake_logits = discriminator([images, sample(real, noise.real)]), discriminator([fake, latents.code])
@@ -164,11 +178,32 @@ def test_real_and_fake_images_have_batch_statistics_of_their_own(request, images
     assert abs(sigmoid_cross_entropy(joint[0], 1) - sigmoid_cross_entropy(joint[1], 1)) > 1e-4
 
 
+def test_images_are_moved_down_and_right_and_their_edges_repeated():
+    image = np.arange(9.0).reshape(3, 3)
+    offsets = [(0, 0), (1, 0), (0, -1), (-2, 1)]
+    wanted = [image, [[0, 1, 2], [0, 1, 2], [3, 4, 5]], [[1, 2, 2], [4, 5, 5], [7, 8, 8]], [[6, 6, 7]] * 3]
+    images = tf.tile(tf.constant(image)[None, :, :, None], [4, 1, 1, 1])
+    np.testing.assert_array_equal(infovaegan.shifted(images, tf.constant(offsets))[..., 0], wanted)
+
+
+def test_shifts_are_drawn_a_step_up_to_the_most_each_way(build_system):
+    system = build_system(settings={"encoder_shift": 2})
+    shifts = [draws(system, step)[1].shift.numpy() for step in range(25)]
+    assert shifts[0].shape == (8, 2) and not np.array_equal(shifts[0], shifts[1])
+    counts = np.array([[(np.stack(shifts)[..., axis] == value).sum() for value in range(-3, 4)] for axis in (0, 1)])
+    assert (counts[:, [0, -1]] == 0).all() and np.abs(counts[:, 1:-1] - 40).max() < 5 * np.sqrt(40 * 0.8)  # Binomial, of 200.
+    still, drawn = draws(build_system()), draws(system, 5)
+    assert still[1].shift is None
+    tf.nest.map_structure(np.testing.assert_array_equal, (still[0], still[1][:3]), (drawn[0], drawn[1][:3]))  # All else is as without.
+
+
 # Gradients
 
 
-def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(system, images):
+@pytest.mark.parametrize("shift", [0, 2])
+def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_system, images, shift):
     """g_loss and q_loss through x' on one tape; vae_loss with x' a constant array; d_loss with u_r a constant array."""
+    system = build_system(settings={"encoder_shift": shift})
     latents, noise = draws(system)
     encoder, generator, discriminator = (system.networks[n] for n in NETWORKS)
     fake, pull_back = system.generate_with_gradient(latents)
@@ -187,7 +222,7 @@ def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(system, ima
     with tf.GradientTape(persistent=True) as tape:
         x = generator([latents.noise, latents.code], training=True)
         g_loss = tf.reduce_mean(tf.nn.softplus(-discriminator([x, latents.code], training=True)))
-        q = encoder(x, training=True)
+        q = encoder(moved(x, noise), training=True)
         estimate = q["mean"] + q["stddev"] * noise.estimate
         q_loss = tf.reduce_mean(-tf.reduce_sum(d * tf.nn.log_softmax(q["logits"]), 1) + tf.reduce_sum((c - estimate) ** 2, 1))
     assert_close(gradients["g"], tape.gradient(g_loss, generator.trainable_variables))
@@ -198,7 +233,7 @@ def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(system, ima
     assert_close(gradients["q"][count:], wanted[1])
 
     with tf.GradientTape() as tape:
-        q = encoder(constant, training=True)
+        q = encoder(moved(constant, noise), training=True)
         p = tf.nn.softmax(q["logits"])
         gumbel = -tf.math.log(-tf.math.log(noise.fake.uniform + 1e-20) + 1e-20)
         code = tf.concat([tf.nn.softmax((tf.math.log(p + 1e-10) + gumbel) / 0.1), q["mean"] + q["stddev"] * noise.fake.normal], 1)

@@ -84,20 +84,6 @@ def test_resume_goes_on_and_a_second_start_loses_nothing(mnist_run, mnist, home)
     assert other.returncode == 2 and "seed was 3 in the saved run and is 4 now" in other.stderr
 
 
-def test_3dchairs_trains_on_a_folder_of_renders(tmp_path, home):
-    for chair in ("a1", "b2"):
-        renders = tmp_path / "rendered_chairs" / chair / "renders"
-        renders.mkdir(parents=True)
-        for i in range(5):
-            pixels = np.full((600, 600, 3), 255, np.uint8)
-            pixels[200 + 10 * i:400, 220:380] = (90, 30 * i, 20)
-            Image.fromarray(pixels).save(renders / f"image_{i:03}_p020_t{i * 11:03}_r096.png")
-    process = run("InfoVAE_3DChairs.py", "--data-dir", tmp_path, "--steps-per-epoch", 2, "--epochs", 1, "--batch-size", 4, "--no-evaluate", "--out", tmp_path / "out", home=home)
-    assert process.returncode == 0, process.stderr
-    with Image.open(tmp_path / "out/results/InfoVAE_3DChairs/VAE0.jpg") as image:
-        assert image.size == (512, 512) and image.mode == "RGB"
-
-
 def test_stand_in_says_so_and_writes_under_its_own_name(tmp_path, home):
     process = run("InfoVAE_MNIST.py", "--data", "synthetic", "--epochs", 1, "--steps-per-epoch", 1, "--batch-size", 64, "--no-evaluate", "--out", tmp_path, home=home)
     assert process.returncode == 0, process.stderr

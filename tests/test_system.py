@@ -195,11 +195,21 @@ def test_fit_runs_the_compiled_step(system, images):
 
 
 def test_all_learning_rates_decay_together_if_asked_to():
-    """Half after two steps, and so on; constant otherwise."""
+    """Half after two steps, and so on, or from the step that was named on; constant otherwise."""
     batch = tf.zeros((4, 2, 2, 1))
-    for half_life, share in ((None, 1.0), (2, 0.5 ** 1.5)):
-        tiny = Tiny(tiny_config(learning_rate_half_life=half_life))
+    for half_life, hold, share in ((None, 0, 1.0), (2, 0, 0.5 ** 1.5), (2, 2, 0.5 ** 0.5), (2, 3, 1.0), (2, 7, 1.0)):
+        tiny = Tiny(tiny_config(learning_rate_half_life=half_life, learning_rate_hold=hold))
         for _ in range(3):
             tiny.train_step(batch)
         rates = {name: float(optimizer.learning_rate) for name, optimizer in tiny.optimizers.items()}
         assert rates == {"d": pytest.approx(1e-2 * share), "q": pytest.approx(1e-3 * share)}
+
+
+def test_until_they_decay_rates_are_the_constant_ones_to_the_bit():
+    batch = tf.random.stateless_uniform((4, 2, 2, 1), seed=[1, 2])
+    constant, held = Tiny(), Tiny(tiny_config(learning_rate_half_life=1, learning_rate_hold=2))
+    for step in range(5):
+        for tiny in (constant, held):
+            tiny.train_step(batch)
+        equal = all(np.array_equal(a, b) for a, b in zip(constant.networks["generator"].get_weights(), held.networks["generator"].get_weights(), strict=True))
+        assert equal == (step <= 2)

@@ -72,7 +72,7 @@ def test_configuration(tmp_path, make_config):
         check(found)
         assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
         if found == config:
-            check_same_run(config, json.loads(mutant)["data"], file)
+            check_same_run(config, json.loads(mutant)["data"], file, 0)
 
     assert min(survey(read, (mutations.json_mutant(random, run) for _ in range(2 * MUTANTS))).values()) > 100
 
@@ -97,7 +97,7 @@ def test_a_run_s_configuration_is_compared_whatever_it_holds(tmp_path, make_conf
 
     def read(mutant):
         file.write_bytes(mutant)
-        check_same_run(config, "a test", file)
+        check_same_run(config, "a test", file, 0)
 
     assert min(survey(read, (mutations.json_mutant(random, run) for _ in range(MUTANTS))).values()) > 20
 

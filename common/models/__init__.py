@@ -67,7 +67,10 @@ def _stages_problem(settings: dict) -> str | None:
 
 
 SYSTEMS = {
-    "infovaegan": Entry(information=True, tf1=True),
+    "infovaegan": Entry(
+        settings={"encoder_shift": Setting(0, "the pixels by which the generated images that the encoder learns from are moved, at most, each way; "
+                                              "0 for not at all, as the original", minimum=0)},
+        information=True, tf1=True),
     # The original's InfoGAN scripts differ from its main scripts in these (REFERENCE.md sections 2 and 4).
     "infogan": Entry({"generator_multiplier": 10.0, "first_batch_norm": True}, tf1=True),
     "ali": Entry(),

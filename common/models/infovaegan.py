@@ -13,11 +13,24 @@ from common.networks import build_discriminator, build_encoder, build_generator
 
 
 class StepNoise(NamedTuple):
-    """The noise of one training step: for u_r ~ q(u|x), for u_f ~ q(u|x'), and `estimate` [B, C] for the c' of q_loss."""
+    """The noise of one training step: for u_r ~ q(u|x), for u_f ~ q(u|x'), and `estimate` [B, C] for the c' of q_loss.
+
+    `shift` [B, 2], int32, is how far the encoder sees each x' moved, in pixels; None where it sees x' as it is.
+    """
 
     real: PosteriorNoise
     fake: PosteriorNoise
     estimate: tf.Tensor
+    shift: tf.Tensor | None = None
+
+
+def shifted(images: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
+    """Images [B, h, w, c], each moved down and right by its row of `offsets`, int32 [B, 2], in pixels; what comes in repeats the edge."""
+    for axis in (1, 2):
+        size = images.shape[axis]
+        source = tf.clip_by_value(tf.range(size) - offsets[:, axis - 1, None], 0, size - 1)
+        images = tf.gather(images, source, axis=axis, batch_dims=1)
+    return images
 
 
 class InfoVAEGAN(System):
@@ -47,9 +60,14 @@ class InfoVAEGAN(System):
     def draw_noise(self, step: tf.Tensor, batch_size: int) -> StepNoise:
         """The posterior noise of training step `step`."""
         seeds = tfp.random.split_seed(tf.random.fold_in(self.step_seed(step), 1), 3)
-        spec = self.config.latent
+        spec, most = self.config.latent, self.config.settings["encoder_shift"]
+        shift = tf.random.stateless_uniform([batch_size, 2], tf.random.fold_in(self.step_seed(step), 2), -most, most + 1, tf.int32) if most else None
         return StepNoise(sample_noise(spec, batch_size, seeds[0]), sample_noise(spec, batch_size, seeds[1]),
-                         sample_noise(spec, batch_size, seeds[2]).normal)
+                         sample_noise(spec, batch_size, seeds[2]).normal, shift)
+
+    def view(self, fake: tf.Tensor, noise: StepNoise) -> tf.Tensor:
+        """x' [B, h, w, c] as the encoder sees it to learn from: itself, or with the setting `encoder_shift`, moved."""
+        return fake if noise.shift is None else shifted(fake, noise.shift)
 
     def discriminator_pass(self, images, fake, latents: Latents, noise: StepNoise):
         """d_loss with its gradients: real images with the codes the encoder infers, against x' with the codes it was made from.
@@ -79,7 +97,7 @@ class InfoVAEGAN(System):
             tape.watch(fake)
             g_loss = losses.adversarial(discriminator([fake, latents.code], training=True), real=True)
 
-            posterior = Posterior(**encoder(fake, training=True))
+            posterior = Posterior(**encoder(self.view(fake, noise), training=True))
             q_disc_loss = losses.categorical_information(posterior.logits, category)
             q_cont_loss = losses.continuous_information(posterior.sample_continuous(noise.estimate), continuous)
             q_loss = q_disc_loss + q_cont_loss

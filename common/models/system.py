@@ -36,7 +36,7 @@ class System(keras.Model):
         super().__init__(name=config.system)
         self.config = config
         self.networks = networks
-        self.optimizers = {name: TF1Adam(_schedule(rate, config.learning_rate_half_life), config.adam_beta1, config.adam_beta2, config.adam_epsilon, name=name)
+        self.optimizers = {name: TF1Adam(_schedule(rate, config), config.adam_beta1, config.adam_beta2, config.adam_epsilon, name=name)
                            for name, (rate, _) in rates.items()}
         self.moves = {name: moved for name, (_, moved) in rates.items()}
         for name, optimizer in self.optimizers.items():
@@ -168,8 +168,21 @@ class System(keras.Model):
         return self.generate(noise, code)
 
 
-def _schedule(rate: float, half_life: int | None):
-    return rate if half_life is None else keras.optimizers.schedules.ExponentialDecay(rate, half_life, 0.5)
+def _schedule(rate: float, config: Config):
+    half_life, hold = config.learning_rate_half_life, config.learning_rate_hold
+    return rate if half_life is None else _HeldDecay(rate, half_life, hold)
+
+
+class _HeldDecay(keras.optimizers.schedules.ExponentialDecay):
+    """A rate that is constant for `hold` updates, then halves in each `half_life` of them, smoothly."""
+
+    def __init__(self, rate: float, half_life: int, hold: int):
+        super().__init__(rate, half_life, 0.5)
+        self._hold = hold
+
+    def __call__(self, step):
+        """The rate of update `step`, counted from 0."""
+        return super().__call__(keras.ops.maximum(step - self._hold, 0))
 
 
 class _JointMean(keras.metrics.Mean):
