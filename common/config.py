@@ -18,7 +18,7 @@ CHANGEABLE = ("epochs", "steps_per_epoch")  # What a resumed run may set anew wi
 _MAX_LENGTH = 1 << 14  # Of an axis or a code: what a damaged file claims beyond it takes all memory.
 _ADDED = {"mutual_information": True, "settings": {}, "precision": "float32", "sync_batch_norm": False,
           "learning_rate_half_life": None, "learning_rate_hold": 0}  # What runs computed with before there were these fields.
-_ADDED_SETTINGS = {("infovaegan", "code"): {"encoder_shift": 0}}  # Likewise, by model and variant, of those that had no settings at all.
+_ADDED_SETTINGS = {("infovaegan", "code"): {"encoder_shift": 0, "encoder_shift_after": 0}}  # Likewise, by model and variant, of those that had no settings at all.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,13 +194,15 @@ def completed(saved: dict) -> dict:
 def check_same_run(config: Config, source: str, file: pathlib.Path, step: int) -> None:
     """Raises UserError unless `file` describes the run that is about to go on from `step`.
 
-    Only the fields in `CHANGEABLE` may differ, and the decay of learning rates that were constant and will be until `step`: it then
-    is what it would have been from the start. The first other difference is named with both values.
+    Only the fields in `CHANGEABLE` may differ; and what the saved run does without may be set to begin at `step` or later, since all
+    is then as if it had been from the start. The first other difference is named with both values.
     """
     saved, wanted = read_run(file), {"config": config.to_dict(), "data": source}
     saved, wanted = ({**completed(run["config"]), "data": run["data"]} for run in (saved, wanted))
-    decay_is_ahead = saved["learning_rate_half_life"] is None and step <= config.learning_rate_hold
-    free = {*CHANGEABLE, *(("learning_rate_half_life", "learning_rate_hold") if decay_is_ahead else ())}
+    if saved["learning_rate_half_life"] is None and step <= config.learning_rate_hold:
+        saved.update((field, wanted[field]) for field in ("learning_rate_half_life", "learning_rate_hold"))
+    if saved["settings"] in _ADDED_SETTINGS.values() and step <= config.settings.get("encoder_shift_after", 0):
+        saved["settings"] = wanted["settings"]
     for field in sorted(wanted.keys() | saved.keys(), key=lambda name: (name == "settings", name)):  # They follow from model and variant.
-        if field not in free and saved.get(field) != wanted.get(field):
+        if field not in CHANGEABLE and saved.get(field) != wanted.get(field):
             raise UserError(f"cannot resume: {field} was {saved.get(field)} in the saved run and is {wanted.get(field)} now ({file})")

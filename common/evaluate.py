@@ -45,11 +45,11 @@ def evaluate(system: System, dataset: Dataset, folder: pathlib.Path, checkpoint:
         UserError: `settings` names InceptionV3 weights that are none.
     """
     report = Report()
-    extractors = _extractors(system, dataset, settings, report)  # First: a mistake here should not come after an hour.
+    extractors, classifier = _extractors(system, dataset, settings, report)  # First: a mistake here should not come after an hour.
     _classify(system, dataset, settings, report)
     _disentangle(system, dataset, settings, report)
     _reconstruct(system, dataset, settings, report)
-    _compare(system, dataset, settings, report, extractors)
+    _compare(system, dataset, settings, report, extractors, classifier)
     source = pathlib.Path(checkpoint).parent / RUN_FILE
     result = {**provenance(system.config, dataset.source), "trained_on": read_run(source)["data"] if source.is_file() else None,
               "checkpoint": checkpoint, "step": int(system.step.numpy()),
@@ -216,9 +216,9 @@ def _reconstruct(system: System, dataset: Dataset, settings: EvaluationSettings,
         report.skip(f"{system.config.system} does not infer z", "log_likelihood_bound")
 
 
-def _extractors(system: System, dataset: Dataset, settings: EvaluationSettings, report: Report) -> dict[str, features.Extractor]:
-    """The feature extractors that there are, by the name that their metrics end in."""
-    extractors, scaling = {}, system.config.scaling
+def _extractors(system: System, dataset: Dataset, settings: EvaluationSettings, report: Report) -> tuple[dict[str, features.Extractor], features.Classifier | None]:
+    """The feature extractors that there are, by the name that their metrics end in, and the classifier that is one of them."""
+    extractors, classifier, scaling = {}, None, system.config.scaling
     if settings.inception_weights is not None:
         extractors["keras"] = features.inception(scaling, settings.inception_weights)
     else:
@@ -229,16 +229,28 @@ def _extractors(system: System, dataset: Dataset, settings: EvaluationSettings, 
         report.add(classifier_test_accuracy=classifier.accuracy)
         report.sizes["classifier_train"] = min(settings.classifier_images, len(dataset.train))
     else:
-        report.skip("the data set has no classes with test images", "fid_classifier", "kid_classifier")
-    return extractors
+        report.skip("the data set has no classes with test images", "fid_classifier", "kid_classifier", "category_purity")
+    return extractors, classifier
 
 
-def _compare(system: System, dataset: Dataset, settings: EvaluationSettings, report: Report, extractors: dict[str, features.Extractor]) -> None:
-    """FID and KID of generated against training images, and of other real images against the same, as many of each: the floor."""
+def _compare(system: System, dataset: Dataset, settings: EvaluationSettings, report: Report, extractors: dict[str, features.Extractor],
+             classifier: features.Classifier | None) -> None:
+    """What is generated: whether the encoder reads its categories and each is one class; FID and KID against training images.
+
+    The floor of FID and KID is that of other real images against the same, as many of each.
+    """
+    reference, other = _two_real_sets(dataset, settings.compared_of(system.config.image_shape[0]), settings.seed)
+    generated, categories = _generate(system, len(reference), settings.seed)
+    report.sizes.update(generated=len(generated))
+    size = system.config.batch_size
+    read = np.concatenate([system.encode(tf.constant(generated[start:start + size])).logits.numpy().argmax(axis=1) for start in range(0, len(generated), size)])
+    report.add(category_accuracy_generated=np.mean(read == categories))
+    if classifier is not None:
+        classes = classifier.logits(generated)
+        report.add(category_purity=classification.majority_accuracy(
+            classification.contingency(categories, classes.argmax(axis=1), system.config.latent.categories, classes.shape[1])))
     if not extractors:
         return
-    reference, other = _two_real_sets(dataset, settings.compared_of(system.config.image_shape[0]), settings.seed)
-    generated = _generate(system, len(reference), settings.seed)
     report.sizes.update(fid_images_a_side=len(reference), kid_subsets=KID_SUBSETS, kid_subset=min(KID_SIZE, len(reference) // 2))
     for name, extractor in extractors.items():
         real, fake, floor = (_features(extractor, images) for images in (reference, generated, other))
@@ -261,11 +273,14 @@ def _all_of(split: Split) -> np.ndarray:
     return split.take(0, len(split))
 
 
-def _generate(system: System, count: int, seed: int) -> np.ndarray:
-    """`count` images from the prior in batches of the training size: float32 [count, h, w, c]."""
+def _generate(system: System, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`count` images from the prior in batches of the training size, float32 [count, h, w, c], and the category of each, int [count]."""
     size = system.config.batch_size
     batches = -(-count // size)
-    return np.concatenate([system.generate(*system.draw_latents(tf.constant(seed * batches + i, tf.int64), size)).numpy() for i in range(batches)])[:count]
+    latents = [system.draw_latents(tf.constant(seed * batches + i, tf.int64), size) for i in range(batches)]
+    images = np.concatenate([system.generate(*one).numpy() for one in latents])
+    categories = np.concatenate([system.split_code(one.code)[0].numpy().argmax(axis=1) for one in latents])
+    return images[:count], categories[:count]
 
 
 def _features(extractor: features.Extractor, images: np.ndarray) -> np.ndarray:

@@ -26,10 +26,12 @@ class Classifier(NamedTuple):
 
     Attributes:
         features: images -> float32 [n, 128], the activations before the logits.
+        logits: images -> float32 [n, L].
         accuracy: its accuracy on the test images, in [0, 1]: how much its features can be trusted.
     """
 
     features: Extractor
+    logits: Extractor
     accuracy: float
 
 
@@ -94,7 +96,7 @@ def small_classifier(dataset: Dataset, scaling: str, seed: int, images: int = 20
     for start in range(0, len(dataset.test), 1000):
         predicted = logits(dataset.test.take(start, start + 1000)).argmax(axis=1)
         correct += int((predicted == dataset.labels(dataset.test)[start:start + 1000]).sum())
-    return Classifier(_in_chunks(lambda x: penultimate(_to_unit(x, scaling), training=False), scaling), correct / len(dataset.test))
+    return Classifier(_in_chunks(lambda x: penultimate(_to_unit(x, scaling), training=False), scaling), logits, correct / len(dataset.test))
 
 
 def _classifier(shape: tuple[int, int, int], levels: int, seed: int) -> keras.Model:

@@ -110,14 +110,22 @@ def test_another_run_is_refused_with_both_values(make_config, run_file, field, s
     assert str(run_file) in str(error.value)
 
 
-def test_constant_rates_may_be_given_a_decay_that_is_still_ahead(make_config, run_file):
-    decay = {"learning_rate_half_life": 500, "learning_rate_hold": 40}
-    check_same_run(make_config(**decay), "digits", run_file, 40)
-    with pytest.raises(UserError, match="learning_rate_half_life was None in the saved run and is 500 now"):
-        check_same_run(make_config(**decay), "digits", run_file, 41)
-    write_json(provenance(make_config(**decay), "digits"), run_file)
-    with pytest.raises(UserError, match="learning_rate_hold was 40 in the saved run and is 50 now"):
-        check_same_run(make_config(**decay | {"learning_rate_hold": 50}), "digits", run_file, 0)
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"learning_rate_half_life": 500, "learning_rate_hold": 40}, "learning_rate_half_life was None in the saved run and is 500 now"),
+    ({"settings": {"encoder_shift": 2, "encoder_shift_after": 40}}, "settings was {.*: 0} in the saved run and is {.*: 40} now")])
+def test_what_a_run_does_without_may_be_set_to_begin_later(make_config, run_file, changes, said):
+    check_same_run(make_config(**changes), "digits", run_file, 40)
+    with pytest.raises(UserError, match=said):
+        check_same_run(make_config(**changes), "digits", run_file, 41)
+    with pytest.raises(UserError, match="seed was 0 in the saved run and is 1 now"):
+        check_same_run(make_config(**changes, seed=1), "digits", run_file, 40)
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate_half_life": 500, "learning_rate_hold": 40}, {"settings": {"encoder_shift": 2, "encoder_shift_after": 40}}])
+def test_what_was_set_to_begin_later_stays_so(make_config, run_file, changes):
+    write_json(provenance(make_config(**changes), "digits"), run_file)
+    with pytest.raises(UserError, match="cannot resume: "):
+        check_same_run(make_config(), "digits", run_file, 0)
 
 
 def test_other_latents_are_another_run(make_config, run_file):
@@ -186,9 +194,9 @@ def test_a_run_from_before_a_model_had_settings_goes_on_with_their_defaults(make
     settings = make_config().to_dict()
     assert settings["settings"] == {}
     write_json({"config": settings, "data": "digits"}, tmp_path / "run.json")
-    check_same_run(make_config(settings={"encoder_shift": 0}), "digits", tmp_path / "run.json", 1)
-    with pytest.raises(UserError, match="settings was {'encoder_shift': 0} in the saved run and is {'encoder_shift': 2} now"):
-        check_same_run(make_config(settings={"encoder_shift": 2}), "digits", tmp_path / "run.json", 1)
+    check_same_run(make_config(settings={"encoder_shift": 0, "encoder_shift_after": 0}), "digits", tmp_path / "run.json", 1)
+    with pytest.raises(UserError, match="settings was {'encoder_shift': 0, .* in the saved run and is {'encoder_shift': 2, .* now"):
+        check_same_run(make_config(settings={"encoder_shift": 2, "encoder_shift_after": 0}), "digits", tmp_path / "run.json", 1)
 
 
 def test_a_field_that_the_saved_run_did_not_have_is_another_run(make_config, tmp_path):

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from common import evaluate as evaluation
+from common import features
 from common.data.dataset import Dataset, Split
 from common.data.factors import Factor
-from common.distributions import NoisePosterior, Posterior
+from common.distributions import Latents, NoisePosterior, Posterior
 from common.errors import UserError
 from common.evaluate import draw_split, evaluate, infer, majority_test_accuracy, other_statistics
 from common.settings import EvaluationSettings
@@ -71,10 +72,15 @@ def test_a_drawn_split_keeps_order_and_factors():
 
 
 class Perfect:
-    """Stands for a system that knows everything: its codes are an image's first pixels, its reconstructions the image, its samples those it is given."""
+    """Stands for a system that knows everything: its codes are an image's first pixels, its reconstructions the image, its samples those it is given.
 
-    def __init__(self, config, samples=None):
+    Args:
+        categories: those that the samples are generated from; by default what they show.
+    """
+
+    def __init__(self, config, samples=None, categories=None):
         self.config, self.step, self._samples = config, tf.constant(9), samples
+        self._categories = samples[:, 0, 3, 0] if categories is None and samples is not None else categories
 
     def encode(self, images):
         """Means: the first three pixels; logits: the fourth as one-hot."""
@@ -89,18 +95,23 @@ class Perfect:
         return images - 1.0
 
     def draw_latents(self, step, size):
-        """Which batch of the samples comes next."""
-        return step, size
+        """The next batch of the samples, as their own noise, and their categories."""
+        batch = slice(int(step) * size, (int(step) + 1) * size)
+        return Latents(tf.constant(self._samples[batch]), tf.one_hot(self._categories[batch].astype(np.int32), self.config.latent.categories))
 
-    def generate(self, step, size):
+    def split_code(self, code):
+        """There is only d."""
+        return code, None
+
+    def generate(self, noise, code):
         """That batch."""
-        return tf.constant(self._samples[int(step) * size:(int(step) + 1) * size])
+        return noise
 
 
 @pytest.fixture
 def perfect(make_config):
     """`Perfect` for images of raw pixels."""
-    return lambda samples=None: Perfect(make_config(scaling="binary"), samples)
+    return lambda samples=None, categories=None: Perfect(make_config(scaling="binary"), samples, categories)
 
 
 def images_of(table):
@@ -130,7 +141,7 @@ def test_categories_get_their_labels_on_training_images_and_are_scored_on_test_i
 def test_codes_that_are_the_factors_score_1_and_everything_is_written_down(perfect, tmp_path):
     table = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     dataset = Dataset("a grid", Split(images_of(table), table), None, factors("x", "y", "z"))
-    result = evaluate(perfect(), dataset, tmp_path, str(tmp_path / "c-9"), EvaluationSettings(votes=30))
+    result = evaluate(perfect(images_of(table).astype(np.float32)), dataset, tmp_path, str(tmp_path / "c-9"), EvaluationSettings(votes=30))
     assert result == json.loads((tmp_path / "metrics.json").read_text())
     metrics = result["metrics"]
     assert metrics["factor_vae"] == metrics["factor_vae_continuous"] == 1.0
@@ -140,7 +151,8 @@ def test_codes_that_are_the_factors_score_1_and_everything_is_written_down(perfe
     assert result["tables"]["active_dimensions"] == [True, True, True, False]  # All images are of one category.
     assert result["sizes"]["factor_vae_train_votes"] == 30 and result["sizes"]["mig"] == 64 and result["sizes"]["reconstruction"] == 64
     assert result["skipped"].keys() == {"accuracy_majority", "accuracy_one_to_one", "accuracy_majority_fitted_on_test", "fid_keras", "kid_keras",
-                                        "fid_classifier", "kid_classifier", "log_likelihood_bound"}
+                                        "fid_classifier", "kid_classifier", "category_purity", "log_likelihood_bound"}
+    assert metrics["category_accuracy_generated"] == 1.0 and result["sizes"]["generated"] == 32
     assert (result["step"], result["data"], result["config"]["name"], result["trained_on"]) == (9, "a grid", "tiny", None)
     assert "tensorflow" in result["versions"] and result["settings"]["votes"] == 30
 
@@ -164,10 +176,23 @@ def test_fid_and_its_floor_are_between_equally_many(perfect):
     shifted[:, 0, 0] += 0.5
     dataset = Dataset("a test", split, split, factors("class"), "class")
     report = evaluation.Report()
-    evaluation._compare(perfect(shifted), dataset, EvaluationSettings(), report, {"pixels": lambda images: images[:, 0, :4, 0].astype(np.float32)})
+    evaluation._compare(perfect(shifted), dataset, EvaluationSettings(), report, {"pixels": lambda images: images[:, 0, :4, 0].astype(np.float32)}, None)
     assert report.metrics["fid_pixels"] == pytest.approx(0.25) and report.metrics["fid_pixels_floor"] == pytest.approx(0.0, abs=1e-9)
     assert report.metrics["kid_pixels"] > report.metrics["kid_pixels_floor"]
-    assert report.sizes == {"fid_images_a_side": 64, "kid_subsets": 50, "kid_subset": 32}
+    assert report.sizes == {"generated": 64, "fid_images_a_side": 64, "kid_subsets": 50, "kid_subset": 32}
+
+
+def test_generated_categories_are_read_by_the_encoder_and_named_by_the_classifier(perfect):
+    """A quarter of the images show the class before their category's; the classifier takes the last class for the one before it."""
+    shown = np.arange(64) % 4
+    categories = np.where(np.arange(64) < 16, (shown + 1) % 4, shown)
+    images = images_of(np.stack([shown] * 4, axis=1))
+    dataset = Dataset("a test", Split(images), Split(images))
+    classifier = features.Classifier(None, lambda images: np.eye(4)[np.minimum(images[:, 0, 3, 0], 2).astype(int)], 0.75)
+    report = evaluation.Report()
+    evaluation._compare(perfect(images.astype(np.float32), categories), dataset, EvaluationSettings(), report, {}, classifier)
+    assert report.metrics == {"category_accuracy_generated": 48 / 64, "category_purity": (3 * 12 + 16) / 64}
+    assert report.sizes == {"generated": 64}
 
 
 def test_two_real_sets_without_a_test_split_are_disjoint_and_equal():

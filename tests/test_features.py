@@ -36,6 +36,11 @@ def test_the_classifier_learns(classifier):
     assert 0.97 < classifier.accuracy <= 1.0
 
 
+def test_its_logits_are_what_its_accuracy_is_of(dataset, classifier):
+    logits = classifier.logits(dataset.test.take(0, len(dataset.test)))
+    assert logits.shape == (1100, 4) and (logits.argmax(axis=1) == dataset.labels(dataset.test)).mean() == classifier.accuracy
+
+
 def test_the_classifier_follows_from_its_seed_and_its_accuracy_from_the_test_labels(dataset, classifier):
     wrong = Dataset("wrong", dataset.train, Split(dataset.test.images, (dataset.test.factors + 1) % 4), dataset.factors, "corner")
     again = features.small_classifier(wrong, "unit", seed=3, batch_size=16)

@@ -63,7 +63,7 @@ def test_a_systems_own_settings_take_the_place_of_the_scripts(make_config):
     """Sections 2 and 4: the InfoGAN scripts have a first batch norm, and G learns at ten times the rate; nothing else differs."""
     config = make_config(model="infogan")
     assert models.adapt(config) == dataclasses.replace(config, generator_multiplier=10.0, first_batch_norm=True)
-    assert models.adapt(make_config()) == make_config(settings={"encoder_shift": 0})
+    assert models.adapt(make_config()) == make_config(settings={"encoder_shift": 0, "encoder_shift_after": 0})
 
 
 def test_an_unknown_system_is_the_users_mistake(make_config):
@@ -192,9 +192,22 @@ def test_shifts_are_drawn_a_step_up_to_the_most_each_way(build_system):
     assert shifts[0].shape == (8, 2) and not np.array_equal(shifts[0], shifts[1])
     counts = np.array([[(np.stack(shifts)[..., axis] == value).sum() for value in range(-3, 4)] for axis in (0, 1)])
     assert (counts[:, [0, -1]] == 0).all() and np.abs(counts[:, 1:-1] - 40).max() < 5 * np.sqrt(40 * 0.8)  # Binomial, of 200.
+    later = build_system(settings={"encoder_shift": 2, "encoder_shift_after": 2})
+    assert (draws(later, 1)[1].shift.numpy() == 0).all()
+    np.testing.assert_array_equal(draws(later, 2)[1].shift, draws(system, 2)[1].shift)
     still, drawn = draws(build_system()), draws(system, 5)
     assert still[1].shift is None
     tf.nest.map_structure(np.testing.assert_array_equal, (still[0], still[1][:3]), (drawn[0], drawn[1][:3]))  # All else is as without.
+
+
+def test_until_images_are_moved_steps_are_as_without_to_the_bit(build_system, images):
+    without, later = build_system(), build_system(settings={"encoder_shift": 2, "encoder_shift_after": 2})
+    steps = [tf.function(system.train_step) for system in (without, later)]
+    for number in range(3):
+        for step in steps:
+            step(images)
+        pairs = zip(systems.values(without).values(), systems.values(later).values(), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs) == (number < 2)
 
 
 # Gradients

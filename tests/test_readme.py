@@ -24,8 +24,8 @@ def test_every_test_it_names_exists():
 
 
 def test_every_flag_it_names_exists():
-    config = runpy.run_path(str(ROOT / "InfoVAE_MNIST.py"))["CONFIG"]
-    helps = "".join(cli.parser(config, "", command).format_help() for command in cli.COMMANDS) + benchmark.parser("mnist").format_help() + summary.parser().format_help()
+    script = runpy.run_path(str(ROOT / "InfoVAE_MNIST.py"))
+    helps = "".join(cli.parser(script["CONFIG"], "", command, tuple(script["PRESETS"])).format_help() for command in cli.COMMANDS) + benchmark.parser("mnist").format_help() + summary.parser().format_help()
     named = set(re.findall(r"--[a-z][a-z0-9-]*[a-z0-9]", re.sub(r"python3 -m venv [^&]*", "", README)))
     assert {flag for flag in named if flag not in helps} == set()
 

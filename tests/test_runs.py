@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from common import cli, data, runs
+from common import cli, data, models, runs
 from common.checkpoints import Checkpoints
 from common.config import LatentSpec, provenance
 from common.errors import UserError
@@ -51,7 +51,7 @@ def test_both_commands_on_the_newest_checkpoint(keep, mnist, tmp_path, make_conf
     assert command(other, "evaluate", *place) == 0
     metrics = json.loads((out / "results/tiny/metrics.json").read_text())
     assert (metrics["checkpoint"], metrics["step"], metrics["trained_on"]) == (newest, 12, "where it was trained")
-    assert metrics["data"] == str(mnist / "mnist.npz") and metrics["config"] == make_config().to_dict()
+    assert metrics["data"] == str(mnist / "mnist.npz") and metrics["config"] == models.adapt(make_config()).to_dict()
     assert {"accuracy_majority", "accuracy_one_to_one", "accuracy_majority_moving_statistics", "fid_classifier", "fid_classifier_floor", "kid_classifier",
             "reconstruction_error_per_value", "classifier_test_accuracy"} < metrics["metrics"].keys()
     assert all(np.isfinite(value) for value in metrics["metrics"].values())

@@ -60,8 +60,10 @@ class InfoVAEGAN(System):
     def draw_noise(self, step: tf.Tensor, batch_size: int) -> StepNoise:
         """The posterior noise of training step `step`."""
         seeds = tfp.random.split_seed(tf.random.fold_in(self.step_seed(step), 1), 3)
-        spec, most = self.config.latent, self.config.settings["encoder_shift"]
-        shift = tf.random.stateless_uniform([batch_size, 2], tf.random.fold_in(self.step_seed(step), 2), -most, most + 1, tf.int32) if most else None
+        spec, settings, shift = self.config.latent, self.config.settings, None
+        if most := settings["encoder_shift"]:
+            shift = tf.random.stateless_uniform([batch_size, 2], tf.random.fold_in(self.step_seed(step), 2), -most, most + 1, tf.int32)
+            shift = tf.where(step >= settings["encoder_shift_after"], shift, 0)
         return StepNoise(sample_noise(spec, batch_size, seeds[0]), sample_noise(spec, batch_size, seeds[1]),
                          sample_noise(spec, batch_size, seeds[2]).normal, shift)
 
