@@ -119,7 +119,7 @@ def test_replicas_that_are_not_synchronised_have_the_statistics_of_their_shares(
     drawn = start_system.draw_latents(start_system.step, size), start_system.draw_noise(start_system.step, size)
     halves = []
     for part in (slice(0, size // 2), slice(size // 2, size)):
-        latents, noise = tf.nest.map_structure(lambda values, part=part: values[part], drawn)
+        latents, noise = tf.nest.map_structure(lambda values, part=part: values if values is None else values[part], drawn)
         fake, _ = start_system.generate_with_gradient(latents)
         halves.append(float(start_system.discriminator_pass(images[part], fake, latents, noise)[0]["d_loss"]))
     got = losses_of(runs / "apart")["d_loss"]
