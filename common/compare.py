@@ -39,7 +39,6 @@ MARGIN = 2.0  # Another machine rounds otherwise: up to twice those errors pass,
 
 _LOSSES = {"KL_divergence1": "continuous_kl", "KL_y": "categorical_kl"}  # The recordings' names for ours.
 _NORMALISED = "bias in front of a batch norm: its gradient is zero, what was recorded is rounding"
-_LATER = "later than the iterations compared"
 _AVERAGE = "moving average: the original updates it in no defined order, and never reads it"
 
 
@@ -66,8 +65,8 @@ class Row(NamedTuple):
         return "; ".join(filter(None, [self.note, "within the margin of 2" if margin else ""]))
 
 
-def compare(recording: Recording, iterations: int = len(TRACE_LOSS)) -> list[Row]:
-    """Builds the recorded configuration, replays it with at most so many iterations, and returns one row for everything that was recorded."""
+def compare(recording: Recording) -> list[Row]:
+    """Builds the recorded configuration, replays it, and returns one row for everything that was recorded."""
     system = models.build(recording.config())
     variables = tf1.match(tf1.network_variables(system), recording.variables)
     for name, variable in variables.items():
@@ -75,8 +74,8 @@ def compare(recording: Recording, iterations: int = len(TRACE_LOSS)) -> list[Row
     names = {id(v): name for name, v in variables.items()}
     skipped = _not_comparable(system, names)
     rows = _initial_point(system, recording, names, skipped)
-    rows += _trace(system, recording, variables, skipped, iterations)
-    return rows + _final(system, recording, iterations)
+    rows += _trace(system, recording, variables, skipped)
+    return rows + _final(system, recording)
 
 
 def _not_comparable(system, names) -> dict[str, str]:
@@ -188,14 +187,14 @@ def _norm_and_projection(stage, name, value, wanted, scale, norm_tolerance, proj
             Row(stage, f"{name} projection", abs(projection(name, value) - wanted["projection"]) / scale, projection_tolerance)]
 
 
-def _trace(system, recording: Recording, variables, skipped, iterations: int) -> list[Row]:
+def _trace(system, recording: Recording, variables, skipped) -> list[Row]:
     """The training iterations, each after the one before it: losses and, after the updates, variables."""
     iterate = tf.function(system.iterate)
     rows = []
     for step, recorded in enumerate(recording.trace):
         stage = f"iteration {step}"
-        if step >= iterations:
-            rows.append(Row(stage, "all", None, None, _LATER))
+        if step >= len(TRACE_LOSS):
+            rows.append(Row(stage, "all", None, None, "no tolerance is known beyond three iterations"))
             continue
         images, latents = recording.batch(1 + step)
         noise = _noise(recording.noise(f"step{step}/d_noise"), recording.noise(f"step{step}/gqv_noise"))
@@ -214,13 +213,13 @@ def _trace(system, recording: Recording, variables, skipped, iterations: int) ->
     return rows
 
 
-def _final(system, recording: Recording, iterations: int) -> list[Row]:
+def _final(system, recording: Recording) -> list[Row]:
     if "final/G" not in recording.files:
         return [Row("final images", "G", None, None, "not recorded")]
     _, latents = recording.batch(1 + len(recording.trace))
     wanted = recording.array("final/G")
-    if len(recording.trace) > iterations:
-        return [Row("final images", "G", None, None, _LATER)]
+    if len(recording.trace) > len(TRACE_LOSS):
+        return [Row("final images", "G", None, None, "later than the iterations compared")]
     got = system.networks["generator"](list(latents), training=False).numpy()[:len(wanted)]
     if got.shape != wanted.shape:
         return [Row("final images", "G", np.inf, 0.0, f"recorded as {list(wanted.shape)}")]

@@ -239,8 +239,13 @@ def _compare(system: System, dataset: Dataset, settings: EvaluationSettings, rep
 
     The floor of FID and KID is that of other real images against the same, as many of each.
     """
-    reference, other = _two_real_sets(dataset, settings.compared_of(system.config.image_shape[0]), settings.seed)
-    generated, categories = _generate(system, len(reference), settings.seed)
+    limit = settings.compared_of(system.config.image_shape[0])
+    count = _images_a_side(dataset, limit)
+    if count == 0:
+        report.skip("there are not two sets of real images to compare with", "category_accuracy_generated", "category_purity",
+                    *(f"{metric}_{name}" for name in extractors for metric in ("fid", "kid")))
+        return
+    generated, categories = _generate(system, count, settings.seed)
     report.sizes.update(generated=len(generated))
     size = system.config.batch_size
     read = np.concatenate([system.encode(tf.constant(generated[start:start + size])).logits.numpy().argmax(axis=1) for start in range(0, len(generated), size)])
@@ -251,6 +256,7 @@ def _compare(system: System, dataset: Dataset, settings: EvaluationSettings, rep
             classification.contingency(categories, classes.argmax(axis=1), system.config.latent.categories, classes.shape[1])))
     if not extractors:
         return
+    reference, other = _two_real_sets(dataset, limit, settings.seed)
     report.sizes.update(fid_images_a_side=len(reference), kid_subsets=KID_SUBSETS, kid_subset=min(KID_SIZE, len(reference) // 2))
     for name, extractor in extractors.items():
         real, fake, floor = (_features(extractor, images) for images in (reference, generated, other))
@@ -260,13 +266,18 @@ def _compare(system: System, dataset: Dataset, settings: EvaluationSettings, rep
             report.add(**{f"kid_{name}{end}": kid, f"kid_{name}{end}_standard_error": deviation})
 
 
-def _two_real_sets(dataset: Dataset, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two disjoint sets of equally many real images, at most `count` each: training images, and test images where there are any."""
+def _images_a_side(dataset: Dataset, limit: int) -> int:
+    """How many images each of two disjoint sets of real ones has, at most `limit`."""
+    return min(limit, len(dataset.train) // 2) if dataset.test is None else min(limit, len(dataset.train), len(dataset.test))
+
+
+def _two_real_sets(dataset: Dataset, limit: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two disjoint sets of equally many real images, at most `limit` each: training images, and test images where there are any."""
+    count = _images_a_side(dataset, limit)
     if dataset.test is not None:
-        count = min(count, len(dataset.train), len(dataset.test))
         return tuple(_all_of(draw_split(split, count, seed)) for split in (dataset.train, dataset.test))
-    chosen = np.random.RandomState(seed).permutation(len(dataset.train))[:2 * count]
-    return tuple(dataset.train.images[np.sort(half)] for half in (chosen[:len(chosen) // 2], chosen[len(chosen) // 2:2 * (len(chosen) // 2)]))
+    order = np.random.RandomState(seed).permutation(len(dataset.train))
+    return tuple(dataset.train.images[np.sort(half)] for half in (order[:count], order[count:2 * count]))
 
 
 def _all_of(split: Split) -> np.ndarray:

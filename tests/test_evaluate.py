@@ -195,6 +195,13 @@ def test_generated_categories_are_read_by_the_encoder_and_named_by_the_classifie
     assert report.sizes == {"generated": 64}
 
 
+def test_of_a_single_image_nothing_is_compared(perfect):
+    report = evaluation.Report()
+    evaluation._compare(perfect(), Dataset("a test", Split(images_of(np.zeros((1, 4))))), EvaluationSettings(), report, {"pixels": None}, None)
+    assert report.metrics == report.sizes == {}
+    assert report.skipped.keys() == {"category_accuracy_generated", "category_purity", "fid_pixels", "kid_pixels"}
+
+
 def test_two_real_sets_without_a_test_split_are_disjoint_and_equal():
     dataset = Dataset("a test", Split(np.arange(21, dtype=np.uint8)[:, None, None, None]))
     first, second = (images.ravel().tolist() for images in evaluation._two_real_sets(dataset, 100, seed=0))

@@ -31,6 +31,12 @@ def test_missing_cells_stay_0():
     assert not grid[2:, 2:].any()
 
 
+def test_a_grid_of_64_colour_images_of_64_pixels_is_512_pixels_wide_and_rgb(tmp_path):
+    save_grid(np.random.RandomState(0).normal(size=(64, 64, 64, 3)), 8, 8, tmp_path / "grid.jpg")
+    with Image.open(tmp_path / "grid.jpg") as image:
+        assert image.size == (512, 512) and image.mode == "RGB"
+
+
 def test_too_many_images_are_refused():
     with pytest.raises(ValueError, match="5 images do not fit into 2x2"):
         merge(np.zeros((5, 2, 2, 1)), 2, 2)
