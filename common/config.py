@@ -18,7 +18,7 @@ CHANGEABLE = ("epochs", "steps_per_epoch")  # What a resumed run may set anew wi
 _MAX_LENGTH = 1 << 14  # Of an axis or a code: what a damaged file claims beyond it takes all memory.
 _ADDED = {"mutual_information": True, "settings": {}, "precision": "float32", "sync_batch_norm": False,
           "learning_rate_half_life": None, "learning_rate_hold": 0}  # What runs computed with before there were these fields.
-_ADDED_SETTINGS = {("infovaegan", "code"): {"encoder_shift": 0, "encoder_shift_after": 0}}  # Likewise, by model and variant, of those that had no settings at all.
+_ADDED_SETTINGS = {("infovaegan", "code"): {"encoder_shift": 0, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 0}}  # Likewise, by model and variant.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,9 +185,9 @@ def _check_types(settings) -> None:
 def completed(saved: dict) -> dict:
     """A saved configuration, with the fields that did not exist when it was saved. Of untrusted values, none is looked into."""
     config = {**_ADDED, **saved}
-    if config["settings"] == {}:
-        config["settings"] = next((added for (model, variant), added in _ADDED_SETTINGS.items()
-                                   if (config.get("model"), config.get("variant")) == (model, variant)), {})
+    if isinstance(config["settings"], dict):
+        config["settings"] = next(({**added, **config["settings"]} for (model, variant), added in _ADDED_SETTINGS.items()
+                                   if (config.get("model"), config.get("variant")) == (model, variant)), config["settings"])
     return config
 
 

@@ -59,7 +59,8 @@ def test_every_script_has_the_same_flags_and_says_what_it_resolves_to(script, ca
 
 def test_a_preset_changes_the_defaults_and_flags_overrule_it(capsys):
     config = config_of("InfoVAE_MNIST")
-    presets = {"other": dataclasses.replace(config, epochs=77, learning_rate=1e-3, latent=LatentSpec(5, 6, 7), learning_rate_half_life=9, learning_rate_hold=4, settings={"encoder_shift": 3, "encoder_shift_after": 8})}
+    presets = {"other": dataclasses.replace(config, epochs=77, learning_rate=1e-3, latent=LatentSpec(5, 6, 7), learning_rate_half_life=9, learning_rate_hold=4, 
+                                            settings={"encoder_shift": 3, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 8})}
 
     def resolved(*arguments):
         assert cli.main(config, "", ["--dry-run", *arguments], presets) == 0
@@ -68,17 +69,18 @@ def test_a_preset_changes_the_defaults_and_flags_overrule_it(capsys):
     assert resolved("--preset", "other") == presets["other"].to_dict()
     assert resolved("--epochs", "10", "--preset", "other", "--noise", "100") == {
         **presets["other"].to_dict(), "epochs": 10, "latent": {"noise": 100, "categories": 6, "continuous": 7}}
-    assert resolved("--preset", "other", "--encoder-shift", "1")["settings"] == {"encoder_shift": 1, "encoder_shift_after": 8}
-    assert resolved() == {**config.to_dict(), "settings": {"encoder_shift": 0, "encoder_shift_after": 0}}
+    assert resolved("--preset", "other", "--encoder-shift", "1")["settings"] == {"encoder_shift": 1, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 8}
+    assert resolved() == {**config.to_dict(), "settings": {"encoder_shift": 0, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 0}}
 
 
-def test_mnist_s_preset_is_the_reference_s_ten_epochs_and_then_something_else(capsys):
+def test_mnist_s_preset_decays_in_its_last_two_epochs_and_changes_nothing_unsaid(capsys):
     script = runpy.run_path(str(ROOT / "InfoVAE_MNIST.py"))
-    assert cli.main(script["CONFIG"], "", ["--dry-run", "--preset", "finish"], script["PRESETS"]) == 0
+    assert cli.main(script["CONFIG"], "", ["--dry-run", "--preset", "tuned"], script["PRESETS"]) == 0
     config, reference = json.loads(capsys.readouterr().out)["config"], script["CONFIG"].to_dict()
-    begins = reference["epochs"] * (60_000 // reference["batch_size"])
-    assert config["learning_rate_hold"] == config["settings"]["encoder_shift_after"] == begins
-    assert {name for name in config if config[name] != reference[name]} == {"epochs", "learning_rate_hold", "learning_rate_half_life", "settings"}
+    begins = (config["epochs"] - 2) * (60_000 // reference["batch_size"])
+    assert config["learning_rate_hold"] == begins
+    assert {name for name in config if config[name] != reference[name]} == {
+        "epochs", "generator_multiplier", "learning_rate_hold", "learning_rate_half_life", "settings"}
 
 
 @pytest.mark.parametrize(("arguments", "said"), [(["--preset", "none"], "invalid choice: 'none'"), (["evaluate", "--preset", "other"], "unrecognized arguments: --preset")])
@@ -106,7 +108,7 @@ def resolved(capsys, *flags):
 
 def test_a_model_s_own_settings_are_flags_with_defaults(capsys):
     defaults = {"penalty_weight": 10.0, "critic_steps": 5, "stages": "interleaved", "switch_step": 0}
-    assert resolved(capsys)["settings"] == {"encoder_shift": 0, "encoder_shift_after": 0}
+    assert resolved(capsys)["settings"] == {"encoder_shift": 0, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 0}
     assert resolved(capsys, "--model", "ali")["settings"] == {}
     assert resolved(capsys, "--variant", "paper")["settings"] == defaults
     flags = ("--variant", "paper", "--penalty-weight", "3", "--critic-steps", "2", "--stages", "separate", "--switch-step", "50")

@@ -178,9 +178,9 @@ def test_runs_from_before_a_field_was_added_are_read_and_go_on(make_config, tmp_
 
 
 def test_other_settings_of_its_own_are_another_run(make_config, tmp_path):
-    write_json(provenance(make_config(settings={"critic_steps": 5}), "digits"), tmp_path / "run.json")
+    write_json(provenance(make_config(variant="paper", settings={"critic_steps": 5}), "digits"), tmp_path / "run.json")
     with pytest.raises(UserError, match="settings was {'critic_steps': 5} .* and is {'critic_steps': 3}"):
-        check_same_run(make_config(settings={"critic_steps": 3}), "digits", tmp_path / "run.json", 1)
+        check_same_run(make_config(variant="paper", settings={"critic_steps": 3}), "digits", tmp_path / "run.json", 1)
 
 
 def test_settings_are_a_copy(make_config):
@@ -190,13 +190,13 @@ def test_settings_are_a_copy(make_config):
     assert config.settings == {"critic_steps": 5}
 
 
-def test_a_run_from_before_a_model_had_settings_goes_on_with_their_defaults(make_config, tmp_path):
-    settings = make_config().to_dict()
-    assert settings["settings"] == {}
-    write_json({"config": settings, "data": "digits"}, tmp_path / "run.json")
-    check_same_run(make_config(settings={"encoder_shift": 0, "encoder_shift_after": 0}), "digits", tmp_path / "run.json", 1)
+@pytest.mark.parametrize("saved", [{}, {"encoder_shift": 0, "encoder_shift_after": 0}])
+def test_a_run_from_before_a_model_had_all_its_settings_goes_on_with_their_defaults(make_config, tmp_path, saved):
+    without = {"encoder_shift": 0, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 0}
+    write_json({"config": {**make_config().to_dict(), "settings": saved}, "data": "digits"}, tmp_path / "run.json")
+    check_same_run(make_config(settings=without), "digits", tmp_path / "run.json", 1)
     with pytest.raises(UserError, match="settings was {'encoder_shift': 0, .* in the saved run and is {'encoder_shift': 2, .* now"):
-        check_same_run(make_config(settings={"encoder_shift": 2, "encoder_shift_after": 0}), "digits", tmp_path / "run.json", 1)
+        check_same_run(make_config(settings={**without, "encoder_shift": 2}), "digits", tmp_path / "run.json", 1)
 
 
 def test_a_field_that_the_saved_run_did_not_have_is_another_run(make_config, tmp_path):

@@ -11,9 +11,9 @@ import tensorflow as tf
 from systems import NETWORKS, draws
 
 from common import models
-from common.models import infovaegan
 from common.errors import UserError
 from common.optimizers import TF1Adam
+from common.views import seen
 
 assert_close = functools.partial(systems.assert_close, least=1e-3, negligible=1e-4)
 
@@ -40,15 +40,12 @@ def sample(posterior, noise):
     return tf.constant(np.concatenate([category, posterior["mean"] + posterior["stddev"] * normal], axis=1), tf.float32)
 
 
-def moved(images, noise):
-    """Images as the encoder sees them: each padded with its edge, pixel by pixel, and cut out again."""
-    if noise.shift is None:
-        return images
-    most, (height, width) = 2, images.shape[1:3]
-    padded = images
-    for _ in range(most):
-        padded = tf.pad(padded, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    return tf.stack([image[most - down:most - down + height, most - right:most - right + width] for image, (down, right) in zip(padded, noise.shift.numpy())])
+# What the encoder may be told to see instead of x' (the views themselves: test_views).
+VIEWS = [{}, {"encoder_shift": 2, "encoder_shear": 0.3, "encoder_stretch": 0.2}]
+
+
+def viewed(images, noise):
+    return images if noise.view is None else seen(images, noise.view)
 
 
 # Systems by name
@@ -63,7 +60,7 @@ def test_a_systems_own_settings_take_the_place_of_the_scripts(make_config):
     """Sections 2 and 4: the InfoGAN scripts have a first batch norm, and G learns at ten times the rate; nothing else differs."""
     config = make_config(model="infogan")
     assert models.adapt(config) == dataclasses.replace(config, generator_multiplier=10.0, first_batch_norm=True)
-    assert models.adapt(make_config()) == make_config(settings={"encoder_shift": 0, "encoder_shift_after": 0})
+    assert models.adapt(make_config()) == make_config(settings={"encoder_shift": 0, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 0})
 
 
 def test_an_unknown_system_is_the_users_mistake(make_config):
@@ -104,10 +101,10 @@ def test_settings_from_a_file_are_checked_before_anything_is_built(make_config, 
 # Losses
 
 
-@pytest.mark.parametrize("shift", [0, 2])
-def test_losses_of_infovaegan(build_system, images, shift):
+@pytest.mark.parametrize("settings", VIEWS, ids=["as it is", "views"])
+def test_losses_of_infovaegan(build_system, images, settings):
     """All losses from the networks' outputs in float64, the posterior samples and the assembly written out (section 3)."""
-    system = build_system(settings={"encoder_shift": shift})
+    system = build_system(settings=settings)
     latents, noise = draws(system)
     encoder, generator, discriminator = (lambda *a, n=n: system.networks[n](*a, training=True) for n in NETWORKS)
     fake, pull_back = system.generate_with_gradient(latents)
@@ -115,7 +112,7 @@ def test_losses_of_infovaegan(build_system, images, shift):
     values, _ = system.generator_pass(fake, pull_back, latents, noise)
     values = {name: float(v) for name, v in {**d_values, **values}.items()}
 
-    real, made = arrays(encoder(images)), arrays(encoder(moved(fake, noise)))
+    real, made = arrays(encoder(images)), arrays(encoder(viewed(fake, noise)))
     d, c = np.split(latents.code.numpy().astype(np.float64), [4], axis=1)
     p, m, s = softmax(made["logits"]), made["mean"], made["stddev"]
     real_logits, fake_logits = discriminator([images, sample(real, noise.real)]), discriminator([fake, latents.code])
@@ -178,30 +175,27 @@ def test_real_and_fake_images_have_batch_statistics_of_their_own(request, images
     assert abs(sigmoid_cross_entropy(joint[0], 1) - sigmoid_cross_entropy(joint[1], 1)) > 1e-4
 
 
-def test_images_are_moved_down_and_right_and_their_edges_repeated():
-    image = np.arange(9.0).reshape(3, 3)
-    offsets = [(0, 0), (1, 0), (0, -1), (-2, 1)]
-    wanted = [image, [[0, 1, 2], [0, 1, 2], [3, 4, 5]], [[1, 2, 2], [4, 5, 5], [7, 8, 8]], [[6, 6, 7]] * 3]
-    images = tf.tile(tf.constant(image)[None, :, :, None], [4, 1, 1, 1])
-    np.testing.assert_array_equal(infovaegan.shifted(images, tf.constant(offsets))[..., 0], wanted)
+def test_views_are_drawn_a_step_and_all_else_is_as_without(build_system):
+    how = VIEWS[1]
+    system, later = build_system(settings=how), build_system(settings={**how, "encoder_shift_after": 2})
+    first, second = (draws(system, step)[1].view for step in (1, 2))
+    assert all(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    before, after = (draws(later, step)[1].view for step in (1, 2))
+    assert [np.unique(part).tolist() for part in before] == [[1], [0], [0]]
+    tf.nest.map_structure(np.testing.assert_array_equal, after, second)
+    still, drawn = draws(build_system(), 1), draws(system, 1)
+    assert still[1].view is None
+    tf.nest.map_structure(np.testing.assert_array_equal, (still[0], still[1][:3]), (drawn[0], drawn[1][:3]))
 
 
-def test_shifts_are_drawn_a_step_up_to_the_most_each_way(build_system):
-    system = build_system(settings={"encoder_shift": 2})
-    shifts = [draws(system, step)[1].shift.numpy() for step in range(25)]
-    assert shifts[0].shape == (8, 2) and not np.array_equal(shifts[0], shifts[1])
-    counts = np.array([[(np.stack(shifts)[..., axis] == value).sum() for value in range(-3, 4)] for axis in (0, 1)])
-    assert (counts[:, [0, -1]] == 0).all() and np.abs(counts[:, 1:-1] - 40).max() < 5 * np.sqrt(40 * 0.8)  # Binomial, of 200.
-    later = build_system(settings={"encoder_shift": 2, "encoder_shift_after": 2})
-    assert (draws(later, 1)[1].shift.numpy() == 0).all()
-    np.testing.assert_array_equal(draws(later, 2)[1].shift, draws(system, 2)[1].shift)
-    still, drawn = draws(build_system()), draws(system, 5)
-    assert still[1].shift is None
-    tf.nest.map_structure(np.testing.assert_array_equal, (still[0], still[1][:3]), (drawn[0], drawn[1][:3]))  # All else is as without.
+@pytest.mark.parametrize("name", ["encoder_shift", "encoder_shear", "encoder_stretch"])
+def test_each_of_the_three_is_enough_for_a_view(build_system, name):
+    changed = [not np.array_equal(part, neutral * np.ones_like(part)) for part, neutral in zip(draws(build_system(settings={name: 1}))[1].view, (1, 0, 0), strict=True)]
+    assert changed == [name == f"encoder_{how}" for how in ("stretch", "shear", "shift")]
 
 
 def test_until_images_are_moved_steps_are_as_without_to_the_bit(build_system, images):
-    without, later = build_system(), build_system(settings={"encoder_shift": 2, "encoder_shift_after": 2})
+    without, later = build_system(), build_system(settings={**VIEWS[1], "encoder_shift_after": 2})
     steps = [tf.function(system.train_step) for system in (without, later)]
     for number in range(3):
         for step in steps:
@@ -213,10 +207,10 @@ def test_until_images_are_moved_steps_are_as_without_to_the_bit(build_system, im
 # Gradients
 
 
-@pytest.mark.parametrize("shift", [0, 2])
-def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_system, images, shift):
+@pytest.mark.parametrize("settings", VIEWS, ids=["as it is", "views"])
+def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_system, images, settings):
     """g_loss and q_loss through x' on one tape; vae_loss with x' a constant array; d_loss with u_r a constant array."""
-    system = build_system(settings={"encoder_shift": shift})
+    system = build_system(settings=settings)
     latents, noise = draws(system)
     encoder, generator, discriminator = (system.networks[n] for n in NETWORKS)
     fake, pull_back = system.generate_with_gradient(latents)
@@ -235,7 +229,7 @@ def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_syste
     with tf.GradientTape(persistent=True) as tape:
         x = generator([latents.noise, latents.code], training=True)
         g_loss = tf.reduce_mean(tf.nn.softplus(-discriminator([x, latents.code], training=True)))
-        q = encoder(moved(x, noise), training=True)
+        q = encoder(viewed(x, noise), training=True)
         estimate = q["mean"] + q["stddev"] * noise.estimate
         q_loss = tf.reduce_mean(-tf.reduce_sum(d * tf.nn.log_softmax(q["logits"]), 1) + tf.reduce_sum((c - estimate) ** 2, 1))
     assert_close(gradients["g"], tape.gradient(g_loss, generator.trainable_variables))
@@ -246,7 +240,7 @@ def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_syste
     assert_close(gradients["q"][count:], wanted[1])
 
     with tf.GradientTape() as tape:
-        q = encoder(moved(constant, noise), training=True)
+        q = encoder(viewed(constant, noise), training=True)
         p = tf.nn.softmax(q["logits"])
         gumbel = -tf.math.log(-tf.math.log(noise.fake.uniform + 1e-20) + 1e-20)
         code = tf.concat([tf.nn.softmax((tf.math.log(p + 1e-10) + gumbel) / 0.1), q["mean"] + q["stddev"] * noise.fake.normal], 1)

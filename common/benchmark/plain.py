@@ -64,7 +64,7 @@ class Plain:
         with tape:  # Goes on, if it has x' already.
             if not self._parts.shared_images:
                 fake = generator([latents.noise, latents.code], training=True)
-            posterior = Posterior(**encoder(self._system.view(fake, noise), training=True))
+            posterior = Posterior(**encoder(self._system.as_seen(fake, noise), training=True))
             reconstruction = generator([latents.noise, posterior.sample(noise.fake)], training=True)
             values = {
                 "g_loss": losses.adversarial(discriminator([fake, latents.code], training=True), real=True),

@@ -66,17 +66,21 @@ def _stages_problem(settings: dict) -> str | None:
     return None
 
 
-def _shift_problem(settings: dict) -> str | None:
-    return "--encoder-shift-after STEP needs an --encoder-shift to begin then" if settings["encoder_shift_after"] and not settings["encoder_shift"] else None
+def _view_problem(settings: dict) -> str | None:
+    if settings["encoder_shift_after"] and not any(settings[f"encoder_{how}"] for how in ("shift", "shear", "stretch")):
+        return "--encoder-shift-after STEP needs an --encoder-shift, --encoder-shear or --encoder-stretch to begin then"
+    return None
 
 
 SYSTEMS = {
     "infovaegan": Entry(
         settings={"encoder_shift": Setting(0, "the pixels by which the generated images that the encoder learns from are moved, at most, each way; "
                                               "0 for not at all, as the original", minimum=0),
-                  "encoder_shift_after": Setting(0, "with --encoder-shift, the training step, counted from the first of the run, from which on they are",
+                  "encoder_shear": Setting(0.0, "how far they are slanted, at most: columns a row, each way", minimum=0.0),
+                  "encoder_stretch": Setting(0.0, "how far height and width are stretched, each by a factor from exp(-X) to exp(X)", minimum=0.0),
+                  "encoder_shift_after": Setting(0, "with any of the three, the training step, counted from the first of the run, from which on they are",
                                                  minimum=0)},
-        information=True, tf1=True, problem=_shift_problem),
+        information=True, tf1=True, problem=_view_problem),
     # The original's InfoGAN scripts differ from its main scripts in these (REFERENCE.md sections 2 and 4).
     "infogan": Entry({"generator_multiplier": 10.0, "first_batch_norm": True}, tf1=True),
     "ali": Entry(),

@@ -10,27 +10,19 @@ from common.config import Config
 from common.distributions import Latents, Posterior, PosteriorNoise, kl_categorical, kl_continuous, sample_noise
 from common.models.system import System
 from common.networks import build_discriminator, build_encoder, build_generator
+from common.views import View, draw_view, seen
 
 
 class StepNoise(NamedTuple):
     """The noise of one training step: for u_r ~ q(u|x), for u_f ~ q(u|x'), and `estimate` [B, C] for the c' of q_loss.
 
-    `shift` [B, 2], int32, is how far the encoder sees each x' moved, in pixels; None where it sees x' as it is.
+    `view` is how the encoder sees each x'; None where it sees x' as it is.
     """
 
     real: PosteriorNoise
     fake: PosteriorNoise
     estimate: tf.Tensor
-    shift: tf.Tensor | None = None
-
-
-def shifted(images: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
-    """Images [B, h, w, c], each moved down and right by its row of `offsets`, int32 [B, 2], in pixels; what comes in repeats the edge."""
-    for axis in (1, 2):
-        size = images.shape[axis]
-        source = tf.clip_by_value(tf.range(size) - offsets[:, axis - 1, None], 0, size - 1)
-        images = tf.gather(images, source, axis=axis, batch_dims=1)
-    return images
+    view: View | None = None
 
 
 class InfoVAEGAN(System):
@@ -60,16 +52,19 @@ class InfoVAEGAN(System):
     def draw_noise(self, step: tf.Tensor, batch_size: int) -> StepNoise:
         """The posterior noise of training step `step`."""
         seeds = tfp.random.split_seed(tf.random.fold_in(self.step_seed(step), 1), 3)
-        spec, settings, shift = self.config.latent, self.config.settings, None
-        if most := settings["encoder_shift"]:
-            shift = tf.random.stateless_uniform([batch_size, 2], tf.random.fold_in(self.step_seed(step), 2), -most, most + 1, tf.int32)
-            shift = tf.where(step >= settings["encoder_shift_after"], shift, 0)
+        spec, settings = self.config.latent, self.config.settings
+        shift, shear, stretch, after = (settings[f"encoder_{name}"] for name in ("shift", "shear", "stretch", "shift_after"))
+        view = None
+        if shift or shear or stretch:
+            still = View(tf.ones([batch_size, 2]), tf.zeros([batch_size]), tf.zeros([batch_size, 2]))
+            drawn = draw_view(tf.random.fold_in(self.step_seed(step), 2), batch_size, shift, shear, stretch)
+            view = View(*(tf.where(step >= after, new, old) for new, old in zip(drawn, still, strict=True)))
         return StepNoise(sample_noise(spec, batch_size, seeds[0]), sample_noise(spec, batch_size, seeds[1]),
-                         sample_noise(spec, batch_size, seeds[2]).normal, shift)
+                         sample_noise(spec, batch_size, seeds[2]).normal, view)
 
-    def view(self, fake: tf.Tensor, noise: StepNoise) -> tf.Tensor:
-        """x' [B, h, w, c] as the encoder sees it to learn from: itself, or with the setting `encoder_shift`, moved."""
-        return fake if noise.shift is None else shifted(fake, noise.shift)
+    def as_seen(self, fake: tf.Tensor, noise: StepNoise) -> tf.Tensor:
+        """x' [B, h, w, c] as the encoder learns from it."""
+        return fake if noise.view is None else seen(fake, noise.view)
 
     def discriminator_pass(self, images, fake, latents: Latents, noise: StepNoise):
         """d_loss with its gradients: real images with the codes the encoder infers, against x' with the codes it was made from.
@@ -99,7 +94,7 @@ class InfoVAEGAN(System):
             tape.watch(fake)
             g_loss = losses.adversarial(discriminator([fake, latents.code], training=True), real=True)
 
-            posterior = Posterior(**encoder(self.view(fake, noise), training=True))
+            posterior = Posterior(**encoder(self.as_seen(fake, noise), training=True))
             q_disc_loss = losses.categorical_information(posterior.logits, category)
             q_cont_loss = losses.continuous_information(posterior.sample_continuous(noise.estimate), continuous)
             q_loss = q_disc_loss + q_cont_loss
