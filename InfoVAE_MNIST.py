@@ -32,9 +32,10 @@ CONFIG = Config(
 PRESETS = {
     "tuned": dataclasses.replace(
         CONFIG,
-        epochs=8,
+        latent=dataclasses.replace(CONFIG.latent, noise=16),
+        epochs=6,
         generator_multiplier=10.0,  # As the authors' InfoGAN (section 4).
-        learning_rate_hold=5622,  # Six epochs of 937 steps.
+        learning_rate_hold=3748,  # Four epochs of 937 steps.
         learning_rate_half_life=400,
         settings={"encoder_shift": 2, "encoder_shear": 0.3, "encoder_stretch": 0.15},
     ),

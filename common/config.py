@@ -186,8 +186,8 @@ def completed(saved: dict) -> dict:
     """A saved configuration, with the fields that did not exist when it was saved. Of untrusted values, none is looked into."""
     config = {**_ADDED, **saved}
     if isinstance(config["settings"], dict):
-        config["settings"] = next(({**added, **config["settings"]} for (model, variant), added in _ADDED_SETTINGS.items()
-                                   if (config.get("model"), config.get("variant")) == (model, variant)), config["settings"])
+        added = next((added for key, added in _ADDED_SETTINGS.items() if key == (config.get("model"), config.get("variant"))), {})
+        config["settings"] = {**added, **config["settings"]}
     return config
 
 

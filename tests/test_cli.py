@@ -59,7 +59,7 @@ def test_every_script_has_the_same_flags_and_says_what_it_resolves_to(script, ca
 
 def test_a_preset_changes_the_defaults_and_flags_overrule_it(capsys):
     config = config_of("InfoVAE_MNIST")
-    presets = {"other": dataclasses.replace(config, epochs=77, learning_rate=1e-3, latent=LatentSpec(5, 6, 7), learning_rate_half_life=9, learning_rate_hold=4, 
+    presets = {"other": dataclasses.replace(config, epochs=77, learning_rate=1e-3, latent=LatentSpec(5, 6, 7), learning_rate_half_life=9, learning_rate_hold=4,
                                             settings={"encoder_shift": 3, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 8})}
 
     def resolved(*arguments):
@@ -80,7 +80,7 @@ def test_mnist_s_preset_decays_in_its_last_two_epochs_and_changes_nothing_unsaid
     begins = (config["epochs"] - 2) * (60_000 // reference["batch_size"])
     assert config["learning_rate_hold"] == begins
     assert {name for name in config if config[name] != reference[name]} == {
-        "epochs", "generator_multiplier", "learning_rate_hold", "learning_rate_half_life", "settings"}
+        "epochs", "generator_multiplier", "latent", "learning_rate_hold", "learning_rate_half_life", "settings"}
 
 
 @pytest.mark.parametrize(("arguments", "said"), [(["--preset", "none"], "invalid choice: 'none'"), (["evaluate", "--preset", "other"], "unrecognized arguments: --preset")])
