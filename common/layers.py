@@ -22,9 +22,12 @@ def conv(filters: int, kernel: int, stride: int, seed: int, name: str) -> keras.
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=STDDEV, seed=layer_seed(seed, name)))
 
 
-def deconv(filters: int, kernel: int, stride: int, seed: int, name: str, **kwargs) -> keras.layers.Layer:
-    """SAME transposed convolution [B, h, w, c] -> [B, h*stride, w*stride, filters]; normal kernel, zero bias."""
-    return keras.layers.Conv2DTranspose(
+def deconv(filters: int, kernel: int, stride: int, seed: int, name: str, before_norm: bool = False, **kwargs) -> keras.layers.Layer:
+    """SAME transposed convolution [B, h, w, c] -> [B, h*stride, w*stride, filters]; normal kernel, zero bias.
+
+    `before_norm` says that a batch norm is all that reads it: then its bias is given no gradient.
+    """
+    return (DeconvBeforeNorm if before_norm else keras.layers.Conv2DTranspose)(
         filters, kernel, stride, padding="same", name=name,
         kernel_initializer=keras.initializers.RandomNormal(stddev=STDDEV, seed=layer_seed(seed, name)), **kwargs)
 
@@ -39,6 +42,24 @@ def linear(units: int, seed: int, name: str, **kwargs) -> keras.layers.Layer:
 def lrelu(name: str | None = None) -> keras.layers.Layer:
     """max(x, 0.2 x)."""
     return keras.layers.LeakyReLU(negative_slope=0.2, name=name)
+
+
+@keras.saving.register_keras_serializable(package="infovaegan")
+class DeconvBeforeNorm(keras.layers.Conv2DTranspose):
+    """A transposed convolution that gives its bias the gradient 0, which is what a batch norm behind it makes of it.
+
+    The norm takes the bias away with the mean; what a sum over the batch and all pixels would find is rounding, and it takes time.
+    """
+
+    def call(self, inputs):
+        """[B, h, w, c] -> [B, h*stride, w*stride, filters]."""
+        outputs = keras.ops.conv_transpose(inputs, self.kernel, list(self.strides), self.padding)
+        return _add_bias(outputs, tf.convert_to_tensor(self.bias))
+
+
+@tf.custom_gradient
+def _add_bias(inputs, bias):
+    return tf.nn.bias_add(inputs, bias), lambda gradient: (gradient, tf.zeros_like(bias))
 
 
 @keras.saving.register_keras_serializable(package="infovaegan")
@@ -74,11 +95,11 @@ class BatchNorm(keras.layers.BatchNormalization):
     def _fused(self, inputs):
         """(normalised inputs, their mean, their unbiased variance)."""
         # The fused kernel wants four axes; features of a dense layer are images of one pixel to it.
-        images = inputs if inputs.shape.rank == 4 else inputs[:, None, None, :]
+        images = inputs if inputs.shape.rank == 4 else tf.reshape(inputs, [-1, 1, 1, inputs.shape[-1]])
         scale = self.gamma if self.scale else tf.ones_like(self.beta)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             images, tf.convert_to_tensor(scale), tf.convert_to_tensor(self.beta), epsilon=self.epsilon, is_training=True)
-        return outputs if inputs.shape.rank == 4 else outputs[:, 0, 0, :], mean, variance
+        return outputs if inputs.shape.rank == 4 else tf.reshape(outputs, [-1, inputs.shape[-1]]), mean, variance
 
     def _jointly(self, inputs):
         """As `_fused`, over the shares of all replicas; gradients go through their joint statistics."""

@@ -168,9 +168,9 @@ def build_generator(config: Config) -> keras.Model:
     if plan.dense_norm:
         h = keras.layers.Reshape(plan.seed_shape)(h)
     for i, (filters, stride) in enumerate(plan.deconvs, start=count + 1):
-        h = deconv(filters, plan.kernel, stride, seed, f"g_h{i}")(h)
+        h = deconv(filters, plan.kernel, stride, seed, f"g_h{i}", before_norm=True)(h)
         h = keras.layers.ReLU()(_norm(config, f"g_bn{i}")(h))
-    images = deconv(config.image_shape[-1], plan.kernel, plan.last_stride, seed, plan.last_name,
-                    activation=plan.activation, dtype="float32")(h)
+    h = deconv(config.image_shape[-1], plan.kernel, plan.last_stride, seed, plan.last_name)(h)
+    images = keras.layers.Activation(plan.activation, dtype="float32")(h)
     return keras.Model([noise, code], images, name="generator")
 

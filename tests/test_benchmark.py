@@ -12,7 +12,7 @@ from common import models
 from common.benchmark import __main__ as benchmark
 from common.benchmark import graph, machine
 from common.benchmark.plain import Parts, Plain
-from common.layers import BatchNorm
+from common.layers import BatchNorm, DeconvBeforeNorm
 
 IMAGES, KERNEL, MATRIX = (2, 8, 6, 3), (3, 3, 3, 5), (60, 7)  # Stride 2 gives [2, 4, 3, 5], which is [2, 60].
 CONV, PRODUCT = 2 * (2 * 4 * 3 * 5) * (3 * 3 * 3), 2 * 2 * 60 * 7
@@ -109,7 +109,7 @@ def test_a_step_is_counted_alike_under_xla_and_the_plain_one_is_a_pass_of_the_ge
     assert flops["plain"] == flops["system"] + graph.total_flops(forward)
 
 
-@pytest.mark.parametrize("parts", [Parts(), Parts(True, True, True)])
+@pytest.mark.parametrize("parts", [Parts(), Parts(*(True for _ in Parts._fields))])
 def test_the_plain_step_computes_the_same_losses_whatever_its_parts(system, parts):
     plain = Plain(system, parts)
     images = tf.random.stateless_uniform((system.config.batch_size, *system.config.image_shape), [1, 2])
@@ -120,6 +120,7 @@ def test_the_plain_step_computes_the_same_losses_whatever_its_parts(system, part
     assert int(plain.step) == 1
     kinds = {type(layer) for network in plain.networks.values() for layer in network.layers}
     assert (BatchNorm in kinds, keras.layers.BatchNormalization in kinds) == (parts.fused_batch_norm, not parts.fused_batch_norm)
+    assert (DeconvBeforeNorm in kinds) == parts.no_bias_gradient
 
 
 def test_a_report_with_everything_and_its_ratios(tmp_path, capsys):

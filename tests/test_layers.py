@@ -182,5 +182,26 @@ def test_a_transposed_convolution_is_the_gradient_of_the_convolution():
     np.testing.assert_allclose(layer(small) - got, np.broadcast_to([10.0, 20.0], got.shape), rtol=1e-5)
 
 
+@pytest.mark.parametrize("statistics", ["batch", "moving"])
+def test_a_bias_before_a_norm_is_added_and_has_the_gradient_that_the_norm_leaves_it(statistics):
+    """All else is as behind a transposed convolution of Keras's, whose bias's gradient is 0 but for rounding."""
+    random = np.random.RandomState(0)
+    x, weights = (tf.constant(random.normal(size=shape), tf.float32) for shape in ((4, 3, 3, 5), (4, 6, 6, 2)))
+    results = []
+    for before_norm in (True, False):
+        layer, norm = deconv(2, 3, 2, 0, "a", before_norm), BatchNorm(statistics=statistics)
+        layer.build(x.shape)
+        layer.bias.assign([0.1, 0.2])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x)
+            loss = tf.reduce_sum(norm(outputs, training=True) * weights)
+        gradients = tape.gradient(loss, [x, layer.kernel.value, layer.bias.value])
+        results.append([outputs, norm(layer(x)), *averages(norm), *gradients])
+    for got, wanted in zip(*results, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-4)
+    np.testing.assert_array_equal(results[0][-1], [0.0, 0.0])
+
+
 def test_lrelu_has_slope_0_2():
     np.testing.assert_allclose(lrelu()(tf.constant([-5.0, -0.5, 0.0, 2.0])), [-1.0, -0.1, 0.0, 2.0], rtol=1e-6)

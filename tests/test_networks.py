@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common.config import LatentSpec
 from common.errors import UserError
-from common.layers import BatchNorm
+from common.layers import BatchNorm, DeconvBeforeNorm
 from common.networks import build_discriminator, build_encoder, build_generator, build_noise_encoder
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
@@ -227,8 +227,8 @@ def test_names_and_shapes_are_those_of_the_recorded_graph(make_config, path):
     infogan = "encoder/e_log_sigma_sq/bias" not in wanted
     networks = {"encoder": build_encoder(config, stddev=not infogan), "decoder": build_generator(config),
                 "discriminator": build_discriminator(config, conditional=not infogan)}
-    leaves = {keras.layers.Dense: {"kernel": "Matrix", "bias": "bias"}, keras.layers.Conv2D: {"kernel": "w", "bias": "biases"},
-              keras.layers.Conv2DTranspose: {"kernel": "w", "bias": "biases"}}
+    leaves = {keras.layers.Dense: {"kernel": "Matrix", "bias": "bias"}} | dict.fromkeys(
+        (keras.layers.Conv2D, keras.layers.Conv2DTranspose, DeconvBeforeNorm), {"kernel": "w", "bias": "biases"})
     ours = {f"{scope}/{layer.name}/{leaves.get(type(layer), {}).get(v.name, v.name)}": tuple(v.shape)
             for scope, network in networks.items() for layer in network.layers for v in layer.variables}
     assert ours == wanted

@@ -24,15 +24,16 @@ def test_variables_outputs_and_losses_are_float32_and_losses_near_those_of_float
         np.testing.assert_allclose(losses["bfloat16"][name], value, rtol=3e-2, atol=3e-2, err_msg=name)
 
 
-def test_convolutions_and_products_between_the_heads_are_bfloat16(make_config, images):
+def test_all_convolutions_and_batch_norms_are_bfloat16(make_config, images):
+    kinds = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "FusedBatchNormV3")
+
     def types(precision):
         system = models.build(make_config(precision=precision))
         operations = tf.function(system.train_step).get_concrete_function(images).graph.get_operations()
-        return {kind: {op.outputs[0].dtype.name for op in operations if op.type == kind and op.outputs[0].shape[-1] == 128}
-                for kind in ("Conv2D", "FusedBatchNormV3")}
+        return {kind: {op.outputs[0].dtype.name for op in operations if op.type == kind} for kind in kinds}
 
-    assert types("bfloat16") == {"Conv2D": {"bfloat16"}, "FusedBatchNormV3": {"bfloat16"}}
-    assert types("float32") == {"Conv2D": {"float32"}, "FusedBatchNormV3": {"float32"}}
+    for precision in config.PRECISIONS:
+        assert types(precision) == {kind: {precision} for kind in kinds}
 
 
 def test_building_in_bfloat16_leaves_the_rest_of_keras_alone(make_config):

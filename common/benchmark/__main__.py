@@ -30,6 +30,8 @@ ROWS = (
     ("  fastest", "gains.fused_batch_norm.step_s.min", "{:.4f} s"),
     ("and with the fused Adam, median", "gains.fused_adam.step_s.median", "{:.4f} s"), ("  fastest", "gains.fused_adam.step_s.min", "{:.4f} s"),
     ("and with x' made once, median", "gains.shared_images.step_s.median", "{:.4f} s"), ("  fastest", "gains.shared_images.step_s.min", "{:.4f} s"),
+    ("and without the biases' gradient, median", "gains.no_bias_gradient.step_s.median", "{:.4f} s"),
+    ("  fastest", "gains.no_bias_gradient.step_s.min", "{:.4f} s"),
     ("ceiling: its convolutions and products alone", "ceiling.seconds", "{:.4f} s"), ("  rate", "ceiling.gflops", "{:.1f} GFLOP/s"),
     ("  ceiling / step", "part_of_ceiling", "{:.1%}"), ("  the same of the fastest", "part_of_ceiling_by_the_fastest", "{:.1%}"),
     ("copies", "copy_gb_per_s", "{:.1f} GB/s"),
@@ -48,7 +50,8 @@ def parser(name: str) -> argparse.ArgumentParser:
     p.add_argument("--jit", action="store_true", help="compile the step with XLA")
     p.add_argument("--plain", nargs="?", choices=PRECISIONS, const="float32", metavar="PRECISION",
                    help="time a step of Keras as it comes too, in turn with the other: float32, or the PRECISION given")
-    p.add_argument("--gains", action="store_true", help="time that step also with this project's batch norm, then also its Adam, then also x' made once")
+    p.add_argument("--gains", action="store_true", help="time that step also with this project's batch norm, then also its Adam, then also x' made once, then also"
+                   " no gradient of biases in front of a batch norm")
     p.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all numbers, each operation of the ceiling included")
     p.add_argument("--against", type=pathlib.Path, metavar="FILE", help="print each number's ratio to that in an earlier --json")
     p.add_argument("--profile", metavar="DIR", help="write a TensorFlow profile of three more steps")

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common import losses
 from common.distributions import Posterior, kl_categorical, kl_continuous
-from common.layers import BatchNorm
+from common.layers import BatchNorm, DeconvBeforeNorm
 from common.models.infovaegan import InfoVAEGAN
 from common.optimizers import TF1Adam
 
@@ -18,6 +18,7 @@ class Parts(NamedTuple):
     fused_batch_norm: bool = False
     fused_adam: bool = False
     shared_images: bool = False
+    no_bias_gradient: bool = False  # Of the transposed convolutions in front of a batch norm.
 
 
 class Plain:
@@ -32,7 +33,7 @@ class Plain:
 
     def __init__(self, system: InfoVAEGAN, parts: Parts = Parts()):
         self._system, self._parts = system, parts
-        self.networks = {name: _copy(network, parts.fused_batch_norm) for name, network in system.networks.items()}
+        self.networks = {name: _copy(network, parts) for name, network in system.networks.items()}
         config = system.config
         adam = TF1Adam if parts.fused_adam else keras.optimizers.Adam
         self._optimizers = {name: adam(float(optimizer.learning_rate), config.adam_beta1, config.adam_beta2, config.adam_epsilon)
@@ -80,11 +81,13 @@ class Plain:
         return {"d_loss": d_loss, **values}
 
 
-def _copy(network: keras.Model, fused_batch_norm: bool) -> keras.Model:
-    """A copy of `network`, weights included, in which Keras's own layer stands for each `BatchNorm` unless that is `fused_batch_norm`."""
+def _copy(network: keras.Model, parts: Parts) -> keras.Model:
+    """A copy of `network`, weights included, in which Keras's own layers stand for those of the product that are not among `parts`."""
     def copy(layer):
         settings = layer.get_config()
-        if fused_batch_norm or not isinstance(layer, BatchNorm):
+        if isinstance(layer, DeconvBeforeNorm) and not parts.no_bias_gradient:
+            return keras.layers.Conv2DTranspose.from_config(settings)
+        if parts.fused_batch_norm or not isinstance(layer, BatchNorm):
             return type(layer).from_config(settings)
         del settings["statistics"]
         return keras.layers.BatchNormalization.from_config(settings)
