@@ -32,7 +32,9 @@ GRADIENT_NORM, GRADIENT_PROJECTION = 2e-3, 2e-2
 # The gradient of an image's one to three biases is a sum over all pixels that nearly cancels: its rounding is that of its layer, and
 # so its errors are taken relative to the layer's gradient.
 FEW = 3
-TRACE_LOSS = (3e-4, 1e-2, 3e-2)
+# The third is wider than there: under oneDNN's kernels for SSE 4.1, AVX2 and AVX-512, and with one thread in the place of two, the last
+# q_loss of infogan_dsprites is 1.1%, 2.3%, 6.1% and 3.2% from the recorded one.
+TRACE_LOSS = (3e-4, 1e-2, 4e-2)
 TRACE_VARIABLE = (3e-2, 1e-1, 1.5e-1)
 FINAL_CORRELATION = 0.1  # 1 - correlation: the last images look alike, no more.
 MARGIN = 2.0  # Another machine rounds otherwise: up to twice those errors pass, with a note.

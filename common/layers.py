@@ -25,7 +25,7 @@ def conv(filters: int, kernel: int, stride: int, seed: int, name: str) -> keras.
 def deconv(filters: int, kernel: int, stride: int, seed: int, name: str, before_norm: bool = False, **kwargs) -> keras.layers.Layer:
     """SAME transposed convolution [B, h, w, c] -> [B, h*stride, w*stride, filters]; normal kernel, zero bias.
 
-    `before_norm` says that a batch norm is all that reads it: then its bias is given no gradient.
+    `before_norm` says that a batch norm is all that reads it: then no gradient reaches its bias.
     """
     return (DeconvBeforeNorm if before_norm else keras.layers.Conv2DTranspose)(
         filters, kernel, stride, padding="same", name=name,
@@ -46,20 +46,15 @@ def lrelu(name: str | None = None) -> keras.layers.Layer:
 
 @keras.saving.register_keras_serializable(package="infovaegan")
 class DeconvBeforeNorm(keras.layers.Conv2DTranspose):
-    """A transposed convolution that gives its bias the gradient 0, which is what a batch norm behind it makes of it.
+    """A transposed convolution whose bias no gradient reaches: a batch norm behind it takes the bias away with the mean.
 
-    The norm takes the bias away with the mean; what a sum over the batch and all pixels would find is rounding, and it takes time.
+    What a sum over the batch and all pixels would find is rounding, and it takes time. To a tape the bias is unconnected.
     """
 
     def call(self, inputs):
         """[B, h, w, c] -> [B, h*stride, w*stride, filters]."""
         outputs = keras.ops.conv_transpose(inputs, self.kernel, list(self.strides), self.padding)
-        return _add_bias(outputs, tf.convert_to_tensor(self.bias))
-
-
-@tf.custom_gradient
-def _add_bias(inputs, bias):
-    return tf.nn.bias_add(inputs, bias), lambda gradient: (gradient, tf.zeros_like(bias))
+        return tf.nn.bias_add(outputs, tf.stop_gradient(tf.convert_to_tensor(self.bias)))
 
 
 @keras.saving.register_keras_serializable(package="infovaegan")

@@ -1,5 +1,7 @@
 """What several test files share: the smallest configuration that makes sense, systems built from it once, and images for them."""
 
+import shutil
+
 import pytest
 
 from common.config import Config, LatentSpec
@@ -12,6 +14,15 @@ SLOW = ("test_distribute.py", "test_scripts.py", "test_smoke.py", "test_faults.p
 def pytest_collection_modifyitems(items):
     """The slowest files first: two workers take a file each, and one should not wait for the other in the end."""
     items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_a_file_shares_goes_with_it(tmp_path_factory):
+    """Removes the folders that fixtures of a file made: pytest keeps them to the end, and checkpoints are hundreds of MiB each."""
+    yield
+    for folder in tmp_path_factory.getbasetemp().iterdir():
+        if not folder.name.startswith("test_"):  # Those are of tests that failed.
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -54,8 +54,9 @@ def tried(system, images, latents, noise):
 def assert_close(gradients, wanted, tolerance=1e-4, *, least, negligible):
     """Each gradient within `tolerance` of the largest norm among those wanted, which is above `least`.
 
-    Most of those wanted have a norm above `negligible` of the largest.
+    Most of those wanted have a norm above `negligible` of the largest. Where none is wanted, since none reaches a variable, it is 0.
     """
+    wanted = [np.zeros_like(g) if w is None else w for g, w in zip(gradients, wanted, strict=True)]
     scale = max(np.linalg.norm(w) for w in wanted)
     assert scale > least
     for g, w in zip(gradients, wanted, strict=True):

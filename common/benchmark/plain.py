@@ -74,7 +74,8 @@ class Plain:
                 "vae_loss": losses.squared_error(fake, reconstruction) + tf.reduce_mean(kl_continuous(posterior))
                 + self._system.config.categorical_kl_weight * tf.reduce_mean(kl_categorical(posterior.logits)),
             }
-        gradients = {name: tape.gradient(values[f"{name}_loss"], self._moved(name)) for name in ("g", "q", "vae")}
+        gradients = {name: tape.gradient(values[f"{name}_loss"], [v.value for v in self._moved(name)],
+                                         unconnected_gradients=tf.UnconnectedGradients.ZERO) for name in ("g", "q", "vae")}
         for name, gradient in gradients.items():
             self._optimizers[name].apply(gradient, self._moved(name))
         self.step.assign_add(1)
