@@ -22,14 +22,14 @@ def conv(filters: int, kernel: int, stride: int, seed: int, name: str) -> keras.
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=STDDEV, seed=layer_seed(seed, name)))
 
 
-def deconv(filters: int, kernel: int, stride: int, seed: int, name: str, before_norm: bool = False, **kwargs) -> keras.layers.Layer:
+def deconv(filters: int, kernel: int, stride: int, seed: int, name: str, before_norm: bool = False) -> keras.layers.Layer:
     """SAME transposed convolution [B, h, w, c] -> [B, h*stride, w*stride, filters]; normal kernel, zero bias.
 
     `before_norm` says that a batch norm is all that reads it: then no gradient reaches its bias.
     """
     return (DeconvBeforeNorm if before_norm else keras.layers.Conv2DTranspose)(
         filters, kernel, stride, padding="same", name=name,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=STDDEV, seed=layer_seed(seed, name)), **kwargs)
+        kernel_initializer=keras.initializers.RandomNormal(stddev=STDDEV, seed=layer_seed(seed, name)))
 
 
 def linear(units: int, seed: int, name: str, **kwargs) -> keras.layers.Layer:
