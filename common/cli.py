@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from common import data, models
+from common import data, models, threads
 from common.config import PRECISIONS, Config, provenance
 from common.errors import Interrupted, UserError
 from common.settings import FACTOR_VAE, QUICK_EVALUATION, QUICK_FIGURES, STRATEGIES, EvaluationSettings, Every, FigureSettings, Options
@@ -218,6 +218,7 @@ def _train(config: Config, given: dict) -> None:
                       given["resume"], given["overwrite"], given["tensorboard"], given.get("checkpoint_every", Every()), given["keep"],
                       given["on_nan"], given["deterministic"], given.get("tf1_checkpoint"), given["jit"], given.get("strategy"),
                       EvaluationSettings() if given["evaluate"] else None)
+    threads.suit(config)
     from common.train import train
 
     train(config, options)

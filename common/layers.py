@@ -15,9 +15,12 @@ def layer_seed(seed: int, name: str) -> int:
     return zlib.crc32(f"{seed}/{name}".encode()) & 0x7FFFFFFF
 
 
-def conv(filters: int, kernel: int, stride: int, seed: int, name: str) -> keras.layers.Layer:
-    """SAME convolution [B, h, w, c] -> [B, ceil(h/stride), ceil(w/stride), filters]; truncated normal kernel, zero bias."""
-    return keras.layers.Conv2D(
+def conv(filters: int, kernel: int, stride: int, seed: int, name: str, before_norm: bool = False) -> keras.layers.Layer:
+    """SAME convolution [B, h, w, c] -> [B, ceil(h/stride), ceil(w/stride), filters]; truncated normal kernel, zero bias.
+
+    With `before_norm` its bias is not added but given apart, as a second result [filters], for the `BatchNorm` that follows.
+    """
+    return (ConvBeforeNorm if before_norm else keras.layers.Conv2D)(
         filters, kernel, stride, padding="same", name=name,
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=STDDEV, seed=layer_seed(seed, name)))
 
@@ -25,7 +28,7 @@ def conv(filters: int, kernel: int, stride: int, seed: int, name: str) -> keras.
 def deconv(filters: int, kernel: int, stride: int, seed: int, name: str, before_norm: bool = False) -> keras.layers.Layer:
     """SAME transposed convolution [B, h, w, c] -> [B, h*stride, w*stride, filters]; normal kernel, zero bias.
 
-    `before_norm` says that a batch norm is all that reads it: then no gradient reaches its bias.
+    `before_norm` as in `conv`.
     """
     return (DeconvBeforeNorm if before_norm else keras.layers.Conv2DTranspose)(
         filters, kernel, stride, padding="same", name=name,
@@ -45,16 +48,33 @@ def lrelu(name: str | None = None) -> keras.layers.Layer:
 
 
 @keras.saving.register_keras_serializable(package="infovaegan")
-class DeconvBeforeNorm(keras.layers.Conv2DTranspose):
-    """A transposed convolution whose bias no gradient reaches: a batch norm behind it takes the bias away with the mean.
+class ConvBeforeNorm(keras.layers.Conv2D):
+    """A convolution that gives its bias apart: [B, h, w, c] -> (outputs without it, the bias [filters]).
 
-    What a sum over the batch and all pixels would find is rounding, and it takes time. To a tape the bias is unconnected.
+    Batch statistics take a bias away again with the mean. Adding it to every pixel, and summing all pixels up for a gradient
+    that is 0 but for rounding, takes time.
     """
 
     def call(self, inputs):
-        """[B, h, w, c] -> [B, h*stride, w*stride, filters]."""
-        outputs = keras.ops.conv_transpose(inputs, self.kernel, list(self.strides), self.padding)
-        return tf.nn.bias_add(outputs, tf.stop_gradient(tf.convert_to_tensor(self.bias)))
+        """([B, h', w', filters], [filters])."""
+        return self.convolution_op(inputs, self.kernel), tf.convert_to_tensor(self.bias)
+
+    def compute_output_shape(self, input_shape):
+        """Of both results."""
+        return super().compute_output_shape(input_shape), (self.filters,)
+
+
+@keras.saving.register_keras_serializable(package="infovaegan")
+class DeconvBeforeNorm(keras.layers.Conv2DTranspose):
+    """As `ConvBeforeNorm`, transposed."""
+
+    def call(self, inputs):
+        """([B, h*stride, w*stride, filters], [filters])."""
+        return keras.ops.conv_transpose(inputs, self.kernel, list(self.strides), self.padding), tf.convert_to_tensor(self.bias)
+
+    def compute_output_shape(self, input_shape):
+        """Of both results."""
+        return super().compute_output_shape(input_shape), (self.filters,)
 
 
 @keras.saving.register_keras_serializable(package="infovaegan")
@@ -76,34 +96,39 @@ class BatchNorm(keras.layers.BatchNormalization):
             raise ValueError(f"statistics must be 'batch' or 'moving'; got {statistics!r}")
         self.statistics = statistics
 
-    def call(self, inputs, training=False):
-        """Normalises `inputs` [B, ..., c]; with `training`, moves the averages towards this batch's mean and (unbiased) variance."""
+    def call(self, inputs, bias=None, training=False):
+        """Normalises `inputs` [B, ..., c] plus `bias` [c]; with `training`, moves the averages towards this batch's mean and (unbiased) variance."""
         if self.statistics == "moving" and not training:
-            return super().call(inputs, training=False)
+            return super().call(inputs if bias is None else inputs + bias, training=False)
         normalise = self._jointly if self.synchronized and distribute.in_a_replica() else self._fused
-        outputs, mean, variance = normalise(inputs)
+        offset = tf.convert_to_tensor(self.beta)
+        if bias is not None:
+            bias = tf.cast(bias, offset.dtype)
+            offset += 0.0 * bias  # Which gives it the gradient that it has.
+        outputs, mean, variance = normalise(inputs, offset)
         if training:
-            self._move(self.moving_mean, mean)
+            # Batch statistics take the bias away with the mean, so that only the mean itself has it.
+            self._move(self.moving_mean, mean if bias is None else mean + bias)
             self._move(self.moving_variance, variance)
         return outputs
 
-    def _fused(self, inputs):
+    def _fused(self, inputs, offset):
         """(normalised inputs, their mean, their unbiased variance)."""
         # The fused kernel wants four axes; features of a dense layer are images of one pixel to it.
         images = inputs if inputs.shape.rank == 4 else tf.reshape(inputs, [-1, 1, 1, inputs.shape[-1]])
         scale = self.gamma if self.scale else tf.ones_like(self.beta)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            images, tf.convert_to_tensor(scale), tf.convert_to_tensor(self.beta), epsilon=self.epsilon, is_training=True)
+            images, tf.convert_to_tensor(scale), offset, epsilon=self.epsilon, is_training=True)
         return outputs if inputs.shape.rank == 4 else tf.reshape(outputs, [-1, inputs.shape[-1]]), mean, variance
 
-    def _jointly(self, inputs):
+    def _jointly(self, inputs, offset):
         """As `_fused`, over the shares of all replicas; gradients go through their joint statistics."""
         axes, values = list(range(inputs.shape.rank - 1)), tf.cast(inputs, tf.float32)
         mean = distribute.joint_mean(tf.reduce_mean(values, axes))
         # Not by the mean of the squares, whose digits cancel where the mean is large.
         variance = distribute.joint_mean(tf.reduce_mean(tf.math.squared_difference(values, mean), axes))
         scale = tf.convert_to_tensor(self.gamma) if self.scale else None
-        outputs = tf.nn.batch_normalization(values, mean, variance, tf.convert_to_tensor(self.beta), scale, self.epsilon)
+        outputs = tf.nn.batch_normalization(values, mean, variance, offset, scale, self.epsilon)
         count = tf.cast(distribute.replicas() * tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
         return tf.cast(outputs, inputs.dtype), mean, variance * count / (count - 1.0)
 

@@ -80,12 +80,13 @@ def _norm(config: Config, name: str) -> BatchNorm:
 def _trunk(x, plan: _Plan, config: Config, seed: int, normalise: bool = True):
     """The convolutions that encoder and discriminator have in common: [B, h, w, channels] -> [B, features]."""
     for i, filters in enumerate(plan.trunk, start=1):
-        x = conv(filters, plan.kernel, 2, seed, f"e_h{i}_conv")(x)
-        if normalise and i > 1:
-            x = _norm(config, f"d_bn{i}")(x)
-        elif normalise and config.first_batch_norm:
+        normalised = normalise and (i > 1 or config.first_batch_norm)
+        x = conv(filters, plan.kernel, 2, seed, f"e_h{i}_conv", before_norm=normalised)(x)
+        if normalised and i > 1:
+            x = _norm(config, f"d_bn{i}")(*x)
+        elif normalised:
             # The default of TF1's contrib layer, which the original calls without arguments here.
-            x = BatchNorm(0.999, 1e-3, config.batch_norm, scale=False, synchronized=config.sync_batch_norm, name="BatchNorm")(x)
+            x = BatchNorm(0.999, 1e-3, config.batch_norm, scale=False, synchronized=config.sync_batch_norm, name="BatchNorm")(*x)
         x = lrelu()(x)
     return keras.layers.Flatten()(x)
 
@@ -169,7 +170,7 @@ def build_generator(config: Config) -> keras.Model:
         h = keras.layers.Reshape(plan.seed_shape)(h)
     for i, (filters, stride) in enumerate(plan.deconvs, start=count + 1):
         h = deconv(filters, plan.kernel, stride, seed, f"g_h{i}", before_norm=True)(h)
-        h = keras.layers.ReLU()(_norm(config, f"g_bn{i}")(h))
+        h = keras.layers.ReLU()(_norm(config, f"g_bn{i}")(*h))
     h = deconv(config.image_shape[-1], plan.kernel, plan.last_stride, seed, plan.last_name)(h)
     images = keras.layers.Activation(plan.activation, dtype="float32")(h)
     return keras.Model([noise, code], images, name="generator")

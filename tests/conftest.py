@@ -1,9 +1,11 @@
 """What several test files share: the smallest configuration that makes sense, systems built from it once, and images for them."""
 
+import os
 import shutil
 
 import pytest
 
+from common import threads
 from common.config import Config, LatentSpec
 
 pytest.register_assert_rewrite("systems")
@@ -14,6 +16,16 @@ SLOW = ("test_distribute.py", "test_scripts.py", "test_smoke.py", "test_faults.p
 def pytest_collection_modifyitems(items):
     """The slowest files first: two workers take a file each, and one should not wait for the other in the end."""
     items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    """No test finds the choice of threads that a script's command line made in another, or that of this shell."""
+    before = os.environ.pop(threads.VARIABLE, None)
+    yield
+    os.environ.pop(threads.VARIABLE, None)
+    if before is not None:
+        os.environ[threads.VARIABLE] = before
 
 
 @pytest.fixture(scope="module", autouse=True)

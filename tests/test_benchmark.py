@@ -1,6 +1,7 @@
 """The benchmark: arithmetic counted from graphs, against counts by hand; the plain step, which must compute the same; the report."""
 
 import json
+import math
 import re
 
 import keras
@@ -12,7 +13,9 @@ from common import models
 from common.benchmark import __main__ as benchmark
 from common.benchmark import graph, machine
 from common.benchmark.plain import Parts, Plain
-from common.layers import BatchNorm, DeconvBeforeNorm
+from common.config import LatentSpec
+from common.layers import BatchNorm, ConvBeforeNorm, DeconvBeforeNorm
+from common.networks import build_discriminator, build_encoder, build_generator
 
 IMAGES, KERNEL, MATRIX = (2, 8, 6, 3), (3, 3, 3, 5), (60, 7)  # Stride 2 gives [2, 4, 3, 5], which is [2, 60].
 CONV, PRODUCT = 2 * (2 * 4 * 3 * 5) * (3 * 3 * 3), 2 * 2 * 60 * 7
@@ -76,25 +79,46 @@ def test_each_operation_runs_alone(dtype, jit):
     found += count(lambda y, kernel: tf.nn.conv2d_transpose(tf.cast(y, dtype), tf.cast(kernel, dtype), IMAGES, 2), (2, 4, 3, 5), KERNEL)
     assert {operation.kind for operation in found} == {"Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul"}
     for operation in found:
-        run, operands = operation.alone(jit)
-        result = run(*operands)
-        assert (result.shape, result.dtype.name) == (operation.output, dtype)
+        run, pairs = operation.alone(jit, copies=2)
+        results = run(*pairs)
+        assert [(result.shape, result.dtype.name) for result in results] == [(operation.output, dtype)] * 2
+        assert (results[0].numpy() != results[1].numpy()).any()  # Other operands, or TensorFlow would run but one of them.
 
 
-def test_the_ceiling_is_the_sum_of_its_operations():
+def ceiling_of(found, monkeypatch, copies=1, idle=1e-3, busy=5e-3):
+    """Of operations that take `busy` seconds a call, where a call alone takes `idle`."""
+    ceiling = machine.Ceiling(found, copies)
+    calls = iter([idle, *[busy] * len(found), idle, *[busy] * len(found), 2 * idle, *[3 * busy] * len(found)])
+    monkeypatch.setattr(machine, "seconds", lambda run: next(calls))
+    for _ in range(3):
+        ceiling.run()
+    return ceiling.report()
+
+
+def test_the_ceiling_is_the_sum_of_its_operations(monkeypatch):
+    """Each by its median less what a call costs, shared among the copies, as often as it is run."""
     found = count(small, IMAGES, KERNEL, MATRIX)
     found += found
-    ceiling = machine.ceiling(found, rounds=3)
-    assert (ceiling["gflops"] is None) == (ceiling["seconds"] == 0)
-    assert [row["count"] for row in ceiling["operations"]] == [2, 2]
-    assert ceiling["seconds"] == sum(row["seconds"] for row in ceiling["operations"])
-    assert sum(row["gflop"] for row in ceiling["operations"]) == pytest.approx(2 * (CONV + PRODUCT) / 1e9)
+    for copies in (1, 2):
+        ceiling = ceiling_of(found, monkeypatch, copies)
+        assert [(row["count"], row["seconds"]) for row in ceiling["operations"]] == [(2, pytest.approx(2 * 4e-3 / copies))] * 2
+        assert ceiling["seconds"] == ceiling["best_seconds"] == pytest.approx(4 * 4e-3 / copies)
+        assert ceiling["gflops"] == pytest.approx(2 * (CONV + PRODUCT) / 1e9 / ceiling["seconds"])
+        assert sum(row["gflop"] for row in ceiling["operations"]) == pytest.approx(2 * (CONV + PRODUCT) / 1e9)
 
 
 def test_what_takes_no_longer_than_nothing_has_no_rate(monkeypatch):
-    monkeypatch.setattr(machine, "seconds", lambda run: 1e-3)
-    ceiling = machine.ceiling(count(small, IMAGES, KERNEL, MATRIX), rounds=3)
+    ceiling = ceiling_of(count(small, IMAGES, KERNEL, MATRIX), monkeypatch, idle=1e-3, busy=1e-3)
     assert (ceiling["seconds"], ceiling["gflops"]) == (0.0, None)
+
+
+def test_operations_alone_are_timed_in_turn(monkeypatch):
+    order = []
+    monkeypatch.setattr(machine, "seconds", lambda run: order.append(run) or 1.0)
+    ceiling = machine.Ceiling(count(small, IMAGES, KERNEL, MATRIX))
+    ceiling.run()
+    ceiling.run()
+    assert len(order) == 6 and order[:3] == order[3:] and len(set(order)) == 3
 
 
 def test_a_step_is_counted_alike_under_xla_and_the_plain_one_is_a_pass_of_the_generator_more(make_config):
@@ -119,11 +143,11 @@ def test_the_plain_step_computes_the_same_losses_whatever_its_parts(system, part
         np.testing.assert_allclose(value, wanted[name], rtol=1e-5 if name == "d_loss" else 2e-2)
     assert int(plain.step) == 1
     kinds = {type(layer) for network in plain.networks.values() for layer in network.layers}
-    assert (BatchNorm in kinds, keras.layers.BatchNormalization in kinds) == (parts.fused_batch_norm, not parts.fused_batch_norm)
-    assert (DeconvBeforeNorm in kinds) == parts.no_bias_gradient
+    assert (BatchNorm in kinds) == parts.fused_batch_norm
+    assert (DeconvBeforeNorm in kinds, ConvBeforeNorm in kinds) == (parts.bias_in_norm, parts.bias_in_norm)
 
 
-def test_a_report_with_everything_and_its_ratios(tmp_path, capsys):
+def test_a_report_with_everything_and_its_ratios(make_config, tmp_path, capsys):
     arguments = ["mnist", "--batch-size", "4", "--steps", "2", "--warm-up", "1", "--noise", "5"]
     assert benchmark.main([*arguments, "--gains", "--json", str(tmp_path / "a.json"), "--profile", str(tmp_path / "profile")]) == 0
     report = json.loads((tmp_path / "a.json").read_text())
@@ -133,6 +157,12 @@ def test_a_report_with_everything_and_its_ratios(tmp_path, capsys):
     assert report["step_s"]["min"] <= report["step_s"]["median"] and report["step_s"]["count"] == 2
     assert report["part_of_ceiling"] == pytest.approx(report["ceiling"]["seconds"] / report["step_s"]["median"])
     assert report["gflop"] == pytest.approx(sum(row["gflop"] for row in report["ceiling"]["operations"]))
+    assert report["part_of_ceiling_with_updates"] == pytest.approx((report["ceiling"]["seconds"] + report["updates_s"]) / report["step_s"]["median"])
+    latent = LatentSpec(**report["config"]["latent"])
+    encoder, generator, discriminator = (sum(math.prod(v.shape) for v in build(make_config(latent=latent)).trainable_variables)
+                                         for build in (build_encoder, build_generator, build_discriminator))
+    parameters = discriminator + generator + (encoder + generator) + encoder  # Those that d, g, q and vae move.
+    assert report["updates_s"] == pytest.approx(28 * parameters / 1e9 / report["copy_gb_per_s"])
     assert report["machine"]["cores"] >= 1 and list(tmp_path.glob("profile/**/*.xplane.pb"))
 
     earlier = {**report, "gflop": report["gflop"] / 2}

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common.config import LatentSpec
 from common.errors import UserError
-from common.layers import BatchNorm, DeconvBeforeNorm
+from common.layers import BatchNorm, ConvBeforeNorm, DeconvBeforeNorm
 from common.networks import build_discriminator, build_encoder, build_generator, build_noise_encoder
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
@@ -166,7 +166,7 @@ def test_initial_weights(built):
             for v in layer.variables:
                 value = v.numpy()
                 if v.name == "kernel":
-                    deviation = 0.02 * (0.879626 if type(layer) is keras.layers.Conv2D else 1)
+                    deviation = 0.02 * (0.879626 if isinstance(layer, keras.layers.Conv2D) else 1)
                     np.testing.assert_allclose(value.std() / deviation, 1, atol=5 / np.sqrt(2 * value.size))
                     assert abs(value.mean()) < 5 * deviation / np.sqrt(value.size)
                 else:
@@ -228,7 +228,7 @@ def test_names_and_shapes_are_those_of_the_recorded_graph(make_config, path):
     networks = {"encoder": build_encoder(config, stddev=not infogan), "decoder": build_generator(config),
                 "discriminator": build_discriminator(config, conditional=not infogan)}
     leaves = {keras.layers.Dense: {"kernel": "Matrix", "bias": "bias"}} | dict.fromkeys(
-        (keras.layers.Conv2D, keras.layers.Conv2DTranspose, DeconvBeforeNorm), {"kernel": "w", "bias": "biases"})
+        (keras.layers.Conv2D, keras.layers.Conv2DTranspose, ConvBeforeNorm, DeconvBeforeNorm), {"kernel": "w", "bias": "biases"})
     ours = {f"{scope}/{layer.name}/{leaves.get(type(layer), {}).get(v.name, v.name)}": tuple(v.shape)
             for scope, network in networks.items() for layer in network.layers for v in layer.variables}
     assert ours == wanted

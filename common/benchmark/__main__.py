@@ -11,7 +11,7 @@ import pathlib
 import runpy
 import sys
 
-from common import cli
+from common import cli, threads
 from common.config import PRECISIONS
 from common.errors import UserError
 from common.output import write_json
@@ -30,11 +30,12 @@ ROWS = (
     ("  fastest", "gains.fused_batch_norm.step_s.min", "{:.4f} s"),
     ("and with the fused Adam, median", "gains.fused_adam.step_s.median", "{:.4f} s"), ("  fastest", "gains.fused_adam.step_s.min", "{:.4f} s"),
     ("and with x' made once, median", "gains.shared_images.step_s.median", "{:.4f} s"), ("  fastest", "gains.shared_images.step_s.min", "{:.4f} s"),
-    ("and without the biases' gradient, median", "gains.no_bias_gradient.step_s.median", "{:.4f} s"),
-    ("  fastest", "gains.no_bias_gradient.step_s.min", "{:.4f} s"),
+    ("and with biases left to the norms, median", "gains.bias_in_norm.step_s.median", "{:.4f} s"),
+    ("  fastest", "gains.bias_in_norm.step_s.min", "{:.4f} s"),
     ("ceiling: its convolutions and products alone", "ceiling.seconds", "{:.4f} s"), ("  rate", "ceiling.gflops", "{:.1f} GFLOP/s"),
     ("  ceiling / step", "part_of_ceiling", "{:.1%}"), ("  the same of the fastest", "part_of_ceiling_by_the_fastest", "{:.1%}"),
-    ("copies", "copy_gb_per_s", "{:.1f} GB/s"),
+    ("copies", "copy_gb_per_s", "{:.1f} GB/s"), ("the parameters' updates, at that rate", "updates_s", "{:.4f} s"),
+    ("  ceiling and updates / step", "part_of_ceiling_with_updates", "{:.1%}"),
     ("sampling", "sampling_images_per_s", "{:.1f} images/s"), ("encoding", "encoding_images_per_s", "{:.1f} images/s"),
     ("input pipeline alone", "input_images_per_s", "{:.0f} images/s"),
 )
@@ -51,7 +52,7 @@ def parser(name: str) -> argparse.ArgumentParser:
     p.add_argument("--plain", nargs="?", choices=PRECISIONS, const="float32", metavar="PRECISION",
                    help="time a step of Keras as it comes too, in turn with the other: float32, or the PRECISION given")
     p.add_argument("--gains", action="store_true", help="time that step also with this project's batch norm, then also its Adam, then also x' made once, then also"
-                   " no gradient of biases in front of a batch norm")
+                   " biases of convolutions left to the batch norm behind them")
     p.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all numbers, each operation of the ceiling included")
     p.add_argument("--against", type=pathlib.Path, metavar="FILE", help="print each number's ratio to that in an earlier --json")
     p.add_argument("--profile", metavar="DIR", help="write a TensorFlow profile of three more steps")
@@ -135,6 +136,7 @@ def main(argv: list[str] | None = None) -> int:
         earlier = read_earlier(given["against"]) if given["against"] else None
         if given["json"] and not given["json"].absolute().parent.is_dir():
             raise UserError(f"--json {given['json']}: there is no folder {given['json'].absolute().parent}")
+        threads.suit(config)
         from common.benchmark.measure import Plan, measure
 
         plain = given["plain"] or ("float32" if given["gains"] else None)

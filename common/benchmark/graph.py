@@ -44,13 +44,13 @@ class Operation(NamedTuple):
             return 2 * math.prod(second) * math.prod(self.output[:3])
         return 2 * math.prod(self.output) * first[0 if dict(self.attributes)["transpose_a"] else 1]
 
-    def alone(self, jit: bool = False):
-        """(a `tf.function` that does nothing but this, compiled by XLA where `jit`, its two operands: random numbers)."""
-        operands = [tf.cast(tf.random.stateless_normal(shape, [i, 0]), self.dtype) for i, shape in enumerate(self.inputs)]
+    def alone(self, jit: bool = False, copies: int = 1):
+        """(a function that does this to each of `copies` pairs of operands and nothing else, compiled by XLA where `jit`, the pairs: random numbers)."""
+        operands = [tuple(tf.cast(tf.random.stateless_normal(shape, [i, copy]), self.dtype) for i, shape in enumerate(self.inputs))
+                    for copy in range(copies)]
         attributes, raw = dict(self.attributes), getattr(tf.raw_ops, self.kind)
 
-        @tf.function(jit_compile=jit)
-        def run(first, second):
+        def one(first, second):
             if self.kind == "Conv2D":
                 return raw(input=first, filter=second, **attributes)
             if self.kind == "Conv2DBackpropInput":
@@ -59,7 +59,7 @@ class Operation(NamedTuple):
                 return raw(input=first, filter_sizes=self.output, out_backprop=second, **attributes)
             return raw(a=first, b=second, **attributes)
 
-        return run, operands
+        return tf.function(lambda *pairs: [one(*pair) for pair in pairs], jit_compile=jit).get_concrete_function(*operands), operands
 
 
 def operations(graph: tf.Graph) -> collections.Counter:

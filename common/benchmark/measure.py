@@ -1,13 +1,14 @@
 """One measurement of one configuration: everything that `python -m common.benchmark` reports."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from common import models
+from common import models, threads
 from common.benchmark import graph, machine
 from common.benchmark.plain import Parts, Plain
 from common.config import Config, provenance
@@ -19,6 +20,7 @@ from common.models.system import System
 
 IMAGES = 2048  # Of the synthetic data that the input pipeline reads.
 _PROFILED = 3  # Steps.
+_UPDATED = 7 * 4  # Bytes a parameter and update: Adam reads four float32 numbers, gradient included, and writes three.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,17 +94,20 @@ def measure(config: Config, plan: Plan, progress: Callable[[dict], None] = lambd
     step = _Step(system.train_step, images)
     add(build_s=build, tracing_s=step.tracing, first_step_s=step.first, peak_memory_mib=peak_memory())
     others = [_plain_step(config, plan, images, parts) for parts in _parts(plan)]
-    _time([step, *others], plan)
+    alone = machine.Ceiling(graph.operations(step.graph), threads.side_by_side(), plan.jit)
+    _time([step, *others], alone, plan)
     add(**step.report())
     if others:
         plain = others[0].report()
         add(plain=plain, times_as_fast_as_plain=plain["step_s"]["median"] / report["step_s"]["median"])
     if plan.gains:
         add(gains={name: other.report() for name, other in zip(Parts._fields, others[1:], strict=True)})
-    ceiling = machine.ceiling(graph.operations(step.graph), plan.steps, plan.jit)
+    ceiling = alone.report()
     add(ceiling=ceiling, part_of_ceiling=ceiling["seconds"] / report["step_s"]["median"],
         part_of_ceiling_by_the_fastest=ceiling["best_seconds"] / report["step_s"]["min"])
-    add(copy_gb_per_s=machine.copy_bandwidth(plan.steps))
+    bandwidth = machine.copy_bandwidth(plan.steps)
+    updates = _UPDATED * sum(math.prod(v.shape) for name in system.optimizers for v in system.moved_variables(name)) / 1e9 / bandwidth
+    add(copy_gb_per_s=bandwidth, updates_s=updates, part_of_ceiling_with_updates=(ceiling["seconds"] + updates) / report["step_s"]["median"])
     sampling, encoding = _inference_rates(system, images, plan.steps)
     add(sampling_images_per_s=sampling, encoding_images_per_s=encoding)
     add(input_images_per_s=reading_rate(dataset, config.scaling, max(plan.steps, 50), config.batch_size))
@@ -125,7 +130,7 @@ def _plain_step(config: Config, plan: Plan, images: tf.Tensor, parts: Parts) -> 
     return _Step(plain.train_step, images)
 
 
-def _time(steps: list[_Step], plan: Plan) -> None:
+def _time(steps: list[_Step], alone: machine.Ceiling, plan: Plan) -> None:
     """Takes turns, so that whatever else the machine does slows all alike."""
     for _ in range(plan.warm_up - 1):
         for step in steps:
@@ -133,6 +138,7 @@ def _time(steps: list[_Step], plan: Plan) -> None:
     for _ in range(plan.steps):
         for step in steps:
             step.times.append(step.run())
+        alone.run()
 
 
 def _inference_rates(system: System, images: tf.Tensor, rounds: int) -> tuple[float, float]:

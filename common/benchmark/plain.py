@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common import losses
 from common.distributions import Posterior, kl_categorical, kl_continuous
-from common.layers import BatchNorm, DeconvBeforeNorm
+from common.layers import BatchNorm, ConvBeforeNorm, DeconvBeforeNorm
 from common.models.infovaegan import InfoVAEGAN
 from common.optimizers import TF1Adam
 
@@ -18,7 +18,7 @@ class Parts(NamedTuple):
     fused_batch_norm: bool = False
     fused_adam: bool = False
     shared_images: bool = False
-    no_bias_gradient: bool = False  # Of the transposed convolutions in front of a batch norm.
+    bias_in_norm: bool = False  # That of a convolution in front of a batch norm.
 
 
 class Plain:
@@ -82,16 +82,37 @@ class Plain:
         return {"d_loss": d_loss, **values}
 
 
+class _Conv(ConvBeforeNorm):
+    """Adds its bias itself, which the batch norm then has nothing to do with."""
+
+    def call(self, inputs):
+        return keras.layers.Conv2D.call(self, inputs), tf.zeros([self.filters])
+
+
+class _Deconv(DeconvBeforeNorm):
+    """As `_Conv`, transposed."""
+
+    def call(self, inputs):
+        return keras.layers.Conv2DTranspose.call(self, inputs), tf.zeros([self.filters])
+
+
+class _Norm(keras.layers.BatchNormalization):
+    """Keras's own, in the place of one that is told a bias: that is always 0 here."""
+
+    def call(self, inputs, bias=None, training=None):
+        return super().call(inputs, training=training)
+
+
 def _copy(network: keras.Model, parts: Parts) -> keras.Model:
     """A copy of `network`, weights included, in which Keras's own layers stand for those of the product that are not among `parts`."""
     def copy(layer):
-        settings = layer.get_config()
-        if isinstance(layer, DeconvBeforeNorm) and not parts.no_bias_gradient:
-            return keras.layers.Conv2DTranspose.from_config(settings)
-        if parts.fused_batch_norm or not isinstance(layer, BatchNorm):
-            return type(layer).from_config(settings)
-        del settings["statistics"]
-        return keras.layers.BatchNormalization.from_config(settings)
+        kind, settings = type(layer), layer.get_config()
+        if kind is BatchNorm and not parts.fused_batch_norm:
+            kind = _Norm
+            del settings["statistics"]
+        elif not parts.bias_in_norm:
+            kind = {ConvBeforeNorm: _Conv, DeconvBeforeNorm: _Deconv}.get(kind, kind)
+        return kind.from_config(settings)
 
     plain = keras.models.clone_model(network, clone_function=copy)
     plain.set_weights(network.get_weights())

@@ -88,9 +88,7 @@ class System(keras.Model):
             fake = generator([latents.noise, latents.code], training=True)
 
         def pull_back(fake_gradient):
-            # No gradient reaches biases in front of a batch norm: theirs are 0.
-            return tape.gradient(fake, [v.value for v in generator.trainable_variables], output_gradients=fake_gradient,
-                                 unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            return tape.gradient(fake, generator.trainable_variables, output_gradients=fake_gradient)
 
         return fake, pull_back
 
