@@ -18,7 +18,7 @@ def suit(config: Config) -> None:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -33,7 +33,7 @@ def describe() -> dict:
         "cores": threads.cores(),
         "instructions": [name for name in _INSTRUCTIONS if flags and name in flags[1].split()],
         "accelerators": [tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices],
-        **{name: os.environ.get(name) for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")},
+        **{name: os.environ.get(name) for name in ("TF_ENABLE_ONEDNN_OPTS", threads.VARIABLE, "TF_NUM_INTEROP_THREADS")},
     }
 
 

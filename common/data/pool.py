@@ -13,6 +13,7 @@ import numpy as np
 
 from common.data.files import ImageFiles
 from common.errors import UserError
+from common.threads import cores
 
 _CHUNK = 256  # Images a worker takes at a time.
 _AHEAD = 3  # Chunks a worker may be ahead of who writes them down: a slow disk must not fill the memory.
@@ -41,11 +42,6 @@ def load_chunk(files: ImageFiles) -> tuple[np.ndarray, list[int], list[str]]:
         except UserError as error:
             messages.append(str(error))
     return np.stack(images) if images else np.empty((0, *files.shape), np.uint8), indices, messages
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _pooled(chunks, workers: int):
