@@ -38,7 +38,7 @@ PRESETS = {
         learning_rate_hold=3748,  # Four epochs of 937 steps.
         learning_rate_half_life=400,
         settings={"encoder_shift": 2, "encoder_shear": 0.3, "encoder_stretch": 0.15},
-    ),
+    )
 }
 
 if __name__ == "__main__":

@@ -9,20 +9,47 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from common import data, models, threads
 from common.config import PRECISIONS, Config, provenance
 from common.errors import Interrupted, UserError
-from common.settings import FACTOR_VAE, QUICK_EVALUATION, QUICK_FIGURES, STRATEGIES, EvaluationSettings, Every, FigureSettings, Options
+from common.models import registry
+from common.options import (
+    DATA_MODES,
+    FACTOR_VAE,
+    QUICK_EVALUATION,
+    QUICK_FIGURES,
+    STRATEGIES,
+    Cache,
+    EvaluationSettings,
+    FigureSettings,
+    Options,
+    SaveInterval,
+    default_cache_folder,
+)
+from common.training import threads
 
 
 def parser(config: Config, description: str, command: str, presets: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The command line of one command of a script, its defaults taken from `config`; to train, it can name one of `presets`."""
-    p = argparse.ArgumentParser(description=f"{description} {COMMANDS[command].help}", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-                                allow_abbrev=False, epilog=f"commands (the first argument; default train): {', '.join(COMMANDS)}")
+    p = argparse.ArgumentParser(
+        description=f"{description} {COMMANDS[command].help}",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+        epilog=f"commands (the first argument; default train): {', '.join(COMMANDS)}",
+    )
     COMMANDS[command].add_flags(p, config)
     if presets and command == "train":
-        p.add_argument("--preset", choices=presets, default=argparse.SUPPRESS, help="other defaults: see the script, and the README (default: the original's)")
-    p.add_argument("--tf1-checkpoint", default=argparse.SUPPRESS, metavar="PREFIX", help="start from a checkpoint of the original TF1 code")
+        p.add_argument(
+            "--preset",
+            choices=presets,
+            default=argparse.SUPPRESS,
+            help="other defaults: see the script, and the README (default: the original's)",
+        )
+    p.add_argument(
+        "--tf1-checkpoint",
+        default=argparse.SUPPRESS,
+        metavar="PREFIX",
+        help="start from a checkpoint of the original TF1 code",
+    )
     p.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
     add_model_flags(p.add_argument_group("the model"), config)
     return p
@@ -30,14 +57,34 @@ def parser(config: Config, description: str, command: str, presets: Sequence[str
 
 def _add_place_flags(p: argparse.ArgumentParser, config: Config):
     where = p.add_argument_group("data and output")
-    where.add_argument("--data-dir", type=pathlib.Path, default=argparse.SUPPRESS, metavar="DIR",
-                       help="where the real data set is; without it, the usual places are searched")
-    where.add_argument("--data", choices=data.MODES, default="auto",
-                       help="real: fail where there is no real data; synthetic: use the built-in stand-in; auto: real if there is any, else the stand-in")
-    where.add_argument("--cache-dir", type=pathlib.Path, default=data.default_cache_folder(), metavar="DIR", help="where preprocessed images are kept")
+    where.add_argument(
+        "--data-dir",
+        type=pathlib.Path,
+        default=argparse.SUPPRESS,
+        metavar="DIR",
+        help="where the real data set is; without it, the usual places are searched",
+    )
+    where.add_argument(
+        "--data",
+        choices=DATA_MODES,
+        default="auto",
+        help="real: fail where there is no real data; synthetic: use the built-in stand-in; auto: real if there is any, else the stand-in",
+    )
+    where.add_argument(
+        "--cache-dir",
+        type=pathlib.Path,
+        default=default_cache_folder(),
+        metavar="DIR",
+        help="where preprocessed images are kept",
+    )
     where.add_argument("--no-cache", action="store_true", help="decode images anew each time they are needed")
-    where.add_argument("--out", type=pathlib.Path, default=pathlib.Path("."), metavar="DIR",
-                       help=f"where results/{config.name}/ and models/{config.name}/ are")
+    where.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("."),
+        metavar="DIR",
+        help=f"where results/{config.name}/ and models/{config.name}/ are",
+    )
     return where
 
 
@@ -47,55 +94,149 @@ def _add_train_flags(p: argparse.ArgumentParser, config: Config) -> None:
     where.add_argument("--overwrite", action="store_true", help="start again where a run already lies, and lose it")
     where.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs beside the results")
     run = p.add_argument_group("the run")
-    run.add_argument("--checkpoint-every", type=Every.parse, default=argparse.SUPPRESS, metavar="STEPS|MINUTESm",
-                     help="save a checkpoint each so many steps (500) or minutes (30m) too, beside those at the end of each epoch")
+    run.add_argument(
+        "--checkpoint-every",
+        type=SaveInterval.parse,
+        default=argparse.SUPPRESS,
+        metavar="STEPS|MINUTESm",
+        help="save a checkpoint each so many steps (500) or minutes (30m) too, beside those at the end of each epoch",
+    )
     run.add_argument("--keep", type=int, default=3, metavar="N", help="how many checkpoints are kept")
-    run.add_argument("--on-nan", choices=("stop", "rollback"), default="stop",
-                     help="when a loss is not finite: stop, or go back to the last checkpoint and draw other noise, at most three times")
-    run.add_argument("--deterministic", action="store_true", help="have TensorFlow use only operations that give the same bits every time")
+    run.add_argument(
+        "--on-nan",
+        choices=("stop", "rollback"),
+        default="stop",
+        help="when a loss is not finite: stop, or go back to the last checkpoint and draw other noise, at most three times",
+    )
+    run.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="have TensorFlow use only operations that give the same bits every time",
+    )
     run.add_argument("--jit", action="store_true", help="compile training steps with XLA")
-    run.add_argument("--strategy", choices=STRATEGIES, default=argparse.SUPPRESS,
-                     help="share each batch among devices: all GPUs of this machine (mirrored), those of all workers in TF_CONFIG (multiworker), or whichever "
-                          "there is (auto); default: one device")
-    run.add_argument("--sync-batch-norm", action="store_true", default=argparse.SUPPRESS,
-                     help="with --strategy: normalise with the statistics of the joint batch, which is then trained on as by one device; "
-                          "otherwise each device has its own share's")
-    run.add_argument("--no-evaluate", dest="evaluate", action="store_false", help="leave out what follows training: the commands evaluate and figures")
-    run.add_argument("--smoke", action="store_true",
-                     help="only try everything out, in a minute at most: data, steps, checkpoint, resume, evaluation and figures, in a temporary folder")
-    run.add_argument("--epochs", type=int, default=config.epochs, help="epochs in all, those before a --resume included")
-    run.add_argument("--steps-per-epoch", type=int, default=argparse.SUPPRESS, metavar="N",
-                     help="end an epoch after N steps (default: as many whole batches as the data holds)")
+    run.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default=argparse.SUPPRESS,
+        help="share each batch among devices: all GPUs of this machine (mirrored), those of all workers in TF_CONFIG (multiworker), or whichever "
+        "there is (auto); default: one device",
+    )
+    run.add_argument(
+        "--sync-batch-norm",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="with --strategy: normalise with the statistics of the joint batch, which is then trained on as by one device; "
+        "otherwise each device has its own share's",
+    )
+    run.add_argument(
+        "--no-evaluate",
+        dest="evaluate",
+        action="store_false",
+        help="leave out what follows training: the commands evaluate and figures",
+    )
+    run.add_argument(
+        "--smoke",
+        action="store_true",
+        help="only try everything out, in a minute at most: data, steps, checkpoint, resume, evaluation and figures, in a temporary folder",
+    )
+    run.add_argument(
+        "--epochs", type=int, default=config.epochs, help="epochs in all, those before a --resume included"
+    )
+    run.add_argument(
+        "--steps-per-epoch",
+        type=int,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="end an epoch after N steps (default: as many whole batches as the data holds)",
+    )
 
 
 def _add_sample_flags(p: argparse.ArgumentParser, config: Config) -> None:
-    p.add_argument("--checkpoint", type=pathlib.Path, default=argparse.SUPPRESS, metavar="PATH",
-                   help="a checkpoint of a run, or the folder, for its newest; its configuration takes the place of the flags")
-    p.add_argument("--latents", type=pathlib.Path, required=True, metavar="NPZ", help=f"z [n, {config.latent.noise}] and u [n, {config.latent.code}]")
-    p.add_argument("--out", type=pathlib.Path, required=True, metavar="NPZ", help="where to write the images, G [n, h, w, c]")
+    p.add_argument(
+        "--checkpoint",
+        type=pathlib.Path,
+        default=argparse.SUPPRESS,
+        metavar="PATH",
+        help="a checkpoint of a run, or the folder, for its newest; its configuration takes the place of the flags",
+    )
+    p.add_argument(
+        "--latents",
+        type=pathlib.Path,
+        required=True,
+        metavar="NPZ",
+        help=f"z [n, {config.latent.noise}] and u [n, {config.latent.code}]",
+    )
+    p.add_argument(
+        "--out", type=pathlib.Path, required=True, metavar="NPZ", help="where to write the images, G [n, h, w, c]"
+    )
 
 
 def _add_checkpoint_flag(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--checkpoint", type=pathlib.Path, default=argparse.SUPPRESS, metavar="PATH",
-                   help="a checkpoint of any run, or the folder, for its newest (default: the newest in --out's models/); its configuration is its own")
+    p.add_argument(
+        "--checkpoint",
+        type=pathlib.Path,
+        default=argparse.SUPPRESS,
+        metavar="PATH",
+        help="a checkpoint of any run, or the folder, for its newest (default: the newest in --out's models/); its configuration is its own",
+    )
 
 
 def _add_evaluate_flags(p: argparse.ArgumentParser, config: Config) -> None:
     _add_place_flags(p, config)
     _add_checkpoint_flag(p)
     what = p.add_argument_group("what is measured")
-    what.add_argument("--quick", action="store_true", help="on about a hundred images: to see that it works, not to report")
-    _add_settings(what, EvaluationSettings, {
-        "images": (int, "N", "encoded from each split, at most (default: all of small images, 10,000 of larger ones)"),
-        "compared": (int, "N", "images a side of FID and KID, and reconstructed ones, at most (default: 10,000 small or 2,000 larger ones)"),
-        "votes": (int, "M", "of the FactorVAE score (default: what --factor-vae says)"),
-        "vote_images": (int, "L", "images a vote (default: what --factor-vae says)"),
-        "inception_weights": (pathlib.Path, "H5", "Keras's InceptionV3 weights without its top, for fid_keras and kid_keras (default: skip them)"),
-        "classifier_images": (int, "N", "what the classifier behind fid_classifier and kid_classifier is trained on, at most")})
-    what.add_argument("--factor-vae", choices=FACTOR_VAE, default=argparse.SUPPRESS, help="whose sizes the FactorVAE score is taken at (default: paper)")
-    what.add_argument("--no-moving", dest="moving", action="store_false", default=argparse.SUPPRESS,
-                      help="leave out the accuracy with the other kind of batch-norm statistics")
-    what.add_argument("--evaluation-seed", dest="settings_seed", type=int, default=0, metavar="SEED", help="decides which images are drawn and generated")
+    what.add_argument(
+        "--quick", action="store_true", help="on about a hundred images: to see that it works, not to report"
+    )
+    _add_settings(
+        what,
+        EvaluationSettings,
+        {
+            "images": (
+                int,
+                "N",
+                "encoded from each split, at most (default: all of small images, 10,000 of larger ones)",
+            ),
+            "compared": (
+                int,
+                "N",
+                "images a side of FID and KID, and reconstructed ones, at most (default: 10,000 small or 2,000 larger ones)",
+            ),
+            "votes": (int, "M", "of the FactorVAE score (default: what --factor-vae says)"),
+            "vote_images": (int, "L", "images a vote (default: what --factor-vae says)"),
+            "inception_weights": (
+                pathlib.Path,
+                "H5",
+                "Keras's InceptionV3 weights without its top, for fid_keras and kid_keras (default: skip them)",
+            ),
+            "classifier_images": (
+                int,
+                "N",
+                "what the classifier behind fid_classifier and kid_classifier is trained on, at most",
+            ),
+        },
+    )
+    what.add_argument(
+        "--factor-vae",
+        choices=FACTOR_VAE,
+        default=argparse.SUPPRESS,
+        help="whose sizes the FactorVAE score is taken at (default: paper)",
+    )
+    what.add_argument(
+        "--no-moving",
+        dest="moving",
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help="leave out the accuracy with the other kind of batch-norm statistics",
+    )
+    what.add_argument(
+        "--evaluation-seed",
+        dest="settings_seed",
+        type=int,
+        default=0,
+        metavar="SEED",
+        help="decides which images are drawn and generated",
+    )
 
 
 def _add_figures_flags(p: argparse.ArgumentParser, config: Config) -> None:
@@ -103,70 +244,206 @@ def _add_figures_flags(p: argparse.ArgumentParser, config: Config) -> None:
     _add_checkpoint_flag(p)
     what = p.add_argument_group("what is drawn")
     what.add_argument("--quick", action="store_true", help="little of everything: to see that it works")
-    what.add_argument("--also", type=pathlib.Path, nargs="+", default=[], metavar="PATH", help="other runs' checkpoints or folders, whose reconstructions go below")
-    what.add_argument("--protocol", action="store_true", default=argparse.SUPPRESS, help="traversals by the original's protocol too")
-    _add_settings(what, FigureSettings, {
-        "rows": (int, "N", "of the class grid"), "columns": (int, "N", "reconstructed images, and points between two real images"),
-        "pairs": (int, "N", "of real images to go between"), "steps": (int, "N", "points of a traversal"),
-        "images": (int, "N", "for the mutual information of codes and factors, at most")})
-    what.add_argument("--range", type=float, nargs=2, default=argparse.SUPPRESS, metavar=("LOW", "HIGH"), help="of a traversed code (default: -1 1)")
-    what.add_argument("--draws", type=int, nargs="+", default=argparse.SUPPRESS, metavar="N", help="which of 64 draws the traversals show (default: 0 1 2 3 4)")
-    what.add_argument("--codes", type=int, nargs="+", default=argparse.SUPPRESS, metavar="N", help="which continuous codes are traversed (default: all)")
-    what.add_argument("--figure-seed", dest="settings_seed", type=int, default=0, metavar="SEED", help="decides which latents and real images are shown")
+    what.add_argument(
+        "--also",
+        type=pathlib.Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="other runs' checkpoints or folders, whose reconstructions go below",
+    )
+    what.add_argument(
+        "--protocol", action="store_true", default=argparse.SUPPRESS, help="traversals by the original's protocol too"
+    )
+    _add_settings(
+        what,
+        FigureSettings,
+        {
+            "rows": (int, "N", "of the class grid"),
+            "columns": (int, "N", "reconstructed images, and points between two real images"),
+            "pairs": (int, "N", "of real images to go between"),
+            "steps": (int, "N", "points of a traversal"),
+            "images": (int, "N", "for the mutual information of codes and factors, at most"),
+        },
+    )
+    what.add_argument(
+        "--range",
+        type=float,
+        nargs=2,
+        default=argparse.SUPPRESS,
+        metavar=("LOW", "HIGH"),
+        help="of a traversed code (default: -1 1)",
+    )
+    what.add_argument(
+        "--draws",
+        type=int,
+        nargs="+",
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="which of 64 draws the traversals show (default: 0 1 2 3 4)",
+    )
+    what.add_argument(
+        "--codes",
+        type=int,
+        nargs="+",
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="which continuous codes are traversed (default: all)",
+    )
+    what.add_argument(
+        "--figure-seed",
+        dest="settings_seed",
+        type=int,
+        default=0,
+        metavar="SEED",
+        help="decides which latents and real images are shown",
+    )
 
 
 def _add_settings(p, kind: type, flags: dict[str, tuple[type, str, str]]) -> None:
     """A flag for each named field of the dataclass `kind`: (type, metavar, help); none of them is in `given` unless it is given."""
     for name, (type_, metavar, text) in flags.items():
         default = getattr(kind, name)
-        p.add_argument(f"--{name.replace('_', '-')}", type=type_, default=argparse.SUPPRESS, metavar=metavar,
-                       help=text if default is None else f"{text} (default: {default})")
+        p.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type_,
+            default=argparse.SUPPRESS,
+            metavar=metavar,
+            help=text if default is None else f"{text} (default: {default})",
+        )
 
 
 def add_model_flags(p, config: Config) -> None:
     """Adds the flags of what is computed, their defaults taken from `config`; `resolve` applies them."""
     p.add_argument("--batch-size", type=int, default=config.batch_size)
-    p.add_argument("--seed", type=int, default=config.seed, help="decides everything random: initial weights, noise, the order of the data")
-    p.add_argument("--model", choices=models.MODELS, default=config.model)
-    p.add_argument("--variant", choices=models.VARIANTS, default=config.variant, help="code: as the original scripts compute; paper: as the ICIP paper says")
-    p.add_argument("--no-mutual-information", dest="mutual_information", action="store_false", default=argparse.SUPPRESS,
-                   help=f"learn nothing from q_loss: the paper's ablation (only {models.those_with(lambda e: e.information)})")
-    p.add_argument("--batch-norm", choices=("batch", "moving"), default=config.batch_norm,
-                   help="what inference normalises with: each batch's own statistics, as the original, or the moving averages")
-    p.add_argument("--precision", choices=PRECISIONS, default=config.precision,
-                   help="of the networks' arithmetic; variables, losses, heads and the statistics of batch norm are float32 always")
-    p.add_argument("--first-batch-norm", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS,
-                   help="normalise after the first convolution of encoder and discriminator (default: as the original's scripts of the model)")
+    p.add_argument(
+        "--seed",
+        type=int,
+        default=config.seed,
+        help="decides everything random: initial weights, noise, the order of the data",
+    )
+    p.add_argument("--model", choices=registry.MODELS, default=config.model)
+    p.add_argument(
+        "--variant",
+        choices=registry.VARIANTS,
+        default=config.variant,
+        help="code: as the original scripts compute; paper: as the ICIP paper says",
+    )
+    p.add_argument(
+        "--no-mutual-information",
+        dest="mutual_information",
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help=f"learn nothing from q_loss: the paper's ablation (only {registry.those_with(lambda e: e.information)})",
+    )
+    p.add_argument(
+        "--batch-norm",
+        choices=("batch", "moving"),
+        default=config.batch_norm,
+        help="what inference normalises with: each batch's own statistics, as the original, or the moving averages",
+    )
+    p.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=config.precision,
+        help="of the networks' arithmetic; variables, losses, heads and the statistics of batch norm are float32 always",
+    )
+    p.add_argument(
+        "--first-batch-norm",
+        action=argparse.BooleanOptionalAction,
+        default=argparse.SUPPRESS,
+        help="normalise after the first convolution of encoder and discriminator (default: as the original's scripts of the model)",
+    )
     p.add_argument("--noise", type=int, default=config.latent.noise, metavar="Z", help="length of the noise z")
-    p.add_argument("--categories", type=int, default=config.latent.categories, metavar="K", help="categories of the discrete code d")
-    p.add_argument("--continuous", type=int, default=config.latent.continuous, metavar="C", help="length of the continuous code c")
-    own = "or the model's own"  # Defaults that `models.SYSTEMS` may set in the place of the script.
-    p.add_argument("--learning-rate", type=float, default=argparse.SUPPRESS, metavar="RATE",
-                   help=f"of the discriminator; the multipliers scale it (default: {config.learning_rate}, {own})")
-    p.add_argument("--learning-rate-half-life", type=int, default=argparse.SUPPRESS, metavar="STEPS",
-                   help="have every learning rate decay, to a half in each so many steps of its optimizer (default: constant, as the original)")
-    p.add_argument("--learning-rate-hold", type=int, default=argparse.SUPPRESS, metavar="STEPS", help="begin the decay after so many steps (default: 0)")
-    p.add_argument("--generator-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for g_loss (default: {config.generator_multiplier}, {own})")
-    p.add_argument("--information-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for q_loss (default: {config.information_multiplier}, {own})")
-    p.add_argument("--vae-multiplier", type=float, default=argparse.SUPPRESS, metavar="X", help=f"of the rate, for vae_loss (default: {config.vae_multiplier}, {own})")
-    p.add_argument("--categorical-kl-weight", type=float, default=argparse.SUPPRESS, metavar="W", help=f"of KL_d in vae_loss (default: {config.categorical_kl_weight}, {own})")
-    for name, setting in models.own_settings().items():
-        p.add_argument(f"--{name.replace('_', '-')}", type=type(setting.default), choices=setting.choices or None, default=argparse.SUPPRESS,
-                       metavar=None if setting.choices else "X",
-                       help=f"{setting.help} (default: {setting.default}; only {models.those_with(lambda e, name=name: name in e.settings)})")
+    p.add_argument(
+        "--categories",
+        type=int,
+        default=config.latent.categories,
+        metavar="K",
+        help="categories of the discrete code d",
+    )
+    p.add_argument(
+        "--continuous", type=int, default=config.latent.continuous, metavar="C", help="length of the continuous code c"
+    )
+    own = "or the model's own"  # Defaults that `registry.SYSTEMS` may set in the place of the script.
+    p.add_argument(
+        "--learning-rate",
+        type=float,
+        default=argparse.SUPPRESS,
+        metavar="RATE",
+        help=f"of the discriminator; the multipliers scale it (default: {config.learning_rate}, {own})",
+    )
+    p.add_argument(
+        "--learning-rate-half-life",
+        type=int,
+        default=argparse.SUPPRESS,
+        metavar="STEPS",
+        help="have every learning rate decay, to a half in each so many steps of its optimizer (default: constant, as the original)",
+    )
+    p.add_argument(
+        "--learning-rate-hold",
+        type=int,
+        default=argparse.SUPPRESS,
+        metavar="STEPS",
+        help="begin the decay after so many steps (default: 0)",
+    )
+    p.add_argument(
+        "--generator-multiplier",
+        type=float,
+        default=argparse.SUPPRESS,
+        metavar="X",
+        help=f"of the rate, for g_loss (default: {config.generator_multiplier}, {own})",
+    )
+    p.add_argument(
+        "--information-multiplier",
+        type=float,
+        default=argparse.SUPPRESS,
+        metavar="X",
+        help=f"of the rate, for q_loss (default: {config.information_multiplier}, {own})",
+    )
+    p.add_argument(
+        "--vae-multiplier",
+        type=float,
+        default=argparse.SUPPRESS,
+        metavar="X",
+        help=f"of the rate, for vae_loss (default: {config.vae_multiplier}, {own})",
+    )
+    p.add_argument(
+        "--categorical-kl-weight",
+        type=float,
+        default=argparse.SUPPRESS,
+        metavar="W",
+        help=f"of KL_d in vae_loss (default: {config.categorical_kl_weight}, {own})",
+    )
+    for name, setting in registry.own_settings().items():
+        p.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(setting.default),
+            choices=setting.choices or None,
+            default=argparse.SUPPRESS,
+            metavar=None if setting.choices else "X",
+            help=f"{setting.help} (default: {setting.default}; only {registry.those_with(lambda e, name=name: name in e.settings)})",
+        )
 
 
 def resolve(config: Config, given: dict) -> Config:
     """The script's configuration with the flags `given` applied. Raises UserError for values out of range."""
     latent = dataclasses.replace(config.latent, **{f.name: given[f.name] for f in dataclasses.fields(config.latent)})
-    system = models.adapt(dataclasses.replace(config, model=given["model"], variant=given["variant"], latent=latent))
-    settings = {**system.settings, **{name: given[name] for name in models.own_settings() if name in given}}
-    resolved = dataclasses.replace(system, settings=settings, **{f.name: given[f.name] for f in dataclasses.fields(config) if f.name in given})
-    models.check(resolved)
+    system = registry.adapt(dataclasses.replace(config, model=given["model"], variant=given["variant"], latent=latent))
+    settings = {**system.settings, **{name: given[name] for name in registry.own_settings() if name in given}}
+    resolved = dataclasses.replace(
+        system, settings=settings, **{f.name: given[f.name] for f in dataclasses.fields(config) if f.name in given}
+    )
+    registry.check(resolved)
     return resolved
 
 
-def main(config: Config, description: str, argv: list[str] | None = None, presets: Mapping[str, Config] = types.MappingProxyType({})) -> int:
+def main(
+    config: Config,
+    description: str,
+    argv: list[str] | None = None,
+    presets: Mapping[str, Config] = types.MappingProxyType({}),
+) -> int:
     """Runs a script's command line and returns its exit code: 0, or that of an error (2 for the user's mistakes), said in one line.
 
     With `--preset NAME`, the defaults are those of `presets[NAME]` instead of `config`.
@@ -191,7 +468,10 @@ def main(config: Config, description: str, argv: list[str] | None = None, preset
         print(f"{p.prog}: {'' if isinstance(error, Interrupted) else 'error: '}{error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        print(f"{p.prog}: error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", file=sys.stderr)
+        print(
+            f"{p.prog}: error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"{p.prog}: stopped", file=sys.stderr)
@@ -211,22 +491,35 @@ def _train(config: Config, given: dict) -> None:
     if given["jit"] and "strategy" in given:
         raise UserError("--jit and --strategy exclude each other: leave one out")
     if given["jit"] or "strategy" in given:
-        models.check_same_every_step(config, "--jit" if given["jit"] else "--strategy")
+        registry.check_same_every_step(config, "--jit" if given["jit"] else "--strategy")
     if given["keep"] < 1:
         raise UserError(f"--keep must be at least 1; got {given['keep']}")
-    options = Options(given.get("data_dir"), given["data"], data.Cache(given["cache_dir"], not given["no_cache"]), given["out"],
-                      given["resume"], given["overwrite"], given["tensorboard"], given.get("checkpoint_every", Every()), given["keep"],
-                      given["on_nan"], given["deterministic"], given.get("tf1_checkpoint"), given["jit"], given.get("strategy"),
-                      EvaluationSettings() if given["evaluate"] else None)
+    options = Options(
+        given.get("data_dir"),
+        given["data"],
+        Cache(given["cache_dir"], not given["no_cache"]),
+        given["out"],
+        given["resume"],
+        given["overwrite"],
+        given["tensorboard"],
+        given.get("checkpoint_every", SaveInterval()),
+        given["keep"],
+        given["on_nan"],
+        given["deterministic"],
+        given.get("tf1_checkpoint"),
+        given["jit"],
+        given.get("strategy"),
+        EvaluationSettings() if given["evaluate"] else None,
+    )
     threads.suit(config)
-    from common.train import train
+    from common.training.train import train
 
     train(config, options)
 
 
 def _sample(config: Config, given: dict) -> None:
     _refuse_training_flags(config, given)
-    from common.sample import sample
+    from common.evaluation.sample import sample
 
     sample(config, given.get("checkpoint"), given.get("tf1_checkpoint"), given["latents"], given["out"])
 
@@ -234,7 +527,7 @@ def _sample(config: Config, given: dict) -> None:
 def _evaluate(config: Config, given: dict) -> None:
     settings = _settings(QUICK_EVALUATION if given["quick"] else EvaluationSettings(), given)
     run = _open(config, given)
-    from common.evaluate import evaluate
+    from common.evaluation.evaluate import evaluate
 
     evaluate(run.system, run.dataset, run.results, run.checkpoint, settings)
 
@@ -242,25 +535,32 @@ def _evaluate(config: Config, given: dict) -> None:
 def _figures(config: Config, given: dict) -> None:
     settings = _settings(QUICK_FIGURES if given["quick"] else FigureSettings(), given)
     run = _open(config, given)
-    from common.figures import draw
+    from common.evaluation.draw import draw_figures
     from common.runs import open_beside
 
-    draw(run.system, run.dataset, run.results, run.checkpoint, settings, open_beside(run, given["also"]))
+    draw_figures(run.system, run.dataset, run.results, run.checkpoint, settings, open_beside(run, given["also"]))
 
 
 def _settings(settings, given: dict):
     """`settings` with the flags that were given. Raises UserError for values out of range."""
     named = {f.name: given[f.name] for f in dataclasses.fields(settings) if f.name in given and f.name != "seed"}
-    return dataclasses.replace(settings, **{name: tuple(value) if isinstance(value, list) else value for name, value in named.items()},
-                               seed=given["settings_seed"])
+    return dataclasses.replace(
+        settings,
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in named.items()},
+        seed=given["settings_seed"],
+    )
 
 
 def _refuse_training_flags(config: Config, given: dict) -> None:
     """Raises UserError for flags that the run which is opened answers itself; a checkpoint of the original knows no configuration."""
-    of_a_run = {f.name for f in (*dataclasses.fields(Config), *dataclasses.fields(config.latent))} | models.own_settings().keys()
+    of_a_run = {
+        f.name for f in (*dataclasses.fields(Config), *dataclasses.fields(config.latent))
+    } | registry.own_settings().keys()
     meaningless = [name for name in given["changed"] if name in of_a_run]
     if meaningless and "tf1_checkpoint" not in given:
-        raise UserError(f"--{meaningless[0].replace('_', '-')} is for training and --tf1-checkpoint: a run keeps the configuration that it was trained with")
+        raise UserError(
+            f"--{meaningless[0].replace('_', '-')} is for training and --tf1-checkpoint: a run keeps the configuration that it was trained with"
+        )
 
 
 def _open(config: Config, given: dict):
@@ -268,8 +568,17 @@ def _open(config: Config, given: dict):
     _refuse_training_flags(config, given)
     from common.runs import Where, open_with_data
 
-    return open_with_data(config, Where(given.get("data_dir"), given["data"], data.Cache(given["cache_dir"], not given["no_cache"]), given["out"],
-                                        given.get("checkpoint"), given.get("tf1_checkpoint")))
+    return open_with_data(
+        config,
+        Where(
+            given.get("data_dir"),
+            given["data"],
+            Cache(given["cache_dir"], not given["no_cache"]),
+            given["out"],
+            given.get("checkpoint"),
+            given.get("tf1_checkpoint"),
+        ),
+    )
 
 
 class Command(NamedTuple):

@@ -16,9 +16,17 @@ RUN_FILE = "run.json"  # Beside checkpoints and results: `provenance`.
 METRICS_FILE = "metrics.json"  # Among results: what `evaluate` measured.
 CHANGEABLE = ("epochs", "steps_per_epoch")  # What a resumed run may set anew without becoming another run.
 _MAX_LENGTH = 1 << 14  # Of an axis or a code: what a damaged file claims beyond it takes all memory.
-_ADDED = {"mutual_information": True, "settings": {}, "precision": "float32", "sync_batch_norm": False,
-          "learning_rate_half_life": None, "learning_rate_hold": 0}  # What runs computed with before there were these fields.
-_ADDED_SETTINGS = {("infovaegan", "code"): {"encoder_shift": 0, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 0}}  # Likewise, by model and variant.
+_ADDED = {
+    "mutual_information": True,
+    "settings": {},
+    "precision": "float32",
+    "sync_batch_norm": False,
+    "learning_rate_half_life": None,
+    "learning_rate_hold": 0,
+}  # What runs computed with before there were these fields.
+_ADDED_SETTINGS = {
+    ("infovaegan", "code"): {"encoder_shift": 0, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 0}
+}  # Likewise, by model and variant.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Config:
         categorical_kl_weight: w of vae_loss = reconstruction + KL_c + w KL_d; 0 leaves the term out.
         first_batch_norm: whether encoder and discriminator normalise after their first convolution.
         mutual_information: whether q_loss is learnt from; without it, the paper's ablation "InfoVAEGAN-MI".
-        settings: what only this system has, by name (`common.models.SYSTEMS`).
+        settings: what only this system has, by name (`common.models.registry.SYSTEMS`).
         batch_norm: what inference normalises with: "batch" statistics, as the original, or the "moving" averages.
         precision: in which the networks compute: "float32", or "bfloat16", with variables, losses, heads and statistics float32.
         sync_batch_norm: whether the batch statistics of several devices are those of the joint batch, not each one's own.
@@ -99,10 +107,16 @@ class Config:
             value = getattr(self, field)
             _require(value is None or value >= 1, field, value, "at least 1")
         _require(self.learning_rate_hold >= 0, "learning_rate_hold", self.learning_rate_hold, "at least 0")
-        _require(self.learning_rate_hold == 0 or self.learning_rate_half_life is not None,
-                 "learning_rate_hold", self.learning_rate_hold, "0 without a learning-rate-half-life to begin then")
+        _require(
+            self.learning_rate_hold == 0 or self.learning_rate_half_life is not None,
+            "learning_rate_hold",
+            self.learning_rate_hold,
+            "0 without a learning-rate-half-life to begin then",
+        )
         # Batch statistics of a single image say nothing about it: every feature would be normalised to zero.
-        _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, since batch norm uses batch statistics")
+        _require(
+            self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, since batch norm uses batch statistics"
+        )
         _require(self.latent.noise >= 1, "noise", self.latent.noise, "at least 1")
         _require(self.latent.categories >= 2, "categories", self.latent.categories, "at least 2")
         _require(self.latent.continuous >= 1, "continuous", self.latent.continuous, "at least 1")
@@ -112,8 +126,12 @@ class Config:
         for field in ("learning_rate", "generator_multiplier", "information_multiplier", "vae_multiplier"):
             value = getattr(self, field)
             _require(math.isfinite(value) and value > 0, field, value, "finite and above 0")
-        _require(math.isfinite(self.categorical_kl_weight) and self.categorical_kl_weight >= 0,
-                 "categorical_kl_weight", self.categorical_kl_weight, "finite and not negative")
+        _require(
+            math.isfinite(self.categorical_kl_weight) and self.categorical_kl_weight >= 0,
+            "categorical_kl_weight",
+            self.categorical_kl_weight,
+            "finite and not negative",
+        )
 
     @property
     def system(self) -> str:
@@ -154,14 +172,18 @@ def read_run(file: pathlib.Path) -> dict:
     except FileNotFoundError:
         raise UserError(f"{file} is missing, so it cannot be told what run the checkpoints are of") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{file} is damaged ({type(error).__name__}): restore it, or start a new run in another --out") from None
+        raise UserError(
+            f"{file} is damaged ({type(error).__name__}): restore it, or start a new run in another --out"
+        ) from None
 
 
 def config_of(file: pathlib.Path) -> Config:
     """The configuration in `file`. Raises UserError where it is missing or damaged."""
     settings = read_run(file)["config"]
     try:
-        config = Config(**{**settings, "image_shape": tuple(settings["image_shape"]), "latent": LatentSpec(**settings["latent"])})
+        config = Config(
+            **{**settings, "image_shape": tuple(settings["image_shape"]), "latent": LatentSpec(**settings["latent"])}
+        )
         for part in (config, config.latent):
             _check_types(part)
         return config
@@ -176,9 +198,13 @@ def _check_types(settings) -> None:
         kind = int | float if field.type is float else getattr(field.type, "__origin__", field.type)
         members = value if isinstance(value, tuple) else value.values() if isinstance(value, dict) else (value,)
         lengths = members if field.name == "image_shape" or isinstance(settings, LatentSpec) else ()
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or \
-                not all(math.isfinite(m) for m in members if isinstance(m, int | float)) or \
-                not all(type(n) is int and 0 < n <= _MAX_LENGTH for n in lengths) or (field.name == "image_shape" and len(value) != 3):
+        if (
+            not isinstance(value, kind)
+            or (isinstance(value, bool) and kind is not bool)
+            or not all(math.isfinite(m) for m in members if isinstance(m, int | float))
+            or not all(type(n) is int and 0 < n <= _MAX_LENGTH for n in lengths)
+            or (field.name == "image_shape" and len(value) != 3)
+        ):
             raise ValueError(f"{field.name} is {str(value)[:80]}")
 
 
@@ -186,7 +212,9 @@ def completed(saved: dict) -> dict:
     """A saved configuration, with the fields that did not exist when it was saved. Of untrusted values, none is looked into."""
     config = {**_ADDED, **saved}
     if isinstance(config["settings"], dict):
-        added = next((added for key, added in _ADDED_SETTINGS.items() if key == (config.get("model"), config.get("variant"))), {})
+        added = next(
+            (added for key, added in _ADDED_SETTINGS.items() if key == (config.get("model"), config.get("variant"))), {}
+        )
         config["settings"] = {**added, **config["settings"]}
     return config
 
@@ -203,6 +231,10 @@ def check_same_run(config: Config, source: str, file: pathlib.Path, step: int) -
         saved.update((field, wanted[field]) for field in ("learning_rate_half_life", "learning_rate_hold"))
     if saved["settings"] in _ADDED_SETTINGS.values() and step <= config.settings.get("encoder_shift_after", 0):
         saved["settings"] = wanted["settings"]
-    for field in sorted(wanted.keys() | saved.keys(), key=lambda name: (name == "settings", name)):  # They follow from model and variant.
+    for field in sorted(
+        wanted.keys() | saved.keys(), key=lambda name: (name == "settings", name)
+    ):  # They follow from model and variant.
         if field not in CHANGEABLE and saved.get(field) != wanted.get(field):
-            raise UserError(f"cannot resume: {field} was {saved.get(field)} in the saved run and is {wanted.get(field)} now ({file})")
+            raise UserError(
+                f"cannot resume: {field} was {saved.get(field)} in the saved run and is {wanted.get(field)} now ({file})"
+            )

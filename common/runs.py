@@ -3,12 +3,16 @@
 import pathlib
 from typing import NamedTuple
 
-from common import checkpoints, data, models, tf1
 from common.config import Config
 from common.data.dataset import Dataset
+from common.data.load import load_dataset
 from common.errors import UserError
+from common.io.atomic import atomic_write
+from common.models import registry
 from common.models.system import System
-from common.output import whole_file
+from common.options import Cache
+from common.tf1 import checkpoints as tf1_checkpoints
+from common.training import checkpoints
 
 
 class Folders(NamedTuple):
@@ -28,7 +32,7 @@ class Where(NamedTuple):
 
     data_dir: pathlib.Path | None
     data: str
-    cache: data.Cache
+    cache: Cache
     out: pathlib.Path
     checkpoint: pathlib.Path | None = None
     tf1_checkpoint: str | None = None
@@ -56,21 +60,21 @@ def open_with_data(config: Config, where: Where) -> Run:
         raise UserError("--checkpoint and --tf1-checkpoint exclude each other: leave one out")
     if where.checkpoint is not None:
         system, checkpoint = checkpoints.open_run(where.checkpoint)
-        dataset = data.load(system.config, where.data_dir, where.data, where.cache)
+        dataset = load_dataset(system.config, where.data_dir, where.data, where.cache)
         name = system.config.name
     else:
-        dataset = data.load(config, where.data_dir, where.data, where.cache)
+        dataset = load_dataset(config, where.data_dir, where.data, where.cache)
         name = config.name
     if dataset.synthetic and not name.endswith("-synthetic"):
         name += "-synthetic"
     folders = Folders.of(name, where.out)
     if where.tf1_checkpoint is not None:
-        system, checkpoint = models.build(config), where.tf1_checkpoint
-        tf1.load(system, checkpoint)
+        system, checkpoint = registry.build(config), where.tf1_checkpoint
+        tf1_checkpoints.load(system, checkpoint)
     elif where.checkpoint is None:
         system, checkpoint = checkpoints.open_run(folders.models)
-    check_shape(dataset, system.config, checkpoint)
-    make_writable(folders.results)
+    require_matching_images(dataset, system.config, checkpoint)
+    make_writable_folder(folders.results)
     return Run(system, checkpoint, dataset, folders.results)
 
 
@@ -78,24 +82,28 @@ def open_beside(run: Run, paths: list[pathlib.Path]) -> list[tuple[System, str]]
     """Other runs' systems with their checkpoints' paths. Raises UserError for one that cannot be opened, or is made for other images."""
     opened = [checkpoints.open_run(path) for path in paths]
     for system, checkpoint in opened:
-        check_shape(run.dataset, system.config, checkpoint)
+        require_matching_images(run.dataset, system.config, checkpoint)
         if system.config.dataset != run.system.config.dataset:
-            raise UserError(f"{checkpoint} was trained on {system.config.dataset}, and {run.checkpoint} on {run.system.config.dataset}")
+            raise UserError(
+                f"{checkpoint} was trained on {system.config.dataset}, and {run.checkpoint} on {run.system.config.dataset}"
+            )
     return opened
 
 
-def check_shape(dataset: Dataset, config: Config, what: str) -> None:
+def require_matching_images(dataset: Dataset, config: Config, what: str) -> None:
     """Raises UserError unless the data set's images have the shape that `what`, which `config` describes, is made for."""
     shape = tuple(dataset.train.take(0, 1).shape[1:])
     if shape != tuple(config.image_shape):
-        raise UserError(f"{dataset.source}: images are {list(shape)}, and {what} is made for {list(config.image_shape)}")
+        raise UserError(
+            f"{dataset.source}: images are {list(shape)}, and {what} is made for {list(config.image_shape)}"
+        )
 
 
-def make_writable(folder: pathlib.Path) -> None:
+def make_writable_folder(folder: pathlib.Path) -> None:
     """Makes `folder`. Raises UserError where that, or writing into it, is impossible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / ".writable") as temporary:
+        with atomic_write(folder / ".writable") as temporary:
             temporary.touch()
         (folder / ".writable").unlink()
     except OSError as error:

@@ -11,25 +11,25 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from common import data
-from common.checkpoints import saved
 from common.config import Config
 from common.data.dataset import Dataset
+from common.data.load import load_dataset
 from common.errors import UserError
-from common.evaluate import draw_split
+from common.evaluation.evaluate import sample_split
+from common.options import QUICK_EVALUATION, QUICK_FIGURES, Cache, Options
 from common.runs import Folders
-from common.settings import QUICK_EVALUATION, QUICK_FIGURES, Options
-from common.train import train
+from common.training.checkpoints import saved
+from common.training.train import train
 
 BATCH_SIZE, STEPS, IMAGES = 4, 2, 200  # Of a training step; steps an epoch; of each split.
 FIGURES = ("figure_class_grid.png", "figure_reconstructions.png", "figures.json", "metrics.json", "log.csv")
 
 
 def load(*arguments) -> Dataset:
-    """What `data.load` finds, or a small part of it."""
-    dataset = data.load(*arguments)
-    test = dataset.test and draw_split(dataset.test, IMAGES, 0)
-    return dataclasses.replace(dataset, train=draw_split(dataset.train, IMAGES, 0), test=test)
+    """What `load_dataset` finds, or a small part of it."""
+    dataset = load_dataset(*arguments)
+    test = dataset.test and sample_split(dataset.test, IMAGES, 0)
+    return dataclasses.replace(dataset, train=sample_split(dataset.train, IMAGES, 0), test=test)
 
 
 class Failed(UserError):
@@ -56,8 +56,16 @@ def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
     name = config.name if data_dir else f"{config.name}-synthetic"
     with tempfile.TemporaryDirectory(prefix="infovaegan-smoke-") as folder:
         whole, resumed = (pathlib.Path(folder, part) for part in ("whole", "resumed"))
-        options = Options(data_dir, "real" if data_dir else "synthetic", data.Cache(pathlib.Path(folder, "cache")), whole, resume=False, overwrite=False,
-                              deterministic=True, figures=QUICK_FIGURES)
+        options = Options(
+            data_dir,
+            "real" if data_dir else "synthetic",
+            Cache(pathlib.Path(folder, "cache")),
+            whole,
+            resume=False,
+            overwrite=False,
+            deterministic=True,
+            figures=QUICK_FIGURES,
+        )
         train(config, options, load)
         shutil.copytree(whole, resumed)
         folders = Folders.of(name, resumed)
@@ -66,11 +74,15 @@ def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
         train(config, dataclasses.replace(options, out=resumed, resume=True, evaluation=QUICK_EVALUATION), load)
         differing = _differences(saved(Folders.of(name, whole).models)[0], saved(folders.models)[0])
         if differing:
-            raise Failed(f"FAIL: after going on from {os.path.basename(first)}, {len(differing)} variables differ from the uninterrupted run's, the first {differing[0]}")
+            raise Failed(
+                f"FAIL: after going on from {os.path.basename(first)}, {len(differing)} variables differ from the uninterrupted run's, the first {differing[0]}"
+            )
         missing = [file for file in FIGURES if not (folders.results / file).is_file()]
         if missing:
             raise Failed(f"FAIL: {', '.join(missing)} not written")
-    print(f"PASS: data, training, checkpoint, resume, evaluation and figures of {name} work here ({time.monotonic() - began:.0f} s)")
+    print(
+        f"PASS: data, training, checkpoint, resume, evaluation and figures of {name} work here ({time.monotonic() - began:.0f} s)"
+    )
 
 
 def _differences(first: str, second: str) -> list[str]:

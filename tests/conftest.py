@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-from common import threads
 from common.config import Config, LatentSpec
+from common.training import threads
 
-pytest.register_assert_rewrite("systems")
+pytest.register_assert_rewrite("helpers")
 
-SLOW = ("test_distribute.py", "test_scripts.py", "test_smoke.py", "test_faults.py", "test_compare.py")
+SLOW = ("test_devices.py", "test_scripts.py", "test_smoke.py", "test_faults.py", "test_compare.py")
 
 
 def pytest_collection_modifyitems(items):
@@ -41,17 +41,32 @@ def what_a_file_shares_goes_with_it(tmp_path_factory):
 def make_config():
     """`make_config(**changes)`: a `Config` for 28-pixel images, small and with no two sizes or multipliers alike."""
     settings = {
-        "name": "tiny", "checkpoint_name": "tiny", "dataset": "mnist", "image_shape": (28, 28, 1), "scaling": "unit",
-        "latent": LatentSpec(noise=7, categories=4, continuous=3), "epochs": 1, "batch_size": 8, "learning_rate": 2e-4,
-        "generator_multiplier": 5.0, "information_multiplier": 3.0, "vae_multiplier": 2.0, "adam_beta1": 0.5, "adam_beta2": 0.999,
-        "adam_epsilon": 1e-8, "categorical_kl_weight": 0.5, "first_batch_norm": False, "seed": 0}
+        "name": "tiny",
+        "checkpoint_name": "tiny",
+        "dataset": "mnist",
+        "image_shape": (28, 28, 1),
+        "scaling": "unit",
+        "latent": LatentSpec(noise=7, categories=4, continuous=3),
+        "epochs": 1,
+        "batch_size": 8,
+        "learning_rate": 2e-4,
+        "generator_multiplier": 5.0,
+        "information_multiplier": 3.0,
+        "vae_multiplier": 2.0,
+        "adam_beta1": 0.5,
+        "adam_beta2": 0.999,
+        "adam_epsilon": 1e-8,
+        "categorical_kl_weight": 0.5,
+        "first_batch_norm": False,
+        "seed": 0,
+    }
     return lambda **changes: Config(**{**settings, **changes})
 
 
 @pytest.fixture(scope="session")
 def build_for_all(make_config):
     """`build_for_all(**changes)`: like `build_system`, but kept to the end. For what many files use."""
-    from systems import builder
+    from helpers.systems import builder
 
     return builder(make_config)
 
@@ -59,7 +74,7 @@ def build_for_all(make_config):
 @pytest.fixture(scope="module")
 def build_system(make_config):
     """`build_system(**changes)`: the system of `make_config(**changes)` at its initial weights, built once in a file and set back each time."""
-    from systems import builder
+    from helpers.systems import builder
 
     return builder(make_config)
 

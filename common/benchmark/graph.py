@@ -46,8 +46,12 @@ class Operation(NamedTuple):
 
     def alone(self, jit: bool = False, copies: int = 1):
         """(a function that does this to each of `copies` pairs of operands and nothing else, compiled by XLA where `jit`, the pairs: random numbers)."""
-        operands = [tuple(tf.cast(tf.random.stateless_normal(shape, [i, copy]), self.dtype) for i, shape in enumerate(self.inputs))
-                    for copy in range(copies)]
+        operands = [
+            tuple(
+                tf.cast(tf.random.stateless_normal(shape, [i, copy]), self.dtype) for i, shape in enumerate(self.inputs)
+            )
+            for copy in range(copies)
+        ]
         attributes, raw = dict(self.attributes), getattr(tf.raw_ops, self.kind)
 
         def one(first, second):
@@ -59,7 +63,9 @@ class Operation(NamedTuple):
                 return raw(input=first, filter_sizes=self.output, out_backprop=second, **attributes)
             return raw(a=first, b=second, **attributes)
 
-        return tf.function(lambda *pairs: [one(*pair) for pair in pairs], jit_compile=jit).get_concrete_function(*operands), operands
+        return tf.function(lambda *pairs: [one(*pair) for pair in pairs], jit_compile=jit).get_concrete_function(
+            *operands
+        ), operands
 
 
 def operations(graph: tf.Graph) -> collections.Counter:
@@ -104,8 +110,13 @@ def _operation(op: tf.Operation) -> Operation:
     # The middle operand of a convolution's gradients is a shape, and that is the output's.
     operands = {"Conv2DBackpropInput": (1, 2), "Conv2DBackpropFilter": (0, 2)}.get(op.type, (0, 1))
     attributes = tuple((name, _plain(op.get_attr(name))) for name in _ATTRIBUTES[op.type])
-    return Operation(op.type, tuple(tuple(op.inputs[i].shape.as_list()) for i in operands), tuple(op.outputs[0].shape.as_list()),
-                     op.outputs[0].dtype.name, attributes)
+    return Operation(
+        op.type,
+        tuple(tuple(op.inputs[i].shape.as_list()) for i in operands),
+        tuple(op.outputs[0].shape.as_list()),
+        op.outputs[0].dtype.name,
+        attributes,
+    )
 
 
 def _plain(value):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from common import threads
+from common.training import threads
 
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 _COPIED = 1 << 28  # Bytes: more than any cache holds.
@@ -32,8 +32,12 @@ def describe() -> dict:
         "processor": model[1] if model else platform.processor() or platform.machine(),
         "cores": threads.cores(),
         "instructions": [name for name in _INSTRUCTIONS if flags and name in flags[1].split()],
-        "accelerators": [tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices],
-        **{name: os.environ.get(name) for name in ("TF_ENABLE_ONEDNN_OPTS", threads.VARIABLE, "TF_NUM_INTEROP_THREADS")},
+        "accelerators": [
+            tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices
+        ],
+        **{
+            name: os.environ.get(name) for name in ("TF_ENABLE_ONEDNN_OPTS", threads.VARIABLE, "TF_NUM_INTEROP_THREADS")
+        },
     }
 
 
@@ -47,7 +51,12 @@ def seconds(run: Callable[[], object]) -> float:
 
 def summary(times: list[float]) -> dict:
     """Of some times in seconds: "median", "quartiles", "min" and "count"."""
-    return {"median": statistics.median(times), "quartiles": [float(np.quantile(times, q)) for q in (0.25, 0.75)], "min": min(times), "count": len(times)}
+    return {
+        "median": statistics.median(times),
+        "quartiles": [float(np.quantile(times, q)) for q in (0.25, 0.75)],
+        "min": min(times),
+        "count": len(times),
+    }
 
 
 class Ceiling:
@@ -77,17 +86,33 @@ class Ceiling:
             times.append(seconds(call))
 
     def report(self) -> dict:
-        """"seconds", from the medians; "best_seconds", from the fastest; "gflops", the rate by "seconds" (None where they are too short to tell); "operations"."""
+        """ "seconds", from the medians; "best_seconds", from the fastest; "gflops", the rate by "seconds" (None where they are too short to tell); "operations"."""
         idle, *each = (summary(times) for times in self._times)
         rows = []
         for (operation, count), times in zip(self._found.items(), each, strict=True):
             median, best = (max(0.0, times[name] - idle[name]) / self._copies * count for name in ("median", "min"))
-            rows.append({"kind": operation.kind, "operands": operation.inputs, "result": operation.output, "dtype": operation.dtype,
-                         "count": count, "gflop": operation.flops * count / 1e9, "seconds": median, "best_seconds": best})
+            rows.append(
+                {
+                    "kind": operation.kind,
+                    "operands": operation.inputs,
+                    "result": operation.output,
+                    "dtype": operation.dtype,
+                    "count": count,
+                    "gflop": operation.flops * count / 1e9,
+                    "seconds": median,
+                    "best_seconds": best,
+                }
+            )
         rows.sort(key=lambda row: -row["seconds"])
         whole = {name: sum(row[name] for row in rows) for name in ("seconds", "best_seconds", "gflop")}
         rate = whole["gflop"] / whole["seconds"] if whole["seconds"] else None
-        return {"seconds": whole["seconds"], "best_seconds": whole["best_seconds"], "gflops": rate, "side_by_side": self._copies, "operations": rows}
+        return {
+            "seconds": whole["seconds"],
+            "best_seconds": whole["best_seconds"],
+            "gflops": rate,
+            "side_by_side": self._copies,
+            "operations": rows,
+        }
 
 
 def copy_bandwidth(rounds: int) -> float:

@@ -8,15 +8,16 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from common import models, threads
 from common.benchmark import graph, machine
+from common.benchmark.input_pipeline import peak_memory, reading_rate
 from common.benchmark.plain import Parts, Plain
 from common.config import Config, provenance
-from common.data.benchmark import peak_memory, reading_rate
 from common.data.dataset import Dataset, Split
 from common.data.pipeline import scale
 from common.errors import UserError
+from common.models import registry
 from common.models.system import System
+from common.training import threads
 
 IMAGES = 2048  # Of the synthetic data that the input pipeline reads.
 _PROFILED = 3  # Steps.
@@ -61,8 +62,13 @@ class _Step:
 
     def report(self) -> dict:
         found, times = graph.operations(self.graph), machine.summary(self.times)
-        return {"tracing_s": self.tracing, "first_step_s": self.first, "step_s": times, "images_per_s": self._images.shape[0] / times["median"],
-                "gflop": graph.total_flops(found) / 1e9}
+        return {
+            "tracing_s": self.tracing,
+            "first_step_s": self.first,
+            "step_s": times,
+            "images_per_s": self._images.shape[0] / times["median"],
+            "gflop": graph.total_flops(found) / 1e9,
+        }
 
 
 def measure(config: Config, plan: Plan, progress: Callable[[dict], None] = lambda report: None) -> dict:
@@ -74,10 +80,14 @@ def measure(config: Config, plan: Plan, progress: Callable[[dict], None] = lambd
     Raises UserError where there is no plain Keras step of this system.
     """
     if plan.plain and config.system != "infovaegan":
-        raise UserError("--plain and --gains are steps of infovaegan with variant code; leave them out, or --model and --variant")
+        raise UserError(
+            "--plain and --gains are steps of infovaegan with variant code; leave them out, or --model and --variant"
+        )
     if plan.jit:
-        models.check_same_every_step(config, "--jit")
-    pixels = np.random.RandomState(0).randint(0, 2 if config.scaling == "binary" else 256, (max(IMAGES, config.batch_size), *config.image_shape))
+        registry.check_same_every_step(config, "--jit")
+    pixels = np.random.RandomState(0).randint(
+        0, 2 if config.scaling == "binary" else 256, (max(IMAGES, config.batch_size), *config.image_shape)
+    )
     dataset = Dataset("noise", Split(pixels.astype(np.uint8)))
     images = scale(tf.constant(dataset.train.take(0, config.batch_size)), config.scaling)
     report = {**provenance(config, dataset.source), "machine": machine.describe(), "plan": dataclasses.asdict(plan)}
@@ -87,7 +97,7 @@ def measure(config: Config, plan: Plan, progress: Callable[[dict], None] = lambd
         progress(report)
 
     start = time.perf_counter()
-    system = models.build(config)
+    system = registry.build(config)
     if plan.jit:
         system.use_xla()
     build = time.perf_counter() - start
@@ -103,11 +113,23 @@ def measure(config: Config, plan: Plan, progress: Callable[[dict], None] = lambd
     if plan.gains:
         add(gains={name: other.report() for name, other in zip(Parts._fields, others[1:], strict=True)})
     ceiling = alone.report()
-    add(ceiling=ceiling, part_of_ceiling=ceiling["seconds"] / report["step_s"]["median"],
-        part_of_ceiling_by_the_fastest=ceiling["best_seconds"] / report["step_s"]["min"])
+    add(
+        ceiling=ceiling,
+        part_of_ceiling=ceiling["seconds"] / report["step_s"]["median"],
+        part_of_ceiling_by_the_fastest=ceiling["best_seconds"] / report["step_s"]["min"],
+    )
     bandwidth = machine.copy_bandwidth(plan.steps)
-    updates = _UPDATED * sum(math.prod(v.shape) for name in system.optimizers for v in system.moved_variables(name)) / 1e9 / bandwidth
-    add(copy_gb_per_s=bandwidth, updates_s=updates, part_of_ceiling_with_updates=(ceiling["seconds"] + updates) / report["step_s"]["median"])
+    updates = (
+        _UPDATED
+        * sum(math.prod(v.shape) for name in system.optimizers for v in system.variables_of(name))
+        / 1e9
+        / bandwidth
+    )
+    add(
+        copy_gb_per_s=bandwidth,
+        updates_s=updates,
+        part_of_ceiling_with_updates=(ceiling["seconds"] + updates) / report["step_s"]["median"],
+    )
     sampling, encoding = _inference_rates(system, images, plan.steps)
     add(sampling_images_per_s=sampling, encoding_images_per_s=encoding)
     add(input_images_per_s=reading_rate(dataset, config.scaling, max(plan.steps, 50), config.batch_size))
@@ -122,11 +144,14 @@ def _parts(plan: Plan) -> list[Parts]:
     """Of each plain step that `plan` asks for: none, then with `gains` the first part, the first two, and so on."""
     if not plan.plain:
         return []
-    return [Parts(*(i < count for i in range(len(Parts._fields)))) for count in range(len(Parts._fields) + 1 if plan.gains else 1)]
+    return [
+        Parts(*(i < count for i in range(len(Parts._fields))))
+        for count in range(len(Parts._fields) + 1 if plan.gains else 1)
+    ]
 
 
 def _plain_step(config: Config, plan: Plan, images: tf.Tensor, parts: Parts) -> _Step:
-    plain = Plain(models.build(dataclasses.replace(config, precision=plan.plain)), parts)
+    plain = Plain(registry.build(dataclasses.replace(config, precision=plan.plain)), parts)
     return _Step(plain.train_step, images)
 
 
@@ -143,7 +168,7 @@ def _time(steps: list[_Step], alone: machine.Ceiling, plan: Plan) -> None:
 
 def _inference_rates(system: System, images: tf.Tensor, rounds: int) -> tuple[float, float]:
     """Images a second that G makes and that E reads, in batches of the training size."""
-    latents = system.draw_latents(tf.constant(0, tf.int64), images.shape[0])
+    latents = system.sample_latents(tf.constant(0, tf.int64), images.shape[0])
     rates = []
     for run in (lambda: system.generate(*latents), lambda: system.encode(images)):
         run()

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from common import losses
-from common.distributions import Posterior, kl_categorical, kl_continuous
-from common.layers import BatchNorm, ConvBeforeNorm, DeconvBeforeNorm
 from common.models.infovaegan import InfoVAEGAN
-from common.optimizers import TF1Adam
+from common.nn import losses
+from common.nn.distributions import Posterior, kl_categorical, kl_continuous
+from common.nn.layers import BatchNorm, ConvBeforeNorm, DeconvBeforeNorm
+from common.nn.optimizers import TF1Adam
 
 
 class Parts(NamedTuple):
@@ -36,8 +36,10 @@ class Plain:
         self.networks = {name: _copy(network, parts) for name, network in system.networks.items()}
         config = system.config
         adam = TF1Adam if parts.fused_adam else keras.optimizers.Adam
-        self._optimizers = {name: adam(float(optimizer.learning_rate), config.adam_beta1, config.adam_beta2, config.adam_epsilon)
-                            for name, optimizer in system.optimizers.items()}
+        self._optimizers = {
+            name: adam(float(optimizer.learning_rate), config.adam_beta1, config.adam_beta2, config.adam_epsilon)
+            for name, optimizer in system.optimizers.items()
+        }
         for name, optimizer in self._optimizers.items():
             optimizer.build(self._moved(name))
         self.step = tf.Variable(0, dtype=tf.int64)
@@ -48,7 +50,7 @@ class Plain:
     def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """One training step on `images` [B, h, w, c]; returns its losses by name."""
         size = self._system.config.batch_size
-        latents, noise = self._system.draw_latents(self.step, size), self._system.draw_noise(self.step, size)
+        latents, noise = self._system.sample_latents(self.step, size), self._system.sample_step_noise(self.step, size)
         encoder, generator, discriminator = (self.networks[name] for name in ("encoder", "generator", "discriminator"))
         category, continuous = self._system.split_code(latents.code)
         with tf.GradientTape(persistent=True) as tape:
@@ -56,8 +58,9 @@ class Plain:
 
         inferred = Posterior(**encoder(images, training=True)).sample(noise.real)
         with tf.GradientTape() as d_tape:
-            d_loss = (losses.adversarial(discriminator([images, inferred], training=True), real=True)
-                      + losses.adversarial(discriminator([fake, latents.code], training=True), real=False))
+            d_loss = losses.adversarial(
+                discriminator([images, inferred], training=True), real=True
+            ) + losses.adversarial(discriminator([fake, latents.code], training=True), real=False)
         self._optimizers["d"].apply(d_tape.gradient(d_loss, self._moved("d")), self._moved("d"))
 
         if not self._parts.shared_images:
@@ -71,11 +74,18 @@ class Plain:
                 "g_loss": losses.adversarial(discriminator([fake, latents.code], training=True), real=True),
                 "q_loss": losses.categorical_information(posterior.logits, category)
                 + losses.continuous_information(posterior.sample_continuous(noise.estimate), continuous),
-                "vae_loss": losses.squared_error(fake, reconstruction) + tf.reduce_mean(kl_continuous(posterior))
+                "vae_loss": losses.squared_error(fake, reconstruction)
+                + tf.reduce_mean(kl_continuous(posterior))
                 + self._system.config.categorical_kl_weight * tf.reduce_mean(kl_categorical(posterior.logits)),
             }
-        gradients = {name: tape.gradient(values[f"{name}_loss"], [v.value for v in self._moved(name)],
-                                         unconnected_gradients=tf.UnconnectedGradients.ZERO) for name in ("g", "q", "vae")}
+        gradients = {
+            name: tape.gradient(
+                values[f"{name}_loss"],
+                [v.value for v in self._moved(name)],
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
+            for name in ("g", "q", "vae")
+        }
         for name, gradient in gradients.items():
             self._optimizers[name].apply(gradient, self._moved(name))
         self.step.assign_add(1)
@@ -105,6 +115,7 @@ class _Norm(keras.layers.BatchNormalization):
 
 def _copy(network: keras.Model, parts: Parts) -> keras.Model:
     """A copy of `network`, weights included, in which Keras's own layers stand for those of the product that are not among `parts`."""
+
     def copy(layer):
         kind, settings = type(layer), layer.get_config()
         if kind is BatchNorm and not parts.fused_batch_norm:

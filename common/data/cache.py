@@ -20,10 +20,10 @@ from collections.abc import Callable
 import numpy as np
 import PIL
 
-from common.arrays import DAMAGE, read_header
 from common.data import pool
 from common.data.files import ImageFiles
 from common.errors import UserError, first_line
+from common.io.npz import DAMAGE, read_header
 
 try:
     import fcntl
@@ -61,8 +61,12 @@ def entry(folder: pathlib.Path, title: str, identity, size: int, fill: Callable[
                     _build(path, size, fill)
     except OSError as error:
         if error.errno in _FULL:
-            raise UserError(f"the disk of the cache {folder} is full: free {(size >> 20) + 1} MiB, name another --cache-dir, or use --no-cache") from None
-        raise UserError(f"cannot write the cache {folder} ({error.strerror or error}): name another --cache-dir, or use --no-cache") from None
+            raise UserError(
+                f"the disk of the cache {folder} is full: free {(size >> 20) + 1} MiB, name another --cache-dir, or use --no-cache"
+            ) from None
+        raise UserError(
+            f"cannot write the cache {folder} ({error.strerror or error}): name another --cache-dir, or use --no-cache"
+        ) from None
     return path
 
 
@@ -185,7 +189,9 @@ def _build(path: pathlib.Path, size: int, fill: Callable[[pathlib.Path], None]) 
     temporary.mkdir()
     try:
         fill(temporary)
-        for file in temporary.iterdir():  # Or a power cut after the renaming could leave a whole name over half a content.
+        for (
+            file
+        ) in temporary.iterdir():  # Or a power cut after the renaming could leave a whole name over half a content.
             with open(file, "rb") as written:
                 os.fsync(written.fileno())
         try:

@@ -19,10 +19,16 @@ from common.data.synthetic.images import SyntheticImages
 from common.errors import UserError
 
 TITLE = "CelebA"
-STAND_IN = "stylised portraits with CelebA's attributes"
-FORMS = "img_align_celeba/*.jpg (list_attr_celeba.txt and list_eval_partition.txt beside it are used), or TFDS's prepared celeb_a/"
+SYNTHETIC = "stylised portraits with CelebA's attributes"
+ACCEPTED_FORMATS = "img_align_celeba/*.jpg (list_attr_celeba.txt and list_eval_partition.txt beside it are used), or TFDS's prepared celeb_a/"
 CROP, SIZE = 128, 64
-BY_HAND = ("img_align_celeba.zip", "list_attr_celeba.txt", "list_eval_partition.txt", "list_landmarks_align_celeba.txt", "identity_CelebA.txt")
+MANUAL_FILES = (
+    "img_align_celeba.zip",
+    "list_attr_celeba.txt",
+    "list_eval_partition.txt",
+    "list_landmarks_align_celeba.txt",
+    "identity_CelebA.txt",
+)
 
 _FOLDER = "img_align_celeba"
 _ATTRIBUTES, _PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
@@ -31,7 +37,7 @@ _SPLITS = ("train", "validation", "test")  # TFDS's names of the authors' partit
 _TEST = 2
 
 
-def places() -> list[pathlib.Path]:
+def default_paths() -> list[pathlib.Path]:
     """Where CelebA lies on machines that have used it before."""
     return [tfds.place("celeb_a"), tfds.manual_dir() / _FOLDER]
 
@@ -39,32 +45,46 @@ def places() -> list[pathlib.Path]:
 def download(cache) -> Dataset:
     """Lets TFDS prepare CelebA. Raises UserError where that fails, as it mostly does: Google Drive limits the downloads of its files."""
     try:
-        folder = tfds.download("celeb_a", BY_HAND)
+        folder = tfds.download("celeb_a", MANUAL_FILES)
     except UserError as error:
-        raise UserError(f"{error}; TFDS takes these five files, from CelebA's own site, out of {tfds.manual_dir()}/: {', '.join(BY_HAND)}") from None
+        raise UserError(
+            f"{error}; TFDS takes these five files, from CelebA's own site, out of {tfds.manual_dir()}/: {', '.join(MANUAL_FILES)}"
+        ) from None
     return _from_tfds(folder, cache)
 
 
-def stand_in(config: Config) -> Dataset:
+def synthetic(config: Config) -> Dataset:
     """Synthetic portraits, as many as the real ones, drawn on demand; their factors are followed by the attributes that they show."""
     indices = np.arange(faces.SIZE)
     table = np.concatenate([faces.factors(indices), _levels(faces.attributes(indices))], axis=1)
     train = Split(SyntheticImages(faces, 0, faces.SIZE, CROP, SIZE), table)
-    return Dataset("synthetic faces (common/data/synthetic/faces.py)", train, factors=faces.FACTORS + _factors(faces.ATTRIBUTES), synthetic=True)
+    return Dataset(
+        "synthetic faces (common/data/synthetic/faces.py)",
+        train,
+        factors=faces.FACTORS + _factors(faces.ATTRIBUTES),
+        synthetic=True,
+    )
 
 
 def read(path: pathlib.Path, cache) -> Dataset:
     """Reads CelebA from a folder that is or holds img_align_celeba, or from what TFDS prepared. Raises UserError where it is neither."""
     if not path.is_dir():
-        raise UserError(f"{path} is no folder: it should be or hold {FORMS}")
-    for folder in (path / _FOLDER, path / _FOLDER / _FOLDER, path / "celeba" / _FOLDER, path):  # As given, Kaggle's, torchvision's.
-        items = [Item(entry.name, entry.path) for entry in files.image_files(folder, (".jpg",))] if folder.is_dir() else []
+        raise UserError(f"{path} is no folder: it should be or hold {ACCEPTED_FORMATS}")
+    for folder in (
+        path / _FOLDER,
+        path / _FOLDER / _FOLDER,
+        path / "celeba" / _FOLDER,
+        path,
+    ):  # As given, Kaggle's, torchvision's.
+        items = (
+            [Item(entry.name, entry.path) for entry in files.image_files(folder, (".jpg",))] if folder.is_dir() else []
+        )
         if items:
             return _from_files(folder, items, str(path), cache)
     prepared = tfds.prepared(path, "celeb_a")
     if prepared:
         return _from_tfds(prepared, cache)
-    raise UserError(f"no CelebA in {path}: it should be or hold {FORMS}")
+    raise UserError(f"no CelebA in {path}: it should be or hold {ACCEPTED_FORMATS}")
 
 
 def _from_files(folder: pathlib.Path, items: list[Item], source: str, cache) -> Dataset:
@@ -90,8 +110,18 @@ def _from_tfds(folder: pathlib.Path, cache) -> Dataset:
         index = _load_index(entry, len(shards))
     else:
         index = _index_tfds(folder)
-    items = tuple(Item(f"{shards[shard].name} byte {start}", str(shards[shard]), start, length) for shard, start, length in index["where"].tolist())
-    return _dataset(f"{folder} (TFDS)", ImageFiles(items, CROP, SIZE), tuple(index["names"].tolist()), index["table"], index["part"], cache)
+    items = tuple(
+        Item(f"{shards[shard].name} byte {start}", str(shards[shard]), start, length)
+        for shard, start, length in index["where"].tolist()
+    )
+    return _dataset(
+        f"{folder} (TFDS)",
+        ImageFiles(items, CROP, SIZE),
+        tuple(index["names"].tolist()),
+        index["table"],
+        index["part"],
+        cache,
+    )
 
 
 def _load_index(entry: pathlib.Path, shards: int) -> dict[str, np.ndarray]:
@@ -99,8 +129,12 @@ def _load_index(entry: pathlib.Path, shards: int) -> dict[str, np.ndarray]:
     where = image_cache.load(entry / "where.npy", np.int64, (None, 3), 1 << 62)
     image_cache.check_range(entry / "where.npy", where[:, 0], shards)
     table = image_cache.load(entry / "table.npy", np.uint8, (len(where), None), len(_SIGNS))
-    return {"where": where, "part": image_cache.load(entry / "part.npy", np.uint8, (len(where),), len(_SPLITS)), "table": table,
-            "names": image_cache.load(entry / "names.npy", np.str_, (table.shape[1],))}
+    return {
+        "where": where,
+        "part": image_cache.load(entry / "part.npy", np.uint8, (len(where),), len(_SPLITS)),
+        "table": table,
+        "names": image_cache.load(entry / "names.npy", np.str_, (table.shape[1],)),
+    }
 
 
 def _index_tfds(folder: pathlib.Path) -> dict[str, np.ndarray]:
@@ -113,18 +147,25 @@ def _index_tfds(folder: pathlib.Path) -> dict[str, np.ndarray]:
             names = names or tuple(sorted(name for name in features if name.startswith("attributes/")))
             levels = [list(features[name].int64_list.value) for name in names]
             if item.path not in shards or any(level not in ([0], [1]) for level in levels):
-                raise UserError(f"{folder}: {item.name} has attributes that are not CelebA's: remove it and let TFDS prepare it again")
+                raise UserError(
+                    f"{folder}: {item.name} has attributes that are not CelebA's: remove it and let TFDS prepare it again"
+                )
             where.append((shards[item.path], item.offset, item.length))
             part.append(number)
             table.append(bytes(level for (level,) in levels))
     if not where:
         raise UserError(f"{folder} holds no examples: remove it and let TFDS prepare it again")
-    return {"where": np.asarray(where, np.int64), "part": np.asarray(part, np.uint8),
-            "table": np.frombuffer(b"".join(table), np.uint8).reshape(len(table), len(names)),
-            "names": np.array([name.removeprefix("attributes/") for name in names])}
+    return {
+        "where": np.asarray(where, np.int64),
+        "part": np.asarray(part, np.uint8),
+        "table": np.frombuffer(b"".join(table), np.uint8).reshape(len(table), len(names)),
+        "names": np.array([name.removeprefix("attributes/") for name in names]),
+    }
 
 
-def _dataset(source: str, images: ImageFiles, names: tuple[str, ...], table: np.ndarray | None, part: np.ndarray | None, cache) -> Dataset:
+def _dataset(
+    source: str, images: ImageFiles, names: tuple[str, ...], table: np.ndarray | None, part: np.ndarray | None, cache
+) -> Dataset:
     """The data set of `images`, of which row i of `table` and entry i of `part` tell the attributes' levels and the partition."""
     kept = np.arange(len(images))
     if cache.enabled:
@@ -170,7 +211,9 @@ def _read_attributes(folder: pathlib.Path) -> tuple[tuple[str, ...], dict[str, b
         raise UserError(f"{path} line 2: it should name the attributes, each once")
     rows = _parse(path, lines, 2, len(names), {"-1": 0, "1": 1}, "-1 or 1")
     if lines[0].strip() != str(len(rows)):
-        raise UserError(f"{path} line 1: it announces {lines[0].strip()[:20]!r} images, and {len(rows)} follow: get the file anew")
+        raise UserError(
+            f"{path} line 1: it announces {lines[0].strip()[:20]!r} images, and {len(rows)} follow: get the file anew"
+        )
     return names, rows
 
 
@@ -189,7 +232,9 @@ def _lines(path: pathlib.Path) -> list[str]:
         raise UserError(f"{path} is no text file: get the file anew") from None
 
 
-def _parse(path: pathlib.Path, lines: list[str], first: int, columns: int, codes: dict[str, int], meaning: str) -> dict[str, bytes]:
+def _parse(
+    path: pathlib.Path, lines: list[str], first: int, columns: int, codes: dict[str, int], meaning: str
+) -> dict[str, bytes]:
     """Lines from `first` on, "name value ..." with `columns` values of `codes`, as name -> codes. Raises UserError naming file and line."""
     rows = {}
     for number in range(first, len(lines)):

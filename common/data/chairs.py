@@ -22,16 +22,24 @@ from common.data.synthetic.images import SyntheticImages
 from common.errors import UserError, first_line
 
 TITLE = "3D Chairs"
-STAND_IN = "shaded chairs of boxes, 31 azimuths x 2 elevations"
-FORMS = "rendered_chairs/<id>/renders/*.png or rendered_chairs.tar"
+SYNTHETIC = "shaded chairs of boxes, 31 azimuths x 2 elevations"
+ACCEPTED_FORMATS = "rendered_chairs/<id>/renders/*.png or rendered_chairs.tar"
 CROP, SIZE = 300, 64
 
-_DAMAGE = (tarfile.TarError, ValueError, IndexError, KeyError, EOFError, OverflowError, RecursionError)  # What tarfile raises on damaged files.
+_DAMAGE = (
+    tarfile.TarError,
+    ValueError,
+    IndexError,
+    KeyError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+)  # What tarfile raises on damaged files.
 _MAX_HEADER = 1 << 16  # Bytes: a long name is a header, too.
 _NAME = re.compile(r"image_\d+_p(\d{1,3})_t(\d{1,3})_r\d+\.png")
 
 
-def places() -> list[pathlib.Path]:
+def default_paths() -> list[pathlib.Path]:
     """Where a download by hand may lie."""
     base = tfds.manual_dir()
     return [base / "rendered_chairs", base / "rendered_chairs.tar"]
@@ -39,10 +47,12 @@ def places() -> list[pathlib.Path]:
 
 def download(cache) -> Dataset:
     """There is no package that fetches this data set."""
-    raise UserError("no download: it has to be fetched by hand, from https://www.di.ens.fr/willow/research/seeing3Dchairs/data/rendered_chairs.tar")
+    raise UserError(
+        "no download: it has to be fetched by hand, from https://www.di.ens.fr/willow/research/seeing3Dchairs/data/rendered_chairs.tar"
+    )
 
 
-def stand_in(config: Config) -> Dataset:
+def synthetic(config: Config) -> Dataset:
     """Synthetic renders, as many as the real ones, drawn on demand."""
     train = Split(SyntheticImages(chairs, 0, chairs.SIZE, CROP, SIZE), chairs.factors(np.arange(chairs.SIZE)))
     return Dataset("synthetic chairs (common/data/synthetic/chairs.py)", train, factors=chairs.FACTORS, synthetic=True)
@@ -59,7 +69,7 @@ def read(path: pathlib.Path, cache) -> Dataset:
     else:
         items = _items_of_folder(path)
     if not items:
-        raise UserError(f"no 3D Chairs renders in {path}: it should be or hold {FORMS}")
+        raise UserError(f"no 3D Chairs renders in {path}: it should be or hold {ACCEPTED_FORMATS}")
     images = ImageFiles(tuple(items), CROP, SIZE)
     kept = np.arange(len(images))
     if cache.enabled:
@@ -74,7 +84,9 @@ def _items_of_folder(folder: pathlib.Path) -> list[Item]:
     for chair in files.listing(folder):
         renders = pathlib.Path(chair.path, "renders")
         if os.path.isdir(renders):  # False, not an error, for a loop of links.
-            items += [Item(f"{chair.name}/renders/{file.name}", file.path) for file in files.image_files(renders, (".png",))]
+            items += [
+                Item(f"{chair.name}/renders/{file.name}", file.path) for file in files.image_files(renders, (".png",))
+            ]
     return items
 
 
@@ -121,6 +133,8 @@ def _factors(names: list[str]) -> tuple[np.ndarray | None, tuple[Factor, ...]]:
             return None, ()
         rows.append((parts[0], int(match[1]), int(match[2])))
     columns = [np.unique(column, return_inverse=True) for column in zip(*rows)]
-    factors = tuple(Factor(name, tuple(values.tolist()), unit)
-                    for name, (values, _), unit in zip(("chair", "elevation", "azimuth"), columns, ("", "deg", "deg")))
+    factors = tuple(
+        Factor(name, tuple(values.tolist()), unit)
+        for name, (values, _), unit in zip(("chair", "elevation", "azimuth"), columns, ("", "deg", "deg"))
+    )
     return np.stack([levels for _, levels in columns], axis=1).astype(np.int64), factors

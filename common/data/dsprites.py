@@ -12,7 +12,6 @@ import zipfile
 
 import numpy as np
 
-from common.arrays import open_array, read_exactly, reading
 from common.config import Config
 from common.data import cache as image_cache
 from common.data import files, tfds
@@ -20,17 +19,24 @@ from common.data.dataset import Dataset, Split, Subset
 from common.data.synthetic import sprites
 from common.data.synthetic.images import SyntheticImages
 from common.errors import UserError
+from common.io.npz import open_array, read_exactly, reading
 
 TITLE = "dSprites"
-STAND_IN = "dSprites' own grid, redrawn from its geometry"
+SYNTHETIC = "dSprites' own grid, redrawn from its geometry"
 OFFICIAL = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
-FORMS = f"{OFFICIAL}, or TFDS's prepared dsprites/"
+ACCEPTED_FORMATS = f"{OFFICIAL}, or TFDS's prepared dsprites/"
 SIDE = 64
 
 _BYTES = SIDE * SIDE // 8  # Of an image's bits.
 _CHUNK = 1024  # Images, 4 MB unpacked.
 _LEVELS = tuple(factor.levels for factor in sprites.FACTORS)
-_LABELS = ("label_shape", "label_scale", "label_orientation", "label_x_position", "label_y_position")  # TFDS's, in the grid's order.
+_LABELS = (
+    "label_shape",
+    "label_scale",
+    "label_orientation",
+    "label_x_position",
+    "label_y_position",
+)  # TFDS's, in the grid's order.
 
 
 class PackedImages:
@@ -51,7 +57,7 @@ class PackedImages:
         return np.unpackbits(self._bits[np.asarray(indices)], axis=1).reshape(-1, SIDE, SIDE, 1)
 
 
-def places() -> list[pathlib.Path]:
+def default_paths() -> list[pathlib.Path]:
     """Where dSprites lies on machines that have used it before."""
     return [tfds.place("dsprites"), tfds.manual_dir() / OFFICIAL]
 
@@ -61,7 +67,7 @@ def download(cache) -> Dataset:
     return _from_tfds(tfds.download("dsprites"), cache)
 
 
-def stand_in(config: Config) -> Dataset:
+def synthetic(config: Config) -> Dataset:
     """The whole grid, drawn on demand."""
     train = Split(SyntheticImages(sprites, 0, sprites.SIZE), sprites.factors(np.arange(sprites.SIZE)))
     return Dataset("redrawn sprites (common/data/synthetic/sprites.py)", train, factors=sprites.FACTORS, synthetic=True)
@@ -75,7 +81,7 @@ def read(path: pathlib.Path, cache) -> Dataset:
     prepared = tfds.prepared(path, "dsprites")
     if prepared:
         return _from_tfds(prepared, cache)
-    raise UserError(f"no dSprites in {path}: it should be or hold {FORMS}")
+    raise UserError(f"no dSprites in {path}: it should be or hold {ACCEPTED_FORMATS}")
 
 
 def _from_npz(path: pathlib.Path, cache) -> Dataset:
@@ -83,13 +89,20 @@ def _from_npz(path: pathlib.Path, cache) -> Dataset:
     table = _classes(path, count)
     if cache.enabled:
         identity = [path.name, *files.stamp(path)]
-        entry = image_cache.entry(cache.folder, "dsprites", identity, count * _BYTES,
-                                  lambda folder: image_cache.write_rows(folder / "bits.npy", _progress(_stream(path, count), count, folder), (_BYTES,)))
+        entry = image_cache.entry(
+            cache.folder,
+            "dsprites",
+            identity,
+            count * _BYTES,
+            lambda folder: image_cache.write_rows(
+                folder / "bits.npy", _progress(_stream(path, count), count, folder), (_BYTES,)
+            ),
+        )
         bits = image_cache.load(entry / "bits.npy", np.uint8, (count, _BYTES))
     else:
         bits, position = np.empty((count, _BYTES), np.uint8), 0
         for rows in _progress(_stream(path, count), count):
-            bits[position:position + len(rows)] = rows
+            bits[position : position + len(rows)] = rows
             position += len(rows)
     return Dataset(str(path), Split(PackedImages(bits), table), factors=() if table is None else sprites.FACTORS)
 
@@ -97,8 +110,15 @@ def _from_npz(path: pathlib.Path, cache) -> Dataset:
 def _count(path: pathlib.Path) -> int:
     """The number of images that the npz announces. Raises UserError unless they are what dSprites are."""
     with _array(path, "imgs") as (_, shape, dtype):
-        if len(shape) != 3 or not 1 <= shape[0] <= sprites.SIZE or shape[1:] != (SIDE, SIDE) or dtype not in (np.uint8, np.bool_):
-            raise UserError(f"{path}: imgs is {dtype} {list(shape)}, and dSprites are uint8 [{sprites.SIZE}, {SIDE}, {SIDE}]")
+        if (
+            len(shape) != 3
+            or not 1 <= shape[0] <= sprites.SIZE
+            or shape[1:] != (SIDE, SIDE)
+            or dtype not in (np.uint8, np.bool_)
+        ):
+            raise UserError(
+                f"{path}: imgs is {dtype} {list(shape)}, and dSprites are uint8 [{sprites.SIZE}, {SIDE}, {SIDE}]"
+            )
     return shape[0]
 
 
@@ -124,8 +144,12 @@ def _classes(path: pathlib.Path, count: int) -> np.ndarray | None:
         return sprites.factors(np.arange(count)) if count == sprites.SIZE else None
     with _array(path, "latents_classes") as (file, shape, dtype):
         if shape != (count, len(_LEVELS)) or dtype.kind not in "ui":
-            raise UserError(f"{path}: latents_classes is {dtype} {list(shape)} instead of int64 [{count}, {len(_LEVELS)}]")
-        table = np.frombuffer(read_exactly(file, math.prod(shape) * dtype.itemsize), dtype).reshape(shape).astype(np.int64)
+            raise UserError(
+                f"{path}: latents_classes is {dtype} {list(shape)} instead of int64 [{count}, {len(_LEVELS)}]"
+            )
+        table = (
+            np.frombuffer(read_exactly(file, math.prod(shape) * dtype.itemsize), dtype).reshape(shape).astype(np.int64)
+        )
         if table.min() < 0 or (table.max(axis=0) >= _LEVELS).any():
             raise UserError(f"{path}: latents_classes must lie below {list(_LEVELS)}; got {table.max(axis=0).tolist()}")
     return table
@@ -154,7 +178,9 @@ def _progress(rows, count: int, folder: pathlib.Path | None = None):
     """Passes `rows` on, with a progress bar."""
     from keras.utils import Progbar
 
-    print(f"Packing {count} images of dSprites{f', once, into {folder.parent}' if folder else ' into memory'}", flush=True)
+    print(
+        f"Packing {count} images of dSprites{f', once, into {folder.parent}' if folder else ' into memory'}", flush=True
+    )
     bar = Progbar(count, unit_name="image", interval=0.1 if sys.stdout.isatty() else 10.0)
     for chunk in rows:
         yield chunk
@@ -164,7 +190,9 @@ def _progress(rows, count: int, folder: pathlib.Path | None = None):
 def _from_tfds(folder: pathlib.Path, cache) -> Dataset:
     if cache.enabled:
         identity = [[path.name, *files.stamp(path)] for path in sorted(folder.iterdir())]
-        entry = image_cache.entry(cache.folder, "dsprites-tfds", identity, sprites.SIZE * _BYTES, lambda entry: _write_tfds(folder, entry))
+        entry = image_cache.entry(
+            cache.folder, "dsprites-tfds", identity, sprites.SIZE * _BYTES, lambda entry: _write_tfds(folder, entry)
+        )
         bits = image_cache.load(entry / "bits.npy", np.uint8, (None, _BYTES))
         images, grid = PackedImages(bits), image_cache.load(entry / "grid.npy", np.int64, (len(bits),), sprites.SIZE)
     else:
@@ -175,7 +203,9 @@ def _from_tfds(folder: pathlib.Path, cache) -> Dataset:
 
 def _write_tfds(folder: pathlib.Path, entry: pathlib.Path) -> None:
     bits, grid, order = _pack_tfds(folder)
-    image_cache.write_rows(entry / "bits.npy", (bits[order[start:start + _CHUNK]] for start in range(0, len(order), _CHUNK)), (_BYTES,))
+    image_cache.write_rows(
+        entry / "bits.npy", (bits[order[start : start + _CHUNK]] for start in range(0, len(order), _CHUNK)), (_BYTES,)
+    )
     np.save(entry / "grid.npy", grid)
 
 
@@ -186,11 +216,17 @@ def _pack_tfds(folder: pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray
     for chunk in tfds.examples(folder, "train", _CHUNK):
         try:
             bits += _pack(chunk["image"], folder).tobytes()
-            places.append(np.ravel_multi_index([np.zeros_like(chunk[_LABELS[0]]), *(chunk[label] for label in _LABELS)], _LEVELS))
+            places.append(
+                np.ravel_multi_index([np.zeros_like(chunk[_LABELS[0]]), *(chunk[label] for label in _LABELS)], _LEVELS)
+            )
         except (ValueError, KeyError) as error:
-            raise UserError(f"{folder} holds labels that are not dSprites' ({error}): remove it and let TFDS prepare it again") from None
+            raise UserError(
+                f"{folder} holds labels that are not dSprites' ({error}): remove it and let TFDS prepare it again"
+            ) from None
     places = np.concatenate(places) if places else np.empty(0, np.int64)
     grid, order = np.unique(places, return_index=True)
     if len(grid) < max(len(places), 1):
-        raise UserError(f"{folder} holds {len(places)} images of {len(grid)} kinds: remove it and let TFDS prepare it again")
+        raise UserError(
+            f"{folder} holds {len(places)} images of {len(grid)} kinds: remove it and let TFDS prepare it again"
+        )
     return np.frombuffer(bits, np.uint8).reshape(-1, _BYTES), grid, order

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.data.pixels import decode, preprocess
+from common.data.preprocess import decode, preprocess
 from common.errors import UserError, first_line
 
 MAX_BYTES = 1 << 28  # Of one image file.
@@ -54,13 +54,19 @@ class ImageFiles:
             return preprocess(decode(_read(item)), self.crop, self.size)
         except OSError as error:
             raise UserError(f"cannot read {item.path}: {error.strerror or error}") from None
-        except Exception as error:  # Damaged bytes make Pillow's decoders fail in many ways (struct.error, IndexError, ...).
+        except (
+            Exception
+        ) as error:  # Damaged bytes make Pillow's decoders fail in many ways (struct.error, IndexError, ...).
             raise UserError(f"{item.name} is broken: {_line(error)}") from None
 
     def identity(self) -> list:
         """What the images are a function of, JSON-ready: each file's name, size and time of change, and the sides."""
         stamps = {path: stamp(path) for path in {item.path for item in self.items}}
-        return [self.crop, self.size, [[item.name, item.offset, item.length, *stamps[item.path]] for item in self.items]]
+        return [
+            self.crop,
+            self.size,
+            [[item.name, item.offset, item.length, *stamps[item.path]] for item in self.items],
+        ]
 
 
 def stamp(path: str | os.PathLike) -> tuple[int, int]:
@@ -104,6 +110,10 @@ def image_files(folder: pathlib.Path, endings: tuple[str, ...]) -> list[os.DirEn
     Links that lead nowhere are among them, so that they are reported as broken instead of silently missing.
     Raises UserError where the folder cannot be read.
     """
-    return [entry for entry in listing(folder)
-            if entry.name.lower().endswith(endings) and not entry.name.startswith(".")  # macOS leaves "._name.jpg" beside name.jpg.
-            and (os.path.isfile(entry.path) or entry.is_symlink() and not os.path.exists(entry.path))]
+    return [
+        entry
+        for entry in listing(folder)
+        if entry.name.lower().endswith(endings)
+        and not entry.name.startswith(".")  # macOS leaves "._name.jpg" beside name.jpg.
+        and (os.path.isfile(entry.path) or entry.is_symlink() and not os.path.exists(entry.path))
+    ]

@@ -7,17 +7,17 @@ import zlib
 
 import numpy as np
 
-from common.arrays import read_npz
 from common.config import Config
 from common.data import tfds
 from common.data.dataset import Dataset, Split
 from common.data.factors import Factor
 from common.data.synthetic import digits
 from common.errors import UserError
+from common.io.npz import read_npz
 
 TITLE = "MNIST"
-STAND_IN = "digits of Pillow's embedded font, randomly distorted"
-FORMS = "mnist.npz, or the four IDX files (train-images-idx3-ubyte[.gz], ...), or TFDS's prepared mnist/"
+SYNTHETIC = "digits of Pillow's embedded font, randomly distorted"
+ACCEPTED_FORMATS = "mnist.npz, or the four IDX files (train-images-idx3-ubyte[.gz], ...), or TFDS's prepared mnist/"
 DIGIT = Factor("digit", tuple(range(10)))
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")  # Of Keras's npz.
@@ -25,7 +25,7 @@ _SPLITS = {"train": "train", "test": "t10k"}
 _MAX_BYTES = 1 << 28  # Several times the size of MNIST: what claims more is no MNIST.
 
 
-def places() -> list[pathlib.Path]:
+def default_paths() -> list[pathlib.Path]:
     """Where MNIST lies on machines that have used it before."""
     return [tfds.place("mnist"), pathlib.Path.home() / ".keras" / "datasets" / "mnist.npz"]
 
@@ -35,14 +35,18 @@ def download(cache) -> Dataset:
     return _from_tfds(tfds.download("mnist"))
 
 
-def stand_in(config: Config) -> Dataset:
+def synthetic(config: Config) -> Dataset:
     """60,000 and 10,000 synthetic digits, drawn on demand."""
     from common.data.synthetic.images import SyntheticImages
 
     split = 60_000
-    train, test = (Split(SyntheticImages(digits, start, stop), digits.factors(np.arange(start, stop)))
-                   for start, stop in ((0, split), (split, digits.SIZE)))
-    return Dataset("synthetic digits (common/data/synthetic/digits.py)", train, test, digits.FACTORS, "digit", synthetic=True)
+    train, test = (
+        Split(SyntheticImages(digits, start, stop), digits.factors(np.arange(start, stop)))
+        for start, stop in ((0, split), (split, digits.SIZE))
+    )
+    return Dataset(
+        "synthetic digits (common/data/synthetic/digits.py)", train, test, digits.FACTORS, "digit", synthetic=True
+    )
 
 
 def read(path: pathlib.Path, cache) -> Dataset:
@@ -60,7 +64,7 @@ def read(path: pathlib.Path, cache) -> Dataset:
     prepared = tfds.prepared(path, "mnist")
     if prepared:
         return _from_tfds(prepared)
-    raise UserError(f"no MNIST in {path}: it should hold {FORMS}")
+    raise UserError(f"no MNIST in {path}: it should hold {ACCEPTED_FORMATS}")
 
 
 def _dataset(source: str, arrays: dict[str, tuple[np.ndarray, np.ndarray]]) -> Dataset:
@@ -70,9 +74,13 @@ def _dataset(source: str, arrays: dict[str, tuple[np.ndarray, np.ndarray]]) -> D
         if images.ndim == 4 and images.shape[-1] == 1:
             images = images[..., 0]
         if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
-            raise UserError(f"{source}: {name} images must be uint8 [n, 28, 28], n > 0; got {images.dtype} {list(images.shape)}")
+            raise UserError(
+                f"{source}: {name} images must be uint8 [n, 28, 28], n > 0; got {images.dtype} {list(images.shape)}"
+            )
         if labels.shape != (len(images),) or labels.dtype.kind not in "ui" or labels.min() < 0 or labels.max() > 9:
-            raise UserError(f"{source}: {name} labels must be {len(images)} integers from 0 to 9; got {labels.dtype} {list(labels.shape)}")
+            raise UserError(
+                f"{source}: {name} labels must be {len(images)} integers from 0 to 9; got {labels.dtype} {list(labels.shape)}"
+            )
         splits[name] = Split(images[..., None], labels.astype(np.int64)[:, None])
     return Dataset(source, splits["train"], splits["test"], (DIGIT,), "digit")
 
@@ -98,7 +106,9 @@ def _from_idx(folder: pathlib.Path) -> Dataset:
         for kind, dimensions in (("images", 3), ("labels", 1)):
             path = _idx_file(folder, f"{prefix}-{kind}", dimensions)
             if path is None:
-                raise UserError(f"{folder} lacks {prefix}-{kind}-idx{dimensions}-ubyte (or .gz), one of MNIST's four IDX files")
+                raise UserError(
+                    f"{folder} lacks {prefix}-{kind}-idx{dimensions}-ubyte (or .gz), one of MNIST's four IDX files"
+                )
             parts.append(read_idx(path, dimensions))
         arrays[split] = tuple(parts)
     return _dataset(f"{folder} (IDX files)", arrays)
@@ -112,7 +122,7 @@ def read_idx(path: pathlib.Path, dimensions: int) -> np.ndarray:
     """
     header = 4 + 4 * dimensions
     try:
-        with (gzip.open(path) if path.suffix == ".gz" else open(path, "rb")) as file:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             head = file.read(header)
             if len(head) < header or head[:4] != bytes([0, 0, 8, dimensions]):
                 raise UserError(f"{path} is no IDX file of unsigned bytes with {dimensions} axes")
@@ -128,7 +138,9 @@ def read_idx(path: pathlib.Path, dimensions: int) -> np.ndarray:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     if len(data) != size:
-        raise UserError(f"{path} holds {'more' if len(data) > size else 'fewer'} than the {size} bytes that its header announces")
+        raise UserError(
+            f"{path} holds {'more' if len(data) > size else 'fewer'} than the {size} bytes that its header announces"
+        )
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 

@@ -43,12 +43,16 @@ class Batches:
 
     def from_step(self, first: int, last: int) -> tf.data.Dataset:
         """The batches of steps [first, last): float32 [B, h, w, c], scaled."""
-        return (tf.data.Dataset.range(first, last)
-                .map(self._load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-                .prefetch(2))
+        return (
+            tf.data.Dataset.range(first, last)
+            .map(self._load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .prefetch(2)
+        )
 
     def _load(self, step: tf.Tensor) -> tf.Tensor:
-        images = tf.ensure_shape(tf.numpy_function(self._gather, [self.indices(step)], tf.uint8), (self._batch_size, *self._shape))
+        images = tf.ensure_shape(
+            tf.numpy_function(self._gather, [self.indices(step)], tf.uint8), (self._batch_size, *self._shape)
+        )
         return scale(images, self._scaling)
 
     def _gather(self, indices: np.ndarray) -> np.ndarray:

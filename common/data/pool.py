@@ -13,7 +13,7 @@ import numpy as np
 
 from common.data.files import ImageFiles
 from common.errors import UserError
-from common.threads import cores
+from common.training.threads import cores
 
 _CHUNK = 256  # Images a worker takes at a time.
 _AHEAD = 3  # Chunks a worker may be ahead of who writes them down: a slow disk must not fill the memory.
@@ -26,7 +26,7 @@ def load_all(files: ImageFiles):
     """
     starts = range(0, len(files), _CHUNK)
     workers = min(cores(), len(starts))
-    chunks = (dataclasses.replace(files, items=files.items[start:start + _CHUNK]) for start in starts)
+    chunks = (dataclasses.replace(files, items=files.items[start : start + _CHUNK]) for start in starts)
     results = map(load_chunk, chunks) if workers <= 1 else _pooled(chunks, workers)
     for start, (images, indices, messages) in zip(starts, results):
         yield images, [start + i for i in indices], messages
@@ -57,8 +57,10 @@ def _pooled(chunks, workers: int):
             while pending:
                 yield pending.popleft().result()
         except BrokenProcessPool:
-            raise UserError("a worker process died while preprocessing: out of memory, killed, or started from a script that lacks"
-                            " `if __name__ == \"__main__\":`; try again, or use --no-cache") from None
+            raise UserError(
+                "a worker process died while preprocessing: out of memory, killed, or started from a script that lacks"
+                ' `if __name__ == "__main__":`; try again, or use --no-cache'
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 

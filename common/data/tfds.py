@@ -43,8 +43,9 @@ def prepared(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     try:
         for base in (folder, folder / name):
             versions = [p.parent for p in base.glob("*/dataset_info.json") if _VERSION.fullmatch(p.parent.name)]
-            found = sorted(versions, key=lambda p: [int(n) for n in p.name.split(".")]) + \
-                ([base] if (base / "dataset_info.json").is_file() else [])
+            found = sorted(versions, key=lambda p: [int(n) for n in p.name.split(".")]) + (
+                [base] if (base / "dataset_info.json").is_file() else []
+            )
             found = [p for p in found if name in (p.name, p.parent.name)]
             if found:
                 return found[-1]
@@ -94,7 +95,9 @@ def image_items(folder: pathlib.Path, split: str, feature: str):
         _check_classes(folder / "features.json")
         builder = tensorflow_datasets.builder_from_directory(str(folder))
         if builder.info.file_format != tensorflow_datasets.core.FileFormat.TFRECORD:
-            raise UserError(f"{folder} is stored as {builder.info.file_format.value}: prepare it again as tfrecord, TFDS's default")
+            raise UserError(
+                f"{folder} is stored as {builder.info.file_format.value}: prepare it again as tfrecord, TFDS's default"
+            )
         count = 0
         for path in map(str, builder.info.splits[split].filepaths):
             _check_lengths(path)
@@ -102,7 +105,10 @@ def image_items(folder: pathlib.Path, split: str, feature: str):
             for index, record in enumerate(tf.data.TFRecordDataset(path).as_numpy_iterator()):
                 features = tf.train.Example.FromString(record).features.feature
                 data = features[feature].bytes_list.value[0]
-                yield Item(f"{pathlib.Path(path).name} image {index}", path, start + 12 + record.index(data), len(data)), features
+                yield (
+                    Item(f"{pathlib.Path(path).name} image {index}", path, start + 12 + record.index(data), len(data)),
+                    features,
+                )
                 start += _RECORD + len(record)
                 count += 1
         _check_count(count, builder, split)
@@ -110,6 +116,7 @@ def image_items(folder: pathlib.Path, split: str, feature: str):
 
 def _check_classes(path: pathlib.Path) -> None:
     """Raises ValueError where a description of features names a class from elsewhere than TFDS, which would import whatever it names."""
+
     def check(pairs):
         for key, value in pairs:
             if key in _CLASSES and isinstance(value, str) and not value.startswith("tensorflow_datasets."):
@@ -158,7 +165,9 @@ def download(name: str, by_hand: tuple[str, ...] = ()) -> pathlib.Path:
         builder = tensorflow_datasets.builder(name, data_dir=str(data_dir()))
         builder.download_and_prepare()
     except Exception as error:  # TFDS raises errors of many libraries, none of which it documents.
-        raise UserError(f"the download of {name} by TFDS failed: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from None
+        raise UserError(
+            f"the download of {name} by TFDS failed: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        ) from None
     return pathlib.Path(builder.data_dir)
 
 

@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from common import losses
 from common.config import Config
-from common.distributions import Latents, Posterior, PosteriorNoise, sample_noise
 from common.models.system import System
-from common.networks import build_discriminator, build_encoder, build_generator
+from common.nn import losses
+from common.nn.distributions import Latents, Posterior, PosteriorNoise, sample_noise
+from common.nn.networks import build_discriminator, build_encoder, build_generator
 
 
 class ALI(System):
@@ -28,20 +28,21 @@ class ALI(System):
                 "d": (config.learning_rate, ("discriminator",)),
                 "g": (config.learning_rate * config.generator_multiplier, ("encoder", "generator")),
             },
-            losses=("d_loss", "g_loss", "e_loss"))
+            losses=("d_loss", "g_loss", "e_loss"),
+        )
 
-    def draw_noise(self, step: tf.Tensor, batch_size: int) -> PosteriorNoise:
+    def sample_step_noise(self, step: tf.Tensor, batch_size: int) -> PosteriorNoise:
         """The noise of u_r ~ q(u|x) in training step `step`."""
         return sample_noise(self.config.latent, batch_size, tf.random.fold_in(self.step_seed(step), 1))
 
     def iterate(self, images: tf.Tensor, latents: Latents, noise: PosteriorNoise) -> dict[str, tf.Tensor]:
         """One iteration: D first, then encoder and generator against the new D; x' and u_r are computed once."""
-        fake, pull_back = self.generate_with_gradient(latents)
-        inferred, pull_back_inferred = self.infer_with_gradient(images, noise)
+        fake, vjp = self.generate_with_vjp(latents)
+        inferred, inferred_vjp = self.infer_with_gradient(images, noise)
         d_values, d_gradients = self.discriminator_pass(images, inferred, fake, latents.code)
         self.apply_gradients(d_gradients)
         values, (inferred_gradient, fake_gradient) = self.confusion_pass(images, inferred, fake, latents.code)
-        self.apply_gradients({"g": pull_back_inferred(inferred_gradient) + pull_back(fake_gradient)})
+        self.apply_gradients({"g": inferred_vjp(inferred_gradient) + vjp(fake_gradient)})
         return {**d_values, **values}
 
     def infer_with_gradient(self, images: tf.Tensor, noise: PosteriorNoise):
@@ -50,10 +51,10 @@ class ALI(System):
         with tf.GradientTape() as tape:
             inferred = Posterior(**encoder(images, training=True)).sample(noise)
 
-        def pull_back(gradient):
+        def vjp(gradient):
             return tape.gradient(inferred, encoder.trainable_variables, output_gradients=gradient)
 
-        return inferred, pull_back
+        return inferred, vjp
 
     def discriminator_pass(self, images, inferred, fake, code):
         """d_loss with its gradients. Real and fake pairs go through D apart: each has its own batch statistics."""

@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from common import losses
 from common.config import Config
-from common.distributions import Latents, Posterior
 from common.models.system import System
-from common.networks import build_discriminator, build_encoder, build_generator
+from common.nn import losses
+from common.nn.distributions import Latents, Posterior
+from common.nn.networks import build_discriminator, build_encoder, build_generator
 
 
 class InfoGAN(System):
@@ -26,7 +26,8 @@ class InfoGAN(System):
                 "g": (rate * config.generator_multiplier, ("generator",)),
                 "q": (rate * config.information_multiplier, ("encoder", "generator")),
             },
-            losses=("d_loss", "g_loss", "q_loss"))
+            losses=("d_loss", "g_loss", "q_loss"),
+        )
 
     def discriminator_pass(self, images, fake, latents: Latents, noise=None):
         """d_loss with its gradients: real images against x'."""
@@ -38,7 +39,7 @@ class InfoGAN(System):
         values = {"d_loss": d_loss, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
         return values, {"d": tape.gradient(d_loss, discriminator.trainable_variables)}
 
-    def generator_pass(self, fake, pull_back, latents: Latents, noise=None):
+    def generator_pass(self, fake, vjp, latents: Latents, noise=None):
         """g_loss and q_loss with their gradients, at the same parameters, x' computed once."""
         encoder, discriminator = self.networks["encoder"], self.networks["discriminator"]
         category, continuous = self.split_code(latents.code)
@@ -52,7 +53,7 @@ class InfoGAN(System):
         g_to_fake = tape.gradient(g_loss, fake)
         q_to_encoder, q_to_fake = tape.gradient(q_loss, [encoder.trainable_variables, fake])
         values = {"g_loss": g_loss, "q_loss": q_loss, "q_disc_loss": q_disc_loss, "q_cont_loss": q_cont_loss}
-        return values, {"g": pull_back(g_to_fake), "q": q_to_encoder + pull_back(q_to_fake)}
+        return values, {"g": vjp(g_to_fake), "q": q_to_encoder + vjp(q_to_fake)}
 
 
 def build(config: Config) -> InfoGAN:

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from common import losses
 from common.config import Config
-from common.distributions import Latents, Posterior, PosteriorNoise, kl_categorical, kl_continuous, sample_noise
 from common.models.system import System
-from common.networks import build_discriminator, build_encoder, build_generator
-from common.views import View, draw_view, seen
+from common.nn import losses
+from common.nn.augment import Affine, sample_affine, seen
+from common.nn.distributions import Latents, Posterior, PosteriorNoise, kl_categorical, kl_continuous, sample_noise
+from common.nn.networks import build_discriminator, build_encoder, build_generator
 
 
 class StepNoise(NamedTuple):
@@ -22,7 +22,7 @@ class StepNoise(NamedTuple):
     real: PosteriorNoise
     fake: PosteriorNoise
     estimate: tf.Tensor
-    view: View | None = None
+    view: Affine | None = None
 
 
 class InfoVAEGAN(System):
@@ -47,20 +47,27 @@ class InfoVAEGAN(System):
                 "q": (rate * config.information_multiplier, ("encoder", "generator")),
                 "vae": (rate * config.vae_multiplier, ("encoder",)),
             },
-            losses=("d_loss", "g_loss", "q_loss", "vae_loss"))
+            losses=("d_loss", "g_loss", "q_loss", "vae_loss"),
+        )
 
-    def draw_noise(self, step: tf.Tensor, batch_size: int) -> StepNoise:
+    def sample_step_noise(self, step: tf.Tensor, batch_size: int) -> StepNoise:
         """The posterior noise of training step `step`."""
         seeds = tfp.random.split_seed(tf.random.fold_in(self.step_seed(step), 1), 3)
         spec, settings = self.config.latent, self.config.settings
-        shift, shear, stretch, after = (settings[f"encoder_{name}"] for name in ("shift", "shear", "stretch", "shift_after"))
+        shift, shear, stretch, after = (
+            settings[f"encoder_{name}"] for name in ("shift", "shear", "stretch", "shift_after")
+        )
         view = None
         if shift or shear or stretch:
-            still = View(tf.ones([batch_size, 2]), tf.zeros([batch_size]), tf.zeros([batch_size, 2]))
-            drawn = draw_view(tf.random.fold_in(self.step_seed(step), 2), batch_size, shift, shear, stretch)
-            view = View(*(tf.where(step >= after, new, old) for new, old in zip(drawn, still, strict=True)))
-        return StepNoise(sample_noise(spec, batch_size, seeds[0]), sample_noise(spec, batch_size, seeds[1]),
-                         sample_noise(spec, batch_size, seeds[2]).normal, view)
+            still = Affine(tf.ones([batch_size, 2]), tf.zeros([batch_size]), tf.zeros([batch_size, 2]))
+            drawn = sample_affine(tf.random.fold_in(self.step_seed(step), 2), batch_size, shift, shear, stretch)
+            view = Affine(*(tf.where(step >= after, new, old) for new, old in zip(drawn, still, strict=True)))
+        return StepNoise(
+            sample_noise(spec, batch_size, seeds[0]),
+            sample_noise(spec, batch_size, seeds[1]),
+            sample_noise(spec, batch_size, seeds[2]).normal,
+            view,
+        )
 
     def as_seen(self, fake: tf.Tensor, noise: StepNoise) -> tf.Tensor:
         """x' [B, h, w, c] as the encoder learns from it."""
@@ -82,7 +89,7 @@ class InfoVAEGAN(System):
         values = {"d_loss": d_loss, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
         return values, {"d": tape.gradient(d_loss, discriminator.trainable_variables)}
 
-    def generator_pass(self, fake, pull_back, latents: Latents, noise: StepNoise):
+    def generator_pass(self, fake, vjp, latents: Latents, noise: StepNoise):
         """g_loss, q_loss and vae_loss with their gradients, all at the present parameters, x' and E(x') computed once.
 
         vae_loss reaches the encoder only: its target x' is data, and G is held fixed in the reconstruction. In the ablation
@@ -105,13 +112,21 @@ class InfoVAEGAN(System):
             categorical_kl = tf.reduce_mean(kl_categorical(posterior.logits))
             vae_loss = reconstruction_loss + continuous_kl + self.config.categorical_kl_weight * categorical_kl
         g_to_fake = tape.gradient(g_loss, fake)
-        gradients = {"g": pull_back(g_to_fake)}
+        gradients = {"g": vjp(g_to_fake)}
         if self.config.mutual_information:
             q_to_encoder, q_to_fake = tape.gradient(q_loss, [encoder.trainable_variables, fake])
-            gradients["q"] = q_to_encoder + pull_back(q_to_fake)
+            gradients["q"] = q_to_encoder + vjp(q_to_fake)
         gradients["vae"] = tape.gradient(vae_loss, encoder.trainable_variables)
-        values = {"g_loss": g_loss, "q_loss": q_loss, "vae_loss": vae_loss, "q_disc_loss": q_disc_loss, "q_cont_loss": q_cont_loss,
-                  "reconstruction_loss": reconstruction_loss, "continuous_kl": continuous_kl, "categorical_kl": categorical_kl}
+        values = {
+            "g_loss": g_loss,
+            "q_loss": q_loss,
+            "vae_loss": vae_loss,
+            "q_disc_loss": q_disc_loss,
+            "q_cont_loss": q_cont_loss,
+            "reconstruction_loss": reconstruction_loss,
+            "continuous_kl": continuous_kl,
+            "categorical_kl": categorical_kl,
+        }
         return values, gradients
 
 

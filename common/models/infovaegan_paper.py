@@ -5,12 +5,21 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from common import losses
 from common.config import Config
-from common.distributions import (Latents, NoisePosterior, Posterior, PosteriorNoise, code_entropy, kl_categorical, kl_continuous,
-                                  log_normal, sample_noise)
 from common.models.system import System
-from common.networks import build_discriminator, build_encoder, build_generator, build_noise_encoder
+from common.nn import losses
+from common.nn.distributions import (
+    Latents,
+    NoisePosterior,
+    Posterior,
+    PosteriorNoise,
+    code_entropy,
+    kl_categorical,
+    kl_continuous,
+    log_normal,
+    sample_noise,
+)
+from common.nn.networks import build_discriminator, build_encoder, build_generator, build_noise_encoder
 
 _ADVERSARIAL = ("d_loss", "critic_difference", "gradient_penalty")
 _GENERATOR = ("g_loss", "q_loss")
@@ -56,35 +65,43 @@ class InfoVAEGANPaper(System):
                 "q": (rate * config.information_multiplier, ("encoder", "generator")),
                 "vae": (rate * config.vae_multiplier, ("encoder", "noise_encoder")),
             },
-            losses=_ADVERSARIAL + _GENERATOR + _INFERENCE)
+            losses=_ADVERSARIAL + _GENERATOR + _INFERENCE,
+        )
 
-    def draw_noise(self, step: tf.Tensor, batch_size: int) -> StepNoise:
+    def sample_step_noise(self, step: tf.Tensor, batch_size: int) -> StepNoise:
         """The noise of training step `step`."""
         seeds = tfp.random.split_seed(tf.random.fold_in(self.step_seed(step), 1), 3)
         spec = self.config.latent
-        return StepNoise(tf.random.stateless_uniform([batch_size, 1, 1, 1], seeds[0]), sample_noise(spec, batch_size, seeds[1]),
-                         tf.random.stateless_normal([batch_size, spec.noise], seeds[2]))
+        return StepNoise(
+            tf.random.stateless_uniform([batch_size, 1, 1, 1], seeds[0]),
+            sample_noise(spec, batch_size, seeds[1]),
+            tf.random.stateless_normal([batch_size, spec.noise], seeds[2]),
+        )
 
     def iterate(self, images: tf.Tensor, latents: Latents, noise: StepNoise) -> dict[str, tf.Tensor]:
         """What the present step is: of the first stage, or of inference alone. Losses are vectors of one value, or of none where left out."""
         if self.config.settings["stages"] == "interleaved":
             return self.adversarial_step(images, latents, noise)
-        return tf.cond(self.step < self.config.settings["switch_step"],
-                       lambda: self.adversarial_step(images, latents, noise),
-                       lambda: {**_absent(_ADVERSARIAL + _GENERATOR), **self.inference_step(latents, noise)})
+        return tf.cond(
+            self.step < self.config.settings["switch_step"],
+            lambda: self.adversarial_step(images, latents, noise),
+            lambda: {**_absent(_ADVERSARIAL + _GENERATOR), **self.inference_step(latents, noise)},
+        )
 
     def adversarial_step(self, images, latents: Latents, noise: StepNoise) -> dict[str, tf.Tensor]:
         """A step of the critic, and where one is due, a step of the generator against the new critic."""
-        fake, pull_back = self.generate_with_gradient(latents)
+        fake, vjp = self.generate_with_vjp(latents)
         d_values, d_gradients = self.discriminator_pass(images, fake, latents, noise)
         self.apply_gradients(d_gradients)
         due = tf.equal((self.step + 1) % self.config.settings["critic_steps"], 0)
-        values = tf.cond(due, lambda: self.generator_step(fake, pull_back, latents, noise), lambda: _absent(_GENERATOR + _INFERENCE))
+        values = tf.cond(
+            due, lambda: self.generator_step(fake, vjp, latents, noise), lambda: _absent(_GENERATOR + _INFERENCE)
+        )
         return {**_present(d_values), **values}
 
-    def generator_step(self, fake, pull_back, latents: Latents, noise: StepNoise) -> dict[str, tf.Tensor]:
+    def generator_step(self, fake, vjp, latents: Latents, noise: StepNoise) -> dict[str, tf.Tensor]:
         """G and encoder by the critic and L_MI; interleaved, the inference networks too, by gradients at the same parameters."""
-        values, gradients = self.generator_pass(fake, pull_back, latents, noise)
+        values, gradients = self.generator_pass(fake, vjp, latents, noise)
         if self.config.settings["stages"] == "separate":
             self.apply_gradients(gradients)
             return {**_present(values), **_absent(_INFERENCE)}
@@ -109,7 +126,7 @@ class InfoVAEGANPaper(System):
         values = {"d_loss": d_loss, "critic_difference": difference, "gradient_penalty": penalty}
         return values, {"d": tape.gradient(d_loss, critic.trainable_variables)}
 
-    def generator_pass(self, fake, pull_back, latents: Latents, noise: StepNoise):
+    def generator_pass(self, fake, vjp, latents: Latents, noise: StepNoise):
         """g_loss = -E D(x') (eq. 3) and q_loss = -L_MI (eq. 11) with their gradients; without mutual information q_loss has none."""
         encoder, critic = self.networks["encoder"], self.networks["discriminator"]
         category, continuous = self.split_code(latents.code)
@@ -117,11 +134,13 @@ class InfoVAEGANPaper(System):
             tape.watch(fake)
             g_loss = -tf.reduce_mean(critic(fake, training=True))
             posterior = Posterior(**encoder(fake, training=True))
-            q_loss = -losses.information_bound(posterior.logits, category, log_normal(continuous, posterior), code_entropy(self.config.latent))
-        gradients = {"g": pull_back(tape.gradient(g_loss, fake))}
+            q_loss = -losses.information_bound(
+                posterior.logits, category, log_normal(continuous, posterior), code_entropy(self.config.latent)
+            )
+        gradients = {"g": vjp(tape.gradient(g_loss, fake))}
         if self.config.mutual_information:
             q_to_encoder, q_to_fake = tape.gradient(q_loss, [encoder.trainable_variables, fake])
-            gradients["q"] = q_to_encoder + pull_back(q_to_fake)
+            gradients["q"] = q_to_encoder + vjp(q_to_fake)
         return {"g_loss": g_loss, "q_loss": q_loss}, gradients
 
     def inference_pass(self, fake, noise: StepNoise):
@@ -134,14 +153,22 @@ class InfoVAEGANPaper(System):
         with tf.GradientTape() as tape:
             posterior = Posterior(**encoder(fake, training=True))
             noise_posterior = NoisePosterior(**noise_encoder(fake, training=True))
-            reconstruction = generator([noise_posterior.sample(noise.noise), posterior.sample(noise.code)], training=False)
-            values = {"reconstruction_loss": losses.squared_error(fake, reconstruction),
-                      "continuous_kl": tf.reduce_mean(kl_continuous(posterior)),
-                      "categorical_kl": tf.reduce_mean(kl_categorical(posterior.logits)),
-                      "noise_kl": tf.reduce_mean(kl_continuous(noise_posterior))}
-            vae_loss = (values["reconstruction_loss"] + values["continuous_kl"] + values["noise_kl"]
-                        + self.config.categorical_kl_weight * values["categorical_kl"])
-        return {"vae_loss": vae_loss, **values}, {"vae": tape.gradient(vae_loss, self.moved_variables("vae"))}
+            reconstruction = generator(
+                [noise_posterior.sample(noise.noise), posterior.sample(noise.code)], training=False
+            )
+            values = {
+                "reconstruction_loss": losses.squared_error(fake, reconstruction),
+                "continuous_kl": tf.reduce_mean(kl_continuous(posterior)),
+                "categorical_kl": tf.reduce_mean(kl_categorical(posterior.logits)),
+                "noise_kl": tf.reduce_mean(kl_continuous(noise_posterior)),
+            }
+            vae_loss = (
+                values["reconstruction_loss"]
+                + values["continuous_kl"]
+                + values["noise_kl"]
+                + self.config.categorical_kl_weight * values["categorical_kl"]
+            )
+        return {"vae_loss": vae_loss, **values}, {"vae": tape.gradient(vae_loss, self.variables_of("vae"))}
 
     @tf.function(reduce_retracing=True)
     def encode_noise(self, images: tf.Tensor) -> NoisePosterior:

@@ -4,10 +4,10 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from common import distribute
 from common.config import Config
-from common.distributions import Latents, NoisePosterior, Posterior, sample_noise, sample_prior
-from common.optimizers import TF1Adam
+from common.nn import replicas
+from common.nn.distributions import Latents, NoisePosterior, Posterior, sample_noise, sample_prior
+from common.nn.optimizers import TF1Adam
 
 _STREAMS_APART = 0x5DEECE6D  # Odd, so no two streams of a seed are alike.
 
@@ -31,16 +31,20 @@ class System(keras.Model):
 
     NOISE_PRIOR = "uniform"  # Of z: a name that `distributions.priors` knows.
 
-    def __init__(self, config: Config, networks: dict[str, keras.Model], rates: dict[str, tuple[float, tuple[str, ...]]], losses):
+    def __init__(
+        self, config: Config, networks: dict[str, keras.Model], rates: dict[str, tuple[float, tuple[str, ...]]], losses
+    ):
         """Args: `rates`: optimizer name -> (learning rate, names of the networks it moves); `losses`: names of the losses to report."""
         super().__init__(name=config.system)
         self.config = config
         self.networks = networks
-        self.optimizers = {name: TF1Adam(_schedule(rate, config), config.adam_beta1, config.adam_beta2, config.adam_epsilon, name=name)
-                           for name, (rate, _) in rates.items()}
+        self.optimizers = {
+            name: TF1Adam(_schedule(rate, config), config.adam_beta1, config.adam_beta2, config.adam_epsilon, name=name)
+            for name, (rate, _) in rates.items()
+        }
         self.moves = {name: moved for name, (_, moved) in rates.items()}
         for name, optimizer in self.optimizers.items():
-            optimizer.build(self.moved_variables(name))
+            optimizer.build(self.variables_of(name))
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
         self.stream = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="stream")
         self.trackers = {name: _JointMean(name=name) for name in losses}
@@ -52,20 +56,22 @@ class System(keras.Model):
 
         Of several replicas, each takes its share of the joint batch: of the images, B / replicas are given to it.
         """
-        latents = self.draw_latents(self.step, self.config.batch_size)
-        noise = self.draw_noise(self.step, self.config.batch_size)
-        values = self.iterate(images, *distribute.own_share((latents, noise)))
+        latents = self.sample_latents(self.step, self.config.batch_size)
+        noise = self.sample_step_noise(self.step, self.config.batch_size)
+        values = self.iterate(images, *replicas.per_replica_slice((latents, noise)))
         self.step.assign_add(1)
-        return distribute.for_fit(self.report(distribute.joint_mean({name: values[name] for name in self.trackers})))
+        return replicas.expand_scalars(
+            self.report(replicas.all_reduce_mean({name: values[name] for name in self.trackers}))
+        )
 
     def iterate(self, images: tf.Tensor, latents: Latents, noise) -> dict[str, tf.Tensor]:
         """One iteration on given latents and posterior noise; returns the losses by name."""
-        fake, pull_back = self.generate_with_gradient(latents)
+        fake, vjp = self.generate_with_vjp(latents)
         d_values, d_gradients = self.discriminator_pass(images, fake, latents, noise)
         self.apply_gradients(d_gradients)
         # From here on D is the new one. All gradients are taken before the first update, and the updates follow in the order
         # of `optimizers`; the original leaves both to its executor.
-        values, gradients = self.generator_pass(fake, pull_back, latents, noise)
+        values, gradients = self.generator_pass(fake, vjp, latents, noise)
         self.apply_gradients(gradients)
         return {**d_values, **values}
 
@@ -77,30 +83,32 @@ class System(keras.Model):
         """The first half: (losses by name, gradients by optimizer)."""
         raise NotImplementedError
 
-    def generator_pass(self, fake, pull_back, latents: Latents, noise):
+    def generator_pass(self, fake, vjp, latents: Latents, noise):
         """The second half: (losses by name, gradients by optimizer)."""
         raise NotImplementedError
 
-    def generate_with_gradient(self, latents: Latents):
+    def generate_with_vjp(self, latents: Latents):
         """x' = G(z, u), and the function that pulls a gradient with respect to x' back to the generator's variables."""
         generator = self.networks["generator"]
         with tf.GradientTape(persistent=True) as tape:
             fake = generator([latents.noise, latents.code], training=True)
 
-        def pull_back(fake_gradient):
+        def vjp(fake_gradient):
             return tape.gradient(fake, generator.trainable_variables, output_gradients=fake_gradient)
 
-        return fake, pull_back
+        return fake, vjp
 
     def apply_gradients(self, gradients: dict[str, list[tf.Tensor]]) -> None:
-        """Lets each optimizer named in `gradients` take one step along them, one gradient for each of its `moved_variables`."""
-        count = distribute.replicas()  # Keras's optimizers add up what the replicas give; the joint loss is the mean of theirs.
+        """Lets each optimizer named in `gradients` take one step along them, one gradient for each of its `variables_of`."""
+        count = (
+            replicas.replicas()
+        )  # Keras's optimizers add up what the replicas give; the joint loss is the mean of theirs.
         for name, optimizer in self.optimizers.items():
             if name in gradients:
                 shares = gradients[name] if count == 1 else [gradient / count for gradient in gradients[name]]
-                optimizer.apply(shares, self.moved_variables(name))
+                optimizer.apply(shares, self.variables_of(name))
 
-    def moved_variables(self, optimizer: str) -> list[keras.Variable]:
+    def variables_of(self, optimizer: str) -> list[keras.Variable]:
         """The variables that the optimizer of this name moves, network by network."""
         return [v for network in self.moves[optimizer] for v in self.networks[network].trainable_variables]
 
@@ -109,11 +117,13 @@ class System(keras.Model):
         stream = tf.cast(tf.convert_to_tensor(self.stream), tf.int32) * _STREAMS_APART
         return tf.stack([tf.constant(self.config.seed, tf.int32) + stream, tf.cast(step, tf.int32)])
 
-    def draw_latents(self, step: tf.Tensor, batch_size: int) -> Latents:
+    def sample_latents(self, step: tf.Tensor, batch_size: int) -> Latents:
         """The z and u that training step `step` gives the generator."""
-        return sample_prior(self.config.latent, batch_size, tf.random.fold_in(self.step_seed(step), 0), self.NOISE_PRIOR)
+        return sample_prior(
+            self.config.latent, batch_size, tf.random.fold_in(self.step_seed(step), 0), self.NOISE_PRIOR
+        )
 
-    def draw_noise(self, step: tf.Tensor, batch_size: int):
+    def sample_step_noise(self, step: tf.Tensor, batch_size: int):
         """The posterior noise of training step `step`; None in a system that takes none."""
         return None
 

@@ -102,8 +102,9 @@ def render(table: np.ndarray) -> np.ndarray:
     chairs = [_chair(*row) for row in table[:, : len(SHAPE_FACTORS)].tolist()]
     owner = np.repeat(np.arange(len(chairs)), [len(chair.corners) for chair in chairs])  # [b], the image of each block
     camera = _cameras(table[:, -2], table[:, -1])
-    order = _paint_order(np.concatenate([chair.places for chair in chairs]), owner, camera,
-                         np.array([chair.tilt for chair in chairs]))
+    order = _paint_order(
+        np.concatenate([chair.places for chair in chairs]), owner, camera, np.array([chair.tilt for chair in chairs])
+    )
     owner = owner[order]
     seen = np.concatenate([chair.corners for chair in chairs])[order] @ camera[owner].transpose(0, 2, 1)
     polygons, colours, block = _visible_faces(seen, np.concatenate([chair.colours for chair in chairs])[order])
@@ -160,7 +161,8 @@ def _visible_faces(seen: np.ndarray, colours: np.ndarray) -> tuple[np.ndarray, n
 def _chair(*shape: int) -> Chair:
     """Builds the chair of one level for each of SHAPE_FACTORS."""
     colour, width, depth, thickness, legs, leg_height, back, height, tilt, arms = (
-        factor.values[level] for factor, level in zip(SHAPE_FACTORS, shape))
+        factor.values[level] for factor, level in zip(SHAPE_FACTORS, shape)
+    )
     x, y, tilt = width / 2, depth / 2, np.radians(tilt)
     top = leg_height + thickness
     u, v = x - 0.012, y - 0.012  # the seat is a little narrower at its top
@@ -177,8 +179,9 @@ def _chair(*shape: int) -> Chair:
 
 def _block(material: int, place: tuple, bottom: tuple, top: tuple) -> tuple:
     """A block between two horizontal rectangles (x0, x1, y0, y1, z), in metres."""
-    corners = [corner for x0, x1, y0, y1, z in (bottom, top)
-               for corner in ((x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z))]
+    corners = [
+        corner for x0, x1, y0, y1, z in (bottom, top) for corner in ((x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z))
+    ]
     return material, place, corners
 
 
@@ -189,21 +192,31 @@ def _four_legs(x: float, y: float, height: float, splay: float) -> list:
         for j in (-1, 1):
             u, v = i * (x - 0.035 - splay / 2), j * (y - 0.035 - splay / 2)  # centre of the top
             s, t = u + i * splay, v + j * splay  # centre of the foot
-            blocks.append(_block(_FRAME, (0, 0, i, j, 0), (s - 0.017, s + 0.017, t - 0.017, t + 0.017, 0),
-                                 (u - 0.024, u + 0.024, v - 0.024, v + 0.024, height)))
+            blocks.append(
+                _block(
+                    _FRAME,
+                    (0, 0, i, j, 0),
+                    (s - 0.017, s + 0.017, t - 0.017, t + 0.017, 0),
+                    (u - 0.024, u + 0.024, v - 0.024, v + 0.024, height),
+                )
+            )
     return blocks
 
 
 def _pedestal(x: float, y: float, height: float) -> list:
     """A central post on a foot of four spokes, which slope down from the hub to the tips."""
     hub, reach, w = 0.035, 0.9 * min(x, y), 0.03  # w: half the width of a spoke
-    blocks = [_block(_FRAME, (0, 0, 0, 0, 1), (-hub, hub, -hub, hub, 0.08), (-hub, hub, -hub, hub, height)),
-              _block(_FRAME, (0, 0, 0, 0, 0), (-hub, hub, -hub, hub, 0), (-hub, hub, -hub, hub, 0.08))]
+    blocks = [
+        _block(_FRAME, (0, 0, 0, 0, 1), (-hub, hub, -hub, hub, 0.08), (-hub, hub, -hub, hub, height)),
+        _block(_FRAME, (0, 0, 0, 0, 0), (-hub, hub, -hub, hub, 0), (-hub, hub, -hub, hub, 0.08)),
+    ]
     for i in (-1, 1):
         near, far, slope = (i * r for r in (hub, reach, hub + 0.02))
         x_low, x_high = sorted((near, far)), sorted((near, slope))
-        blocks += [_block(_FRAME, (0, 0, i, 0, 0), (*x_low, -w, w, 0), (*x_high, -w, w, 0.08)),
-                   _block(_FRAME, (0, 0, 0, i, 0), (-w, w, *x_low, 0), (-w, w, *x_high, 0.08))]
+        blocks += [
+            _block(_FRAME, (0, 0, i, 0, 0), (*x_low, -w, w, 0), (*x_high, -w, w, 0.08)),
+            _block(_FRAME, (0, 0, 0, i, 0), (-w, w, *x_low, 0), (-w, w, *x_high, 0.08)),
+        ]
     return blocks
 
 
@@ -219,10 +232,12 @@ def _sled(x: float, y: float, height: float) -> list:
 
 def _leaning(y: float, seat: float, slope: float):
     """Returns a maker of the blocks of a back: heights are above the seat, and it leans back by `slope` m a m."""
+
     def block(material, place, thickness, low, high):
         """`low` and `high` are (x0, x1, z): the block's ends, a trapezium seen from the front."""
         rectangles = [(x0, x1, y - thickness + slope * z, y + slope * z, seat + z) for x0, x1, z in (low, high)]
         return _block(material, place, *rectangles)
+
     return block
 
 
@@ -253,8 +268,10 @@ def _slats(x: float, block, height: float) -> list:
 def _ladder(x: float, block, height: float) -> list:
     """Two posts and three rungs across."""
     w, rung = 0.044, height / 6
-    blocks = [block(_FRAME, (2, 1, i, 0, 0), 0.044, (*ends, 0), (*ends, height))
-              for i, ends in ((-1, (-x, w - x)), (1, (x - w, x)))]
+    blocks = [
+        block(_FRAME, (2, 1, i, 0, 0), 0.044, (*ends, 0), (*ends, height))
+        for i, ends in ((-1, (-x, w - x)), (1, (x - w, x)))
+    ]
     for k in range(3):
         low, high = (2 * k + 0.9) * rung, (2 * k + 1.9) * rung
         blocks.append(block(_PANEL, (2, 1, 0, 0, k), 0.036, (w - x, x - w, low), (w - x, x - w, high)))
@@ -268,11 +285,17 @@ def _arms(x: float, y: float, seat: float, slope: float) -> list:
         outer, inner = i * (x - 0.012), i * (x - 0.012 - w)
         x_range, y0 = sorted((outer, inner)), 0.05 - y
         low, high = (y - 0.062 + slope * z for z in (0.17, 0.21))  # where the arm rest meets the back
-        blocks += [_block(_FRAME, (2, 0, i, 0, 0), (*x_range, y0, y0 + 0.045, seat), (*x_range, y0, y0 + 0.045, post)),
-                   _block(_PANEL, (2, 0, i, 0, 1), (*x_range, y0 - 0.02, low, post), (*x_range, y0 - 0.02, high, rest))]
+        blocks += [
+            _block(_FRAME, (2, 0, i, 0, 0), (*x_range, y0, y0 + 0.045, seat), (*x_range, y0, y0 + 0.045, post)),
+            _block(_PANEL, (2, 0, i, 0, 1), (*x_range, y0 - 0.02, low, post), (*x_range, y0 - 0.02, high, rest)),
+        ]
     return blocks
 
 
-_LEGS = {"straight": functools.partial(_four_legs, splay=0.0), "splayed": functools.partial(_four_legs, splay=0.08),
-         "pedestal": _pedestal, "sled": _sled}
+_LEGS = {
+    "straight": functools.partial(_four_legs, splay=0.0),
+    "splayed": functools.partial(_four_legs, splay=0.08),
+    "pedestal": _pedestal,
+    "sled": _sled,
+}
 _BACKS = {"solid": _solid_back, "rounded": _rounded_back, "slats": _slats, "ladder": _ladder}

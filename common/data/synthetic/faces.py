@@ -56,8 +56,21 @@ FACTORS = (
     Factor("face width", (70.0, 74.0, 78.0, 82.0, 86.0), "px"),
 )
 
-ATTRIBUTES = ("Bald", "Bangs", "Black_Hair", "Blond_Hair", "Brown_Hair", "Eyeglasses", "Gray_Hair", "Mouth_Slightly_Open",
-              "Mustache", "Pale_Skin", "Smiling", "Straight_Hair", "Wavy_Hair")  # the names and order of list_attr_celeba.txt
+ATTRIBUTES = (
+    "Bald",
+    "Bangs",
+    "Black_Hair",
+    "Blond_Hair",
+    "Brown_Hair",
+    "Eyeglasses",
+    "Gray_Hair",
+    "Mouth_Slightly_Open",
+    "Mustache",
+    "Pale_Skin",
+    "Smiling",
+    "Straight_Hair",
+    "Wavy_Hair",
+)  # the names and order of list_attr_celeba.txt
 
 
 def _ramp(*stops) -> np.ndarray:
@@ -73,13 +86,15 @@ def _palette(background: str, skin: str, hair: str | None) -> np.ndarray:
     flesh = np.array(_SKINS[skin])
     locks = np.array(_HAIRS.get(hair, _BALD_BROWS))
     lip = 0.45 * flesh + 0.55 * np.array([190, 56, 66])
-    colours = np.concatenate([
-        _ramp(0.72 * wall, wall, wall + 0.25 * (255 - wall)),
-        _ramp(0.5 * cloth, cloth, 1.1 * cloth),
-        _ramp(flesh * (0.62, 0.5, 0.46), flesh * (0.88, 0.77, 0.73), flesh, flesh + 0.3 * (255 - flesh)),
-        _ramp(locks * (0.42, 0.35, 0.32), locks, locks + 0.35 * (255 - locks)),
-        [(253, 251, 247), (84, 62, 48), (24, 18, 20), lip, 0.6 * lip, (96, 28, 34), (30, 28, 38)],  # WHITE to FRAME
-    ])
+    colours = np.concatenate(
+        [
+            _ramp(0.72 * wall, wall, wall + 0.25 * (255 - wall)),
+            _ramp(0.5 * cloth, cloth, 1.1 * cloth),
+            _ramp(flesh * (0.62, 0.5, 0.46), flesh * (0.88, 0.77, 0.73), flesh, flesh + 0.3 * (255 - flesh)),
+            _ramp(locks * (0.42, 0.35, 0.32), locks, locks + 0.35 * (255 - locks)),
+            [(253, 251, 247), (84, 62, 48), (24, 18, 20), lip, 0.6 * lip, (96, 28, 34), (30, 28, 38)],  # WHITE to FRAME
+        ]
+    )
     return np.clip(colours + 0.5, 0, 255).astype(np.uint8)
 
 

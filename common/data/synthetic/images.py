@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.data.pixels import preprocess
+from common.data.preprocess import preprocess
 
 
 class SyntheticImages:

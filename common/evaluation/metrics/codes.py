@@ -1,0 +1,49 @@
+"""What every disentanglement metric takes: one code an image."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Codes(NamedTuple):
+    """The codes of n images. Their dimensions are the continuous codes in order and then, where there is one, the category.
+
+    Attributes:
+        continuous: float [n, C], C >= 0.
+        category: int [n] in [0, num_categories), or None.
+        num_categories: K; 0 where there is no category.
+    """
+
+    continuous: np.ndarray
+    category: np.ndarray | None = None
+    num_categories: int = 0
+
+    @property
+    def images(self) -> int:
+        """n. ValueError where the parts disagree about it."""
+        if self.category is not None and len(self.category) != len(self.continuous):
+            raise ValueError(f"{len(self.continuous)} continuous codes and {len(self.category)} categories")
+        return len(self.continuous)
+
+    @property
+    def dimensions(self) -> int:
+        """C, or C + 1 with a category."""
+        return self.continuous.shape[1] + (self.category is not None)
+
+    def take(self, indices: np.ndarray) -> "Codes":
+        """The codes of the images at int indices [m]."""
+        return Codes(
+            self.continuous[indices], None if self.category is None else self.category[indices], self.num_categories
+        )
+
+    def without_category(self) -> "Codes":
+        """The continuous codes alone."""
+        return Codes(self.continuous)
+
+
+def check_pairs(codes: Codes, factors: np.ndarray) -> None:
+    """Raises ValueError unless `codes` and the factor table [n, f] are of the same images, and there are some."""
+    if codes.images != len(factors):
+        raise ValueError(f"codes of {codes.images} images and factors of {len(factors)}")
+    if len(factors) == 0:
+        raise ValueError("no images to score")

@@ -1,0 +1,140 @@
+"""Priors and posteriors of the codes as TFP distributions; their samples as functions of given noise; their divergences.
+
+Samples take their noise as an argument: in training it is drawn from (seed, step), and a recording of the original replays its
+own, so that the code which is compared with the original is the code which trains.
+"""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from common.config import LatentSpec
+
+tfd = tfp.distributions
+
+TEMPERATURE = 0.1  # Of the relaxed one-hot categorical.
+_PROBABILITY_FLOOR = 1e-10  # The original's guards against log(0).
+_UNIFORM_FLOOR = 1e-20
+_VARIANCE_FLOOR = 1e-8
+
+
+class Latents(NamedTuple):
+    """The generator's inputs: `noise` [B, Z], `code` = concat(d, c) [B, K+C]."""
+
+    noise: tf.Tensor
+    code: tf.Tensor
+
+
+class PosteriorNoise(NamedTuple):
+    """What one posterior sample consumes: `normal` [B, C] ~ N(0, 1) and `uniform` [B, K] ~ U(0, 1)."""
+
+    normal: tf.Tensor
+    uniform: tf.Tensor
+
+
+class Posterior(NamedTuple):
+    """q(u|x) as the encoder states it: `logits` [B, K]; `mean` [B, C]; `stddev` [B, C], absent (None) in InfoGAN."""
+
+    logits: tf.Tensor
+    mean: tf.Tensor
+    stddev: tf.Tensor | None = None
+
+    @property
+    def categorical(self) -> tfd.Distribution:
+        """q(d|x), relaxed: RelaxedOneHotCategorical at `TEMPERATURE`, with the original's floor under the probabilities."""
+        return tfd.RelaxedOneHotCategorical(
+            TEMPERATURE, logits=tf.math.log(tf.nn.softmax(self.logits) + _PROBABILITY_FLOOR)
+        )
+
+    @property
+    def continuous(self) -> tfd.Distribution:
+        """q(c|x): Normal(mean, stddev), or where there is no `stddev`, the one value `mean`."""
+        return tfd.Deterministic(self.mean) if self.stddev is None else tfd.Normal(self.mean, self.stddev)
+
+    def sample_categorical(self, uniform: tf.Tensor) -> tf.Tensor:
+        """A sample of `categorical` by the Gumbel-softmax trick: `uniform` [B, K] in [0, 1) -> [B, K], rows on the simplex, soft."""
+        relaxed = self.categorical
+        gumbel = -tf.math.log(-tf.math.log(uniform + _UNIFORM_FLOOR) + _UNIFORM_FLOOR)
+        return tf.nn.softmax((relaxed.logits + gumbel) / relaxed.temperature)
+
+    def sample_continuous(self, normal: tf.Tensor) -> tf.Tensor:
+        """A sample of `continuous` by the reparameterisation trick: mean + stddev * normal, [B, C]; `mean` where there is no `stddev`."""
+        q = self.continuous
+        return q.loc if self.stddev is None else q.loc + q.scale * normal
+
+    def sample(self, noise: PosteriorNoise) -> tf.Tensor:
+        """A sample of u = concat(d, c), [B, K+C]."""
+        return tf.concat([self.sample_categorical(noise.uniform), self.sample_continuous(noise.normal)], axis=-1)
+
+
+class NoisePosterior(NamedTuple):
+    """q(z|x), which only the paper's variant has (REFERENCE section 8): independent Normals of `mean` [B, Z] and `stddev` [B, Z]."""
+
+    mean: tf.Tensor
+    stddev: tf.Tensor
+
+    def sample(self, normal: tf.Tensor) -> tf.Tensor:
+        """A sample by the reparameterisation trick: mean + stddev * normal, [B, Z]."""
+        return self.mean + self.stddev * normal
+
+
+def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, tfd.Distribution]:
+    """The priors of one image's latents: d ~ Cat(K, 1/K) as one-hot, c ~ U(-1, 1)^C, z ~ U(-1, 1)^Z (REFERENCE section 1).
+
+    With `noise="normal"`, z ~ N(0, I), as the paper has it (section 8).
+    """
+    return {
+        "category": tfd.OneHotCategorical(logits=tf.zeros(spec.categories), dtype=tf.float32),
+        "continuous": tfd.Sample(tfd.Uniform(-1.0, 1.0), spec.continuous),
+        "noise": tfd.Sample(tfd.Normal(0.0, 1.0) if noise == "normal" else tfd.Uniform(-1.0, 1.0), spec.noise),
+    }
+
+
+def sample_prior(spec: LatentSpec, batch_size: int, seed: tf.Tensor, noise: str = "uniform") -> Latents:
+    """Draws z and u for `batch_size` images as a function of `seed` (int32 [2]); `noise` as in `priors`."""
+    seeds = tfp.random.split_seed(seed, 3)
+    prior = priors(spec, noise)
+    category = prior["category"].sample(batch_size, seed=seeds[0])
+    continuous = prior["continuous"].sample(batch_size, seed=seeds[1])
+    return Latents(prior["noise"].sample(batch_size, seed=seeds[2]), tf.concat([category, continuous], axis=-1))
+
+
+def sample_noise(spec: LatentSpec, batch_size: int, seed: tf.Tensor) -> PosteriorNoise:
+    """Draws what one posterior sample of `batch_size` images consumes as a function of `seed` (int32 [2])."""
+    seeds = tfp.random.split_seed(seed, 2)
+    return PosteriorNoise(
+        tfd.Normal(0.0, 1.0).sample([batch_size, spec.continuous], seed=seeds[0]),
+        tfd.Uniform(0.0, 1.0).sample([batch_size, spec.categories], seed=seeds[1]),
+    )
+
+
+def kl_continuous(posterior: Posterior | NoisePosterior) -> tf.Tensor:
+    """KL(N(mean, stddev^2) || N(0, I)) of each image, [B]: KL_c, or KL_z, with the original's floor under the variance in the logarithm.
+
+    The prior that c is drawn from is U(-1, 1) nevertheless: a quirk of the original (REFERENCE sections 1 and 3).
+    """
+    variance = tf.square(posterior.stddev)
+    return 0.5 * tf.reduce_sum(
+        tf.square(posterior.mean) + variance - tf.math.log(_VARIANCE_FLOOR + variance) - 1.0, axis=-1
+    )
+
+
+def log_normal(value: tf.Tensor, posterior: Posterior | NoisePosterior) -> tf.Tensor:
+    """log N(value; mean, stddev^2) of each image, [B], in nats, from `value` [B, n]: for c, its part of eq. 11. With the same floor."""
+    variance = _VARIANCE_FLOOR + tf.square(posterior.stddev)
+    return -0.5 * tf.reduce_sum(
+        tf.square(value - posterior.mean) / variance + tf.math.log(2.0 * math.pi * variance), axis=-1
+    )
+
+
+def code_entropy(spec: LatentSpec) -> float:
+    """H(u) = H(d) + H(c) of the priors, in nats: log K + C log 2 (c's is differential, of U(-1, 1)); the constant of eq. 11."""
+    return math.log(spec.categories) + spec.continuous * math.log(2.0)
+
+
+def kl_categorical(logits: tf.Tensor) -> tf.Tensor:
+    """KL(q(d|x) || Cat(K, 1/K)) of each image, [B], from logits [B, K]."""
+    p = tf.nn.softmax(logits)
+    return tf.reduce_sum(p * (tf.math.log(p + _PROBABILITY_FLOOR) + tf.math.log(float(p.shape[-1]))), axis=-1)

@@ -1,0 +1,69 @@
+"""Adam as TensorFlow 1 applies it."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="infovaegan")
+class TF1Adam(keras.optimizers.Optimizer):
+    """TF1's `AdamOptimizer` behind the Keras interface: one fused update a variable, the same arithmetic and the same state.
+
+    lr_t = lr * sqrt(1 - beta2^t) / (1 - beta1^t);  p -= lr_t * m / (sqrt(v) + epsilon)  (REFERENCE.md section 4). The powers
+    are kept as variables and multiplied up step by step, as in TF1, so that its checkpoints come in and go out bit for bit.
+    """
+
+    def __init__(self, learning_rate=2e-4, beta1=0.5, beta2=0.999, epsilon=1e-8, name="adam", **kwargs):
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+
+    def build(self, variables):
+        """Creates the state: `m` and `v` a variable, and the two powers, which TF1 starts at beta, not at 1."""
+        if self.built:
+            return
+        super().build(variables)
+        self.m, self.v = self.add_optimizer_variables(variables, ["m", "v"])
+        self.beta1_power, self.beta2_power = (
+            self.add_variable(
+                (), keras.initializers.Constant(beta), aggregation="only_first_replica", name=f"{name}_power"
+            )
+            for name, beta in (("beta1", self.beta1), ("beta2", self.beta2))
+        )
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Moves `variable` and its moments by `gradient`."""
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(self.m[index]),
+            v=_handle(self.v[index]),
+            beta1_power=tf.convert_to_tensor(self.beta1_power),
+            beta2_power=tf.convert_to_tensor(self.beta2_power),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta1,
+            beta2=self.beta2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        # Keras sums over replicas first, by a function of TensorFlow's that keeps the graph it is called in for ever, and so a
+        # system's variables after the system is gone. One device has nothing to sum.
+        if tf.distribute.has_strategy():
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+        else:
+            for gradient, variable in zip(grads, trainable_variables, strict=True):
+                self.update_step(gradient, variable, learning_rate)
+
+    def apply(self, grads, trainable_variables=None):
+        """Applies `grads` to `trainable_variables`, then multiplies up the powers."""
+        super().apply(grads, trainable_variables)
+        self.beta1_power.assign(self.beta1_power * self.beta1)
+        self.beta2_power.assign(self.beta2_power * self.beta2)
+
+    def get_config(self):
+        """The optimizer's arguments."""
+        return {**super().get_config(), "beta1": self.beta1, "beta2": self.beta2, "epsilon": self.epsilon}
+
+
+def _handle(variable):
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle

@@ -1,0 +1,230 @@
+"""The scripts as a user runs them: as processes, for a few steps, on real files made here."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import common.nn.layers  # noqa: F401  The layers that a saved network is made of.
+from helpers.scripts import run
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home folder that holds no data."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    """A folder with a small mnist.npz."""
+    folder = tmp_path_factory.mktemp("mnist with spaces")
+    random = np.random.RandomState(0)
+    np.savez(
+        folder / "mnist.npz",
+        x_train=random.randint(0, 256, (70, 28, 28)).astype(np.uint8),
+        y_train=np.arange(70) % 10,
+        x_test=random.randint(0, 256, (20, 28, 28)).astype(np.uint8),
+        y_test=np.arange(20) % 10,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mnist_run(tmp_path_factory, home, mnist):
+    """Two epochs of two steps, and the folder they wrote to."""
+    out = tmp_path_factory.mktemp("run")
+    process = run(
+        "InfoVAE_MNIST.py",
+        "--data-dir",
+        mnist,
+        "--epochs",
+        2,
+        "--steps-per-epoch",
+        2,
+        "--batch-size",
+        16,
+        "--seed",
+        3,
+        "--tensorboard",
+        "--out",
+        out,
+        home=home,
+    )
+    assert process.returncode == 0, process.stderr
+    return out
+
+
+def test_training_writes_every_file_it_promises(mnist_run, mnist):
+    results, models = mnist_run / "results" / "InfoVAE_MNIST", mnist_run / "models" / "InfoVAE_MNIST"
+    assert sorted(p.name for p in results.iterdir()) == sorted(
+        [
+            "Real1.png",
+            "VAE0.jpg",
+            "VAE1.jpg",
+            "class_grid.png",
+            "log.csv",
+            "run.json",
+            "tensorboard",
+            "metrics.json",
+            "figures.json",
+            "figure_class_grid.png",
+            "figure_reconstructions.png",
+            "figure_interpolation.png",
+        ]
+        + [f"figure_traversal_{what}.{ending}" for what in ("c0", "c1", "categories") for ending in ("png", "gif")]
+    )
+    assert sorted(p.name for p in models.iterdir()) == sorted(
+        [f"InfoVAE_MNIST-{step}.{ending}" for step in (2, 4) for ending in ("data-00000-of-00001", "index")]
+        + ["checkpoint", "run.json", "encoder.keras", "generator.keras", "discriminator.keras"]
+    )
+    for name, size in (("VAE1.jpg", (224, 224)), ("Real1.png", (224, 224)), ("class_grid.png", (280, 280))):
+        with Image.open(results / name) as image:
+            assert image.size == size
+    assert list(results.glob("tensorboard/train/events*"))
+    run_file = json.loads((models / "run.json").read_text())
+    assert (
+        run_file["config"]["seed"] == 3
+        and run_file["data"] == str(mnist / "mnist.npz")
+        and "tensorflow" in run_file["versions"]
+    )
+
+
+def test_log_has_a_row_an_epoch_and_a_column_a_loss(mnist_run):
+    rows = list(csv.DictReader((mnist_run / "results/InfoVAE_MNIST/log.csv").open()))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert set(rows[0]) == {"epoch", "d_loss", "g_loss", "q_loss", "vae_loss", "test_accuracy"}
+    assert all(np.isfinite(float(value)) for row in rows for value in row.values())
+    assert 0.1 <= float(rows[1]["test_accuracy"]) <= 1.0
+
+
+def test_saved_networks_load_alone(mnist_run):
+    generator = keras.saving.load_model(mnist_run / "models/InfoVAE_MNIST/generator.keras")
+    images = generator([np.zeros((4, 100), np.float32), np.eye(4, 12, dtype=np.float32)])
+    assert images.shape == (4, 28, 28, 1) and 0 <= np.min(images) < np.max(images) <= 1
+
+
+def test_resume_goes_on_and_a_second_start_loses_nothing(mnist_run, mnist, home):
+    common_flags = (
+        "InfoVAE_MNIST.py",
+        "--data-dir",
+        mnist,
+        "--steps-per-epoch",
+        2,
+        "--batch-size",
+        16,
+        "--seed",
+        3,
+        "--no-evaluate",
+        "--out",
+        mnist_run,
+    )
+    again = run(*common_flags, home=home)
+    assert again.returncode == 2 and "--resume" in again.stderr.splitlines()[-1]
+    resumed = run(*common_flags, "--epochs", 3, "--resume", home=home)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "InfoVAE_MNIST-4" in resumed.stdout
+    rows = list(csv.DictReader((mnist_run / "results/InfoVAE_MNIST/log.csv").open()))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert (mnist_run / "results/InfoVAE_MNIST/VAE2.jpg").is_file()
+    assert (mnist_run / "models/InfoVAE_MNIST/InfoVAE_MNIST-6.index").is_file()
+    other = run(*common_flags, "--seed", 4, "--resume", home=home)
+    assert other.returncode == 2 and "seed was 3 in the saved run and is 4 now" in other.stderr
+
+
+def test_stand_in_says_so_and_writes_under_its_own_name(tmp_path, home):
+    process = run(
+        "InfoVAE_MNIST.py",
+        "--data",
+        "synthetic",
+        "--epochs",
+        1,
+        "--steps-per-epoch",
+        1,
+        "--batch-size",
+        64,
+        "--no-evaluate",
+        "--out",
+        tmp_path,
+        home=home,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "synthetic digits" in process.stdout
+    assert (
+        [p.name for p in (tmp_path / "results").iterdir()]
+        == [p.name for p in (tmp_path / "models").iterdir()]
+        == ["InfoVAE_MNIST-synthetic"]
+    )
+
+
+def test_overwrite_starts_again_and_leaves_nothing_of_the_old_run(mnist, home, tmp_path):
+    for folder in ("results", "models"):
+        (tmp_path / folder / "InfoVAE_MNIST").mkdir(parents=True)
+        (tmp_path / folder / "InfoVAE_MNIST" / "notes.txt").write_text("mine")
+    flags = (
+        "InfoVAE_MNIST.py",
+        "--data-dir",
+        mnist,
+        "--epochs",
+        1,
+        "--steps-per-epoch",
+        1,
+        "--batch-size",
+        16,
+        "--no-evaluate",
+        "--out",
+        tmp_path,
+    )
+    assert run(*flags, home=home).returncode == 0
+    assert (tmp_path / "results/InfoVAE_MNIST/notes.txt").read_text() == "mine"
+    (tmp_path / "models/InfoVAE_MNIST/InfoVAE_MNIST-99.index").touch()
+    assert run(*flags, "--overwrite", home=home).returncode == 0
+    assert not list(tmp_path.glob("*/*/notes.txt")) and not list(tmp_path.glob("*/*/*-99.*"))
+
+
+def test_training_goes_on_from_a_checkpoint_of_the_original(mnist_run, mnist, home, tmp_path):
+    prefix = tmp_path / "tf1" / "InfoVAE_MNIST"
+    export = run("-m", "common.tf1", "export", mnist_run / "models/InfoVAE_MNIST", prefix, home=home)
+    assert export.returncode == 0, export.stderr
+    process = run(
+        "InfoVAE_MNIST.py",
+        "--data-dir",
+        mnist,
+        "--epochs",
+        1,
+        "--steps-per-epoch",
+        1,
+        "--batch-size",
+        16,
+        "--tf1-checkpoint",
+        prefix,
+        "--no-evaluate",
+        "--out",
+        tmp_path,
+        home=home,
+    )
+    assert process.returncode == 0, process.stderr
+    assert json.loads((tmp_path / "models/InfoVAE_MNIST/run.json").read_text())["start"] == str(prefix)
+    # The optimizers went on too; TF1's power of beta1 starts at beta1.
+    power = tf.train.load_checkpoint(str(tmp_path / "models/InfoVAE_MNIST")).get_tensor(
+        "state/d.Sbeta1_power/.ATTRIBUTES/VARIABLE_VALUE"
+    )
+    steps = int(max(p.stem.rsplit("-", 1)[1] for p in (mnist_run / "models/InfoVAE_MNIST").glob("*.index")))
+    assert power == 0.5 ** (steps + 2)
+
+
+def test_help_and_dry_run_do_not_import_tensorflow(home):
+    for arguments in (["--help"], ["--dry-run"], ["sample", "--help"]):
+        program = (
+            f"import runpy, sys; sys.argv = ['InfoVAE_MNIST.py', *{arguments}]\n"
+            "try: runpy.run_path('InfoVAE_MNIST.py', run_name='__main__')\n"
+            "except SystemExit as e: assert e.code == 0, e.code\n"
+            "assert not {'tensorflow', 'keras'} & sys.modules.keys()"
+        )
+        process = run("-c", program, home=home)
+        assert process.returncode == 0, process.stderr
+        assert process.stdout

@@ -1,0 +1,56 @@
+"""`--smoke` of every script."""
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from common import smoke
+from common.training import checkpoints
+from helpers.scripts import run
+from helpers.tiny import Tiny, config
+
+PASSED = "^PASS: data, training, checkpoint, resume, evaluation and figures of {} work here"
+
+
+@pytest.mark.parametrize("script", ["MNIST", "CelebA", "dSprites"])
+def test_on_the_stand_in(script, tmp_path):
+    process = run(f"InfoVAE_{script}.py", "--smoke", home=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert re.search(PASSED.format(f"InfoVAE_{script}-synthetic"), process.stdout, re.MULTILINE)
+
+
+def test_on_a_folder_of_renders(tmp_path):
+    for chair in ("a1", "b2"):
+        renders = tmp_path / "data" / "rendered_chairs" / chair / "renders"
+        renders.mkdir(parents=True)
+        for i in range(5):
+            pixels = np.full((600, 600, 3), 255, np.uint8)
+            pixels[200 + 10 * i : 400, 220:380] = (90, 30 * i, 20)
+            Image.fromarray(pixels).save(renders / f"image_{i:03}_p020_t{i * 11:03}_r096.png")
+    process = run("InfoVAE_3DChairs.py", "--smoke", "--data-dir", tmp_path / "data", home=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert re.search(PASSED.format("InfoVAE_3DChairs"), process.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "noticed"),
+    [
+        ("generator/last/bias", 1 + 2e-7, True),
+        ("epoch_mean/loss/total", 1 + 2e-7, False),
+        ("epoch_mean/loss/total", 1 + 1e-5, True),
+        ("epoch_mean/loss/count", 1 + 2e-7, True),
+    ],
+)
+def test_what_counts_as_the_same_result(name, factor, noticed, tmp_path):
+    system = Tiny(config())
+    variable = checkpoints.state(system)[name]
+    variable.assign(tf.fill(variable.shape, 3.0))
+    first = checkpoints.Checkpoints(system, tmp_path, "first").save()
+    before = variable.numpy()
+    variable.assign(before * np.float32(factor))
+    assert (variable.numpy() != before).all()
+    second = checkpoints.Checkpoints(system, tmp_path, "second").save()
+    assert bool(smoke._differences(first, second)) == noticed

@@ -1,0 +1,172 @@
+"""MNIST in every form people have it in, and the broken ones."""
+
+import gzip
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from common.data import mnist, tfds
+from common.errors import UserError
+from common.options import Cache
+from helpers.prepared import store_mnist
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.integers(0, 256, (12, 28, 28), dtype=np.uint8)
+LABELS = (np.arange(12) % 10).astype(np.uint8)
+CACHE = Cache(None, False)
+
+
+def save_npz(path, **changes):
+    arrays = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:5], "y_test": LABELS[:5]} | changes
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return path
+
+
+def idx(array):
+    """An array of unsigned bytes as an IDX file."""
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+def save_idx(folder, zipped=False, separator="-"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for prefix, count in (("train", 12), ("t10k", 5)):
+        for name, array in (
+            (f"{prefix}-images{separator}idx3-ubyte", IMAGES[:count]),
+            (f"{prefix}-labels{separator}idx1-ubyte", LABELS[:count]),
+        ):
+            path = folder / (name + ".gz" * zipped)
+            path.write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
+    return folder
+
+
+def check(dataset):
+    """Whether a data set holds IMAGES and LABELS, and the first 5 of them as its test split."""
+    np.testing.assert_array_equal(dataset.train.take(0, 12)[..., 0], IMAGES)
+    np.testing.assert_array_equal(dataset.labels(dataset.train), LABELS)
+    np.testing.assert_array_equal(dataset.test.images[np.array([4, 0])][..., 0], IMAGES[[4, 0]])
+    np.testing.assert_array_equal(dataset.labels(dataset.test), LABELS[:5])
+    assert not dataset.synthetic
+
+
+def test_npz(tmp_path):
+    path = save_npz(tmp_path / "mnist.npz")
+    check(mnist.read(path, CACHE))
+    check(mnist.read(tmp_path, CACHE))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("separator", "-.")
+def test_idx(tmp_path, zipped, separator):
+    check(mnist.read(save_idx(tmp_path, zipped, separator), CACHE))
+
+
+def test_idx_as_torchvision_keeps_it(tmp_path):
+    save_idx(tmp_path / "MNIST" / "raw")
+    check(mnist.read(tmp_path, CACHE))
+
+
+def test_tfds(tmp_path):
+    folder = store_mnist(tmp_path, IMAGES, LABELS)
+    (tmp_path / "mnist" / "incomplete.ABC_3.0.1").mkdir()  # What a build that is under way looks like.
+    (tmp_path / "mnist" / "incomplete.ABC_3.0.1" / "dataset_info.json").touch()
+    for path in (tmp_path, tmp_path / "mnist", folder):
+        dataset = mnist.read(path, CACHE)
+        # TFDS stores examples in an order of its own.
+        assert len(dataset.test) == 12
+        images, labels = dataset.train.take(0, 12)[..., 0], dataset.labels(dataset.train)
+        found = [int(np.flatnonzero((IMAGES == image).all(axis=(1, 2)))[0]) for image in images]
+        assert sorted(found) == list(range(12))
+        np.testing.assert_array_equal(labels, LABELS[found])
+
+
+def test_the_newest_version_that_tfds_prepared(tmp_path):
+    for version in ("3.0.1", "10.0.0", "9.9.9"):
+        (tmp_path / "mnist" / version).mkdir(parents=True)
+        (tmp_path / "mnist" / version / "dataset_info.json").touch()
+    assert tfds.prepared(tmp_path, "mnist").name == "10.0.0"
+    assert tfds.prepared(tmp_path, "dsprites") is None
+
+
+def test_damaged_tfds(tmp_path):
+    folder = store_mnist(tmp_path, IMAGES, LABELS)
+    (shard,) = folder.glob("*train*")
+    shard.write_bytes(shard.read_bytes()[:-50])
+    with pytest.raises(UserError, match="split train"):
+        mnist.read(tmp_path, CACHE)
+
+
+def truncated(tmp_path):
+    path = save_npz(tmp_path / "mnist.npz")
+    path.write_bytes(path.read_bytes()[:-400])
+    return path
+
+
+def pickled(tmp_path):
+    """An npz whose x_train would run code if it were unpickled."""
+
+    class Trap:
+        def __reduce__(self):
+            return exec, ("raise SystemExit('unpickled')",)
+
+    data = io.BytesIO()
+    np.save(data, np.array([Trap()], object), allow_pickle=True)
+    path = save_npz(tmp_path / "mnist.npz", x_train=None)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x_train.npy", data.getvalue())
+    return path
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda folder: save_npz(folder / "mnist.npz", x_train=None), "x_train"),
+        (lambda folder: save_npz(folder / "mnist.npz", x_train=IMAGES[:, :27]), r"\[n, 28, 28\]"),
+        (lambda folder: save_npz(folder / "mnist.npz", x_train=IMAGES / 255.0), "uint8"),
+        (lambda folder: save_npz(folder / "mnist.npz", x_test=IMAGES[:0], y_test=LABELS[:0]), "n > 0"),
+        (lambda folder: save_npz(folder / "mnist.npz", y_train=LABELS[:-1]), "12 integers"),
+        (lambda folder: save_npz(folder / "mnist.npz", y_train=LABELS + 10), "from 0 to 9"),
+        (truncated, "mnist.npz"),
+        (pickled, "no readable npz"),
+    ],
+)
+def test_bad_npz(tmp_path, make, message):
+    path = make(tmp_path)
+    with pytest.raises(UserError, match=message) as error:
+        mnist.read(path, CACHE)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "zipped, content, message",
+    [
+        (False, idx(LABELS), "no IDX file"),  # Labels where images should be.
+        (False, b"\0\0\x09\x03" + idx(IMAGES)[4:], "no IDX file"),  # Signed bytes.
+        (False, idx(IMAGES)[:-1], "announces"),
+        (False, idx(IMAGES) + b"\0", "announces"),
+        (False, b"", "no IDX file"),
+        (True, idx(IMAGES), "no gzip file"),
+        (True, gzip.compress(idx(IMAGES))[:-20], "damaged"),
+    ],
+)
+def test_bad_idx(tmp_path, zipped, content, message):
+    save_idx(tmp_path, zipped)
+    path = tmp_path / ("train-images-idx3-ubyte" + ".gz" * zipped)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        mnist.read(tmp_path, CACHE)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_idx_file(tmp_path):
+    save_idx(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(UserError, match="lacks t10k-labels-idx1-ubyte"):
+        mnist.read(tmp_path, CACHE)
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(UserError, match="no MNIST"):
+        mnist.read(tmp_path, CACHE)

@@ -1,0 +1,119 @@
+"""The order of the data is a function of (seed, epoch), from any step on; and how stored pixels are scaled."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.data.dataset import Split, Subset
+from common.data.pipeline import Batches, scale
+from common.errors import UserError
+
+COUNT, SIZE = 23, 5  # 4 batches an epoch, and 3 images left over.
+RECORDED = [[12, 9, 1, 16, 4], [21, 3, 20, 7, 15], [17, 21, 16, 19, 18]]  # Steps 0, 1 and 4 of seed 0.
+IMAGES = np.arange(COUNT, dtype=np.uint8)[:, None, None, None] * np.ones((2, 2, 1), np.uint8)  # Image i is all i.
+
+
+def batches(seed=1, images=IMAGES, size=SIZE):
+    return Batches(images, size, "binary", seed)
+
+
+def order(batches, first, last):
+    """The images that steps [first, last) get: int [last - first, B]."""
+    return np.stack([batch.numpy()[:, 0, 0, 0].astype(int) for batch in batches.from_step(first, last)])
+
+
+def test_an_epoch_visits_no_image_twice_and_drops_the_remainder():
+    assert batches().steps_per_epoch == 4
+    for epoch in range(3):
+        seen = order(batches(), 4 * epoch, 4 * epoch + 4).ravel()
+        assert len(set(seen.tolist())) == 20
+
+
+def test_an_epoch_of_whole_batches_is_a_permutation():
+    whole = batches(images=IMAGES[:20])
+    for epoch in range(3):
+        assert sorted(order(whole, 4 * epoch, 4 * epoch + 4).ravel()) == list(range(20))
+
+
+def test_each_epoch_and_each_seed_has_its_own_order():
+    epochs = [order(batches(seed), 4 * epoch, 4 * epoch + 4).ravel().tolist() for seed in (1, 2) for epoch in (0, 1, 2)]
+    assert len({tuple(e) for e in epochs}) == 6
+    assert tuple(range(20)) not in {tuple(e) for e in epochs}
+
+
+def test_over_the_epochs_every_image_is_seen():
+    assert len(np.unique(order(batches(), 0, 40))) == COUNT
+
+
+def test_from_any_step_on_the_batches_are_the_same():
+    whole = order(batches(), 0, 12)
+    for first in (1, 3, 4, 7, 11):
+        np.testing.assert_array_equal(order(batches(), first, 12), whole[first:])
+
+
+def test_the_order_is_what_it_was():
+    """It must not change with an update of anything: runs would no longer be resumed exactly."""
+    steps = [batches(seed=0).indices(tf.constant(step, tf.int64)).numpy().tolist() for step in (0, 1, 4)]
+    assert steps == RECORDED
+
+
+def test_a_data_set_of_one_batch_and_one_too_small():
+    assert sorted(order(batches(images=IMAGES[:SIZE]), 0, 1)[0]) == list(range(SIZE))
+    with pytest.raises(UserError, match="--batch-size 5 is larger than the data set of 4 images"):
+        batches(images=IMAGES[: SIZE - 1])
+
+
+def test_a_batch_is_float32_and_of_known_shape():
+    dataset = batches().from_step(0, 1)
+    assert dataset.element_spec == tf.TensorSpec((SIZE, 2, 2, 1), tf.float32)
+
+
+def test_only_the_images_of_a_batch_are_asked_for():
+    class Counting:
+        """Images that remember what was taken of them."""
+
+        taken = []
+
+        def __len__(self):
+            return COUNT
+
+        def __getitem__(self, indices):
+            self.taken.append(len(indices))
+            return IMAGES[indices]
+
+    order(batches(images=Counting()), 0, 4)
+    assert set(Counting.taken) == {1, SIZE}  # One, for the shape.
+
+
+def test_an_error_of_the_data_can_be_raised_as_it_was():
+    class Broken:
+        """Images of which only the first can be read."""
+
+        def __len__(self):
+            return COUNT
+
+        def __getitem__(self, indices):
+            if len(indices) > 1:
+                raise UserError("7.png is broken")
+            return IMAGES[indices]
+
+    broken = batches(images=Broken())
+    with pytest.raises(tf.errors.OpError):
+        order(broken, 0, 1)
+    assert str(broken.failure) == "7.png is broken"
+
+
+@pytest.mark.parametrize(
+    "scaling, expected", [("unit", [0, 1 / 255, 1]), ("tanh", [-1, 1 / 127.5 - 1, 1]), ("binary", [0, 1, 255])]
+)
+def test_scaling(scaling, expected):
+    scaled = scale(tf.constant([0, 1, 255], tf.uint8), scaling)
+    assert scaled.dtype == tf.float32
+    np.testing.assert_array_equal(scaled, np.float32(expected))
+
+
+def test_a_subset_is_a_view_by_indices():
+    subset = Subset(IMAGES, np.array([9, 3, 5]))
+    assert len(subset) == 3
+    np.testing.assert_array_equal(subset[np.array([2, 0])], IMAGES[[5, 9]])
+    np.testing.assert_array_equal(Split(subset).take(1, 9), IMAGES[[3, 5]])

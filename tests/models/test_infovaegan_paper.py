@@ -1,0 +1,292 @@
+"""The paper's variant: each equation's loss and gradients, the critic's schedule, the two stages, the ablation."""
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from common.evaluation.metrics.likelihood import log_likelihood_bound
+from common.models import registry
+from common.nn.distributions import NoisePosterior, Posterior
+from common.nn.layers import BatchNorm
+from common.training import checkpoints
+from helpers import systems
+from helpers.systems import assign, draws, tried, values
+
+tfd = tfp.distributions
+
+NETWORKS = ("encoder/", "noise_encoder/", "generator/", "discriminator/")
+CRITIC_STEPS, SWITCH = 3, 4
+
+assert_close = functools.partial(systems.assert_close, least=1e-4, negligible=1e-5)
+
+
+@pytest.fixture
+def build(build_system):
+    """`build(**settings)`: the paper's system, by `build_system`."""
+
+    def get(mutual_information=True, **settings):
+        return build_system(
+            variant="paper",
+            mutual_information=mutual_information,
+            settings={"critic_steps": CRITIC_STEPS, "penalty_weight": 7.0, **settings},
+        )
+
+    return get
+
+
+def weights(system, averages=True):
+    """The networks' variables, with the moving averages or without; a fifth of the whole state."""
+    return {
+        name: v.numpy()
+        for name, v in checkpoints.state(system).items()
+        if name.startswith(NETWORKS) and (averages or "moving_" not in name)
+    }
+
+
+def moved(before, after):
+    """The networks of which a variable differs."""
+    return {name.split("/")[0] for name in before if (before[name] != after[name]).any()}
+
+
+def iterations(system):
+    return {name: int(optimizer.iterations) for name, optimizer in system.optimizers.items()}
+
+
+# Losses and gradients, each equation written out
+
+
+def test_the_critics_loss_is_equations_3_and_4(build, images):
+    system = build()
+    latents, noise = draws(system)
+    fake, _ = system.generate_with_vjp(latents)
+    got, gradients = system.discriminator_pass(images, fake, latents, noise)
+    critic = system.networks["discriminator"]
+    share = noise.share.numpy()
+    assert share.shape == (8, 1, 1, 1) and len(np.unique(share)) == 8 and (share >= 0).all() and (share < 1).all()
+    between = tf.constant(share * images.numpy() + (1 - share) * fake.numpy())
+    with tf.GradientTape() as tape:
+        with tf.GradientTape() as inner:
+            inner.watch(between)
+            total = tf.reduce_sum(critic(between))
+        norms = tf.norm(tf.reshape(inner.gradient(total, between), [8, -1]), axis=1)
+        loss = tf.reduce_mean(critic(fake)) - tf.reduce_mean(critic(images)) + 7.0 * tf.reduce_mean((norms - 1) ** 2)
+    np.testing.assert_allclose(got["d_loss"], loss, rtol=1e-5)
+    np.testing.assert_allclose(
+        got["critic_difference"], tf.reduce_mean(critic(images)) - tf.reduce_mean(critic(fake)), rtol=1e-4
+    )
+    np.testing.assert_allclose(got["gradient_penalty"], tf.reduce_mean((norms - 1) ** 2), rtol=1e-5)
+    assert gradients.keys() == {"d"}
+    # The last bias adds the same to every value, and so nothing to the loss.
+    assert_close(gradients["d"][:-1], tape.gradient(loss, critic.trainable_variables[:-1]))
+
+
+def test_the_generators_losses_are_equations_3_and_11(build, images):
+    system = build()
+    latents, noise = draws(system)
+    encoder, generator, critic = (system.networks[n] for n in ("encoder", "generator", "discriminator"))
+    fake, vjp = system.generate_with_vjp(latents)
+    got, gradients = system.generator_pass(fake, vjp, latents, noise)
+    assert gradients.keys() == {"g", "q"}
+    d, c = tf.split(latents.code, [4, 3], axis=1)
+    entropy = tfd.Categorical(logits=tf.zeros(4)).entropy() + 3 * tfd.Uniform(-1.0, 1.0).entropy()
+    with tf.GradientTape(persistent=True) as tape:
+        x = generator([latents.noise, latents.code], training=True)
+        g_loss = -tf.reduce_mean(critic(x))
+        q = encoder(x, training=True)
+        log_d = tfd.OneHotCategorical(logits=q["logits"]).log_prob(d)
+        log_c = tf.reduce_sum(tfd.Normal(q["mean"], q["stddev"]).log_prob(c), axis=1)
+        q_loss = -(tf.reduce_mean(log_d + log_c) + entropy)
+    np.testing.assert_allclose([got["g_loss"], got["q_loss"]], [g_loss, q_loss], rtol=1e-4)
+    assert_close(gradients["g"], tape.gradient(g_loss, generator.trainable_variables))
+    wanted = tape.gradient(q_loss, [encoder.trainable_variables, generator.trainable_variables])
+    count = len(wanted[0])
+    assert_close(gradients["q"][:count], wanted[0])
+    assert_close(gradients["q"][count:], wanted[1])
+
+
+def test_the_inference_loss_is_the_elbo_of_equations_6_7_and_10(build):
+    """Terms, sum and gradients written out; and vae_loss is minus the bound of proposition 1, but for the density's constant."""
+    system = build()
+    latents, noise = draws(system)
+    encoder, noise_encoder, generator = (system.networks[n] for n in ("encoder", "noise_encoder", "generator"))
+    fake, _ = system.generate_with_vjp(latents)
+    got, gradients = system.inference_pass(fake, noise)
+    standard = tfd.Normal(0.0, 1.0)
+    with tf.GradientTape() as tape:
+        q, r = Posterior(**encoder(fake, training=True)), noise_encoder(fake, training=True)
+        code = tf.concat([q.sample_categorical(noise.code.uniform), q.mean + q.stddev * noise.code.normal], axis=1)
+        reconstruction = generator([r["mean"] + r["stddev"] * noise.noise, code], training=True)
+        terms = {
+            "reconstruction_loss": tf.reduce_sum((fake - reconstruction) ** 2) / 8,
+            "continuous_kl": tf.reduce_sum(tfd.kl_divergence(tfd.Normal(q.mean, q.stddev), standard)) / 8,
+            "categorical_kl": tf.reduce_mean(
+                tfd.kl_divergence(tfd.Categorical(logits=q.logits), tfd.Categorical(logits=tf.zeros(4)))
+            ),
+            "noise_kl": tf.reduce_sum(tfd.kl_divergence(tfd.Normal(r["mean"], r["stddev"]), standard)) / 8,
+        }
+        loss = terms["reconstruction_loss"] + terms["continuous_kl"] + 0.5 * terms["categorical_kl"] + terms["noise_kl"]
+    for name, term in {**terms, "vae_loss": loss}.items():
+        np.testing.assert_allclose(got[name], term, rtol=1e-4, atol=1e-6, err_msg=name)
+    assert gradients.keys() == {"vae"}
+    assert_close(
+        gradients["vae"], tape.gradient(loss, encoder.trainable_variables + noise_encoder.trainable_variables), 1e-3
+    )
+    bound = log_likelihood_bound(fake, reconstruction.numpy()[None], q.logits, q.mean, q.stddev, r["mean"], r["stddev"])
+    unweighted = loss + 0.5 * terms["categorical_kl"]
+    np.testing.assert_allclose(bound.mean(), -unweighted - 28 * 28 / 2 * np.log(np.pi), rtol=1e-5)
+
+
+def test_the_weights_of_the_elbo_are_all_1_by_default(make_config):
+    assert registry.adapt(make_config(variant="paper")).categorical_kl_weight == 1
+
+
+def test_the_critic_judges_each_image_by_itself(build, images):
+    """No batch norm: the value of an image does not depend on the others."""
+    critic = build().networks["discriminator"]
+    assert not [layer for layer in critic.layers if isinstance(layer, BatchNorm)]
+    assert len(critic.inputs) == 1
+    np.testing.assert_allclose(
+        critic(images, training=True)[:2], critic(images[:2], training=True), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_z_is_normal_and_c_uniform(build):
+    """Sections 3.1 and 6 of the paper. Of 5,600 normal values, a third lie beyond 1; of the uniform ones none."""
+    latents = build().sample_latents(tf.constant(0, tf.int64), 800)
+    noise, continuous = latents.noise.numpy(), latents.code.numpy()[:, 4:]
+    assert (np.abs(noise) > 1).mean() == pytest.approx(0.3173, abs=0.03)
+    assert np.abs(continuous).max() <= 1 and continuous.var() == pytest.approx(1 / 3, abs=0.03)
+
+
+# Schedule and stages
+
+
+def test_each_step_is_the_critics_and_each_third_the_generators_and_inferences(build, images):
+    system = build()
+    networks = {"discriminator"}, {"discriminator", "encoder", "noise_encoder", "generator"}
+    for step in range(7):
+        before = weights(system, averages=False)
+        system.train_step(images)
+        due = (step + 1) % CRITIC_STEPS == 0
+        assert iterations(system) == {"d": step + 1, **dict.fromkeys(("g", "q", "vae"), (step + 1) // CRITIC_STEPS)}
+        assert moved(before, weights(system, averages=False)) == networks[due]
+
+
+def test_a_stage_of_its_own_begins_at_its_step_with_generator_and_critic_fixed(build, images):
+    """Before it the noise encoder is untouched; from it on not one weight of generator and critic moves, moving averages included."""
+    system = build(stages="separate", switch_step=SWITCH)
+    for step in range(7):
+        before = weights(system)
+        system.train_step(images)
+        changed = moved(before, weights(system))
+        if step >= SWITCH:
+            assert changed == {"encoder", "noise_encoder"}
+        else:
+            due = (step + 1) % CRITIC_STEPS == 0
+            assert changed == {"discriminator", "generator"} | ({"encoder"} if due else set())
+    assert iterations(system) == {"d": SWITCH, "g": 1, "q": 1, "vae": 7 - SWITCH}
+
+
+def test_what_a_step_is_follows_from_its_number_alone(build, images):
+    """Steps 2 to 4, one of each kind, twice from a copy of the state before them: the same bits, so that a resumed run is exact."""
+    system = build(stages="separate", switch_step=SWITCH)
+    system.step.assign(2)
+    start = values(system)
+    for _ in range(3):
+        system.train_step(images)
+    end = values(system)
+    assign(system, start)
+    for _ in range(3):
+        system.train_step(images)
+    for name, value in values(system).items():
+        np.testing.assert_array_equal(value, end[name], err_msg=name)
+
+
+def test_an_update_takes_all_gradients_at_the_same_parameters(build, images):
+    """Step 2 by hand: the critic first, then gradients of g_loss, q_loss and vae_loss, then the updates in this order."""
+    system = build()
+    system.step.assign(CRITIC_STEPS - 1)
+    latents, noise = draws(system)
+    got, after = tried(system, images, latents, noise)
+    fake, vjp = system.generate_with_vjp(latents)
+    system.apply_gradients(system.discriminator_pass(images, fake, latents, noise)[1])
+    losses, gradients = system.generator_pass(fake, vjp, latents, noise)
+    inferred, inference_gradients = system.inference_pass(fake, noise)
+    for name in ("g", "q", "vae"):
+        system.optimizers[name].apply({**gradients, **inference_gradients}[name], system.variables_of(name))
+    for name, value in values(system).items():
+        np.testing.assert_allclose(value, after[name], rtol=1e-4, atol=2e-5, err_msg=name)
+    for name, value in {**losses, **inferred}.items():
+        np.testing.assert_allclose(got[name], [value], rtol=1e-4, atol=1e-6)
+
+
+# The ablation
+
+
+def test_without_mutual_information_nothing_learns_from_it(build, images):
+    """InfoVAEGAN-MI: q_loss is reported as before, but has no gradients, and a first stage leaves the encoder as it was."""
+    system = build(mutual_information=False, stages="separate", switch_step=SWITCH)
+    latents, noise = draws(system)
+    fake, vjp = system.generate_with_vjp(latents)
+    losses, gradients = system.generator_pass(fake, vjp, latents, noise)
+    assert gradients.keys() == {"g"} and np.isfinite(losses["q_loss"])
+    before = weights(system, averages=False)
+    for _ in range(CRITIC_STEPS):
+        system.train_step(images)
+    assert moved(before, weights(system, averages=False)) == {"discriminator", "generator"}
+    assert iterations(system) == {"d": 3, "g": 1, "q": 0, "vae": 0}
+
+
+# What is reported
+
+
+def test_means_are_over_the_steps_that_have_the_loss_and_absent_ones_are_left_out(build, images):
+    """Epochs of two steps, the generator's in steps 2 and 5: none, one, one; g_loss appears in the epochs that have it, as it was."""
+    system = build()
+    seen = []
+    history = system.fit(
+        tf.data.Dataset.from_tensors(images).repeat(6), epochs=3, steps_per_epoch=2, shuffle=False, verbose=0
+    ).history
+    assert (
+        len(history["d_loss"]) == 3
+        and len(history["g_loss"]) == len(history["q_loss"]) == len(history["vae_loss"]) == 2
+    )
+    system = build()
+    for step in range(6):
+        losses = system.iterate(images, *draws(system, step))
+        system.step.assign_add(1)
+        assert all(
+            loss.shape == (1,)
+            for name, loss in losses.items()
+            if name in ("d_loss", "critic_difference", "gradient_penalty")
+        )
+        seen += list(losses["g_loss"].numpy())
+    np.testing.assert_allclose(history["g_loss"], seen, rtol=2e-2, atol=1e-3)
+
+
+def test_the_second_stage_reports_its_losses_alone(build, images):
+    system = build(stages="separate", switch_step=SWITCH)
+    system.step.assign(SWITCH)
+    history = system.fit(tf.data.Dataset.from_tensors(images).repeat(2), epochs=1, shuffle=False, verbose=0).history
+    assert history.keys() == {"vae_loss", "reconstruction_loss", "continuous_kl", "categorical_kl", "noise_kl"}
+
+
+# Inference
+
+
+def test_reconstructions_use_the_inferred_noise(build, images):
+    """With next to no deviation in either posterior, and categories that are sure, nothing random is left: G of the means."""
+    system = build()
+    for network in ("encoder", "noise_encoder"):
+        head = system.networks[network].get_layer("e_log_sigma_sq")
+        head.kernel.assign(tf.zeros_like(head.kernel.value))
+        head.bias.assign(tf.fill(head.bias.shape, -30.0))
+    system.networks["encoder"].get_layer("e_mix").bias.assign([0.0, 500.0, 0.0, 0.0])
+    posterior, noise = system.encode(images), system.encode_noise(images)
+    assert isinstance(noise, NoisePosterior) and noise.mean.shape == noise.stddev.shape == (8, 7)
+    wanted = system.generate(noise.mean, tf.concat([tf.tile([[0.0, 1.0, 0.0, 0.0]], [8, 1]), posterior.mean], axis=1))
+    for seed in ([1, 2], [3, 4]):
+        np.testing.assert_allclose(system.reconstruct(images, tf.constant(seed)), wanted, atol=1e-4)

@@ -1,0 +1,91 @@
+"""Views: where each pixel comes from, by hand; that whole pixels move to the bit; that draws fill their ranges."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.nn.augment import Affine, sample_affine, seen
+
+
+def view(stretch=(1, 1), shear=0, shift=(0, 0)):
+    """The view of a single image."""
+    return Affine(*(tf.constant([value], tf.float32) for value in (stretch, shear, shift)))
+
+
+def look(image, **how):
+    return seen(tf.constant(image, tf.float32)[None, :, :, None], view(**how)).numpy()[0, :, :, 0]
+
+
+@pytest.mark.parametrize(
+    ("shift", "wanted"),
+    [
+        ((0, 0), [[0, 1, 2], [3, 4, 5], [6, 7, 8]]),
+        ((1, 0), [[0, 1, 2], [0, 1, 2], [3, 4, 5]]),
+        ((0, -1), [[1, 2, 2], [4, 5, 5], [7, 8, 8]]),
+        ((-2, 1), [[6, 6, 7]] * 3),
+    ],
+)
+def test_images_are_moved_down_and_right_and_their_edges_repeated(shift, wanted):
+    np.testing.assert_array_equal(look(np.arange(9).reshape(3, 3), shift=shift), wanted)
+
+
+def test_whole_pixels_move_any_image_to_the_bit():
+    image = np.random.RandomState(0).uniform(-1, 1, (28, 28)).astype(np.float32)
+    np.testing.assert_array_equal(look(image), image)
+    np.testing.assert_array_equal(look(image, shift=(2, -1))[2:, :-1], image[:-2, 1:])
+
+
+@pytest.mark.parametrize(
+    ("how", "wanted"),
+    [
+        # About the middle row a row, about the middle column a column: a factor of 2 shows their half, bilinearly.
+        ({"stretch": (2, 1)}, [[1.5] * 3, [3] * 3, [4.5] * 3]),
+        ({"stretch": (1, 2)}, [[0, 0, 0], [3, 3, 3], [6, 6, 6]]),
+        ({"stretch": (0.5, 1)}, [[0] * 3, [3] * 3, [6] * 3]),
+        ({"stretch": (2, 1), "shift": (1, 0)}, [[0] * 3, [1.5] * 3, [3] * 3]),
+    ],
+)
+def test_images_are_stretched_about_their_middle(how, wanted):
+    np.testing.assert_allclose(look([[0, 0, 0], [3, 3, 3], [6, 6, 6]], **how), wanted, atol=1e-6)
+
+
+def test_images_are_slanted_about_the_row_that_was_the_middle_one():
+    """A column becomes a diagonal: each row moved right by `shear` of the row above it, the middle one not."""
+    column = [[0, 0, 8, 0, 0]] * 5
+    np.testing.assert_allclose(look(column, shear=1), 8 * np.eye(5), atol=1e-6)
+    np.testing.assert_allclose(
+        look(column, shear=-0.5)[[0, 2, 3]], [[0, 0, 0, 8, 0], [0, 0, 8, 0, 0], [0, 4, 4, 0, 0]], atol=1e-6
+    )
+    np.testing.assert_allclose(look(column, shear=1, shift=(1, 0))[1:], 8 * np.eye(5)[:4], atol=1e-6)
+
+
+def test_each_image_has_its_own_view_and_channels_have_theirs_in_common():
+    images = np.random.RandomState(1).normal(size=(2, 6, 4, 3)).astype(np.float32)
+    views = sample_affine(tf.constant([3, 4]), 2, 1, 0.3, 0.2)
+    both = seen(tf.constant(images), views).numpy()
+    assert both.shape == images.shape
+    for i in range(2):
+        for channel in range(3):
+            alone = seen(
+                tf.constant(images[i : i + 1, :, :, channel : channel + 1]),
+                Affine(*(part[i : i + 1] for part in views)),
+            )
+            np.testing.assert_allclose(both[i, :, :, channel], alone[0, :, :, 0], atol=1e-6)
+
+
+def test_draws_are_uniform_up_to_the_most_each_way():
+    n = 4000
+    stretch, shear, shift = (part.numpy() for part in sample_affine(tf.constant([1, 2]), n, 2, 0.3, 0.2))
+    counts = np.array([[(shift[:, axis] == value).sum() for value in range(-2, 3)] for axis in (0, 1)])
+    assert (counts.sum(axis=1) == n).all() and np.abs(counts - n / 5).max() < 5 * np.sqrt(n * 0.16)  # Binomial.
+    for values, most in ((shear, 0.3), (np.log(stretch[:, 0]), 0.2), (np.log(stretch[:, 1]), 0.2)):
+        assert np.abs(values).max() <= most * 1.0001 and np.abs(values).max() > 0.99 * most
+        assert abs(values.mean()) < 5 * most / np.sqrt(3 * n) and abs(values.std() - most / np.sqrt(3)) < 0.05 * most
+    assert np.abs(np.corrcoef(np.column_stack([stretch, shear, shift]), rowvar=False) - np.eye(5)).max() < 5 / np.sqrt(
+        n
+    )
+
+
+def test_nothing_to_draw_is_the_image_itself():
+    images = np.random.RandomState(2).normal(size=(3, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_array_equal(seen(tf.constant(images), sample_affine(tf.constant([1, 2]), 3, 0, 0.0, 0.0)), images)

@@ -1,0 +1,119 @@
+"""Every loss against the same formula in numpy's float64."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.nn import losses
+
+RANDOM = np.random.RandomState(0)
+LOGITS = RANDOM.normal(0, 3, (6, 1)).astype(np.float32)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_adversarial_is_the_mean_cross_entropy(real):
+    p = sigmoid(LOGITS)
+    wanted = -np.log(p if real else 1 - p).mean()
+    np.testing.assert_allclose(losses.adversarial(tf.constant(LOGITS), real=real), wanted, rtol=1e-6)
+
+
+def test_adversarial_known_answers():
+    """An undecided discriminator pays log 2 either way; a sure one pays its logit where it is wrong, nothing where it is right."""
+    undecided, sure = tf.zeros((3, 1)), tf.fill((3, 1), 1000.0)
+    np.testing.assert_allclose(
+        [losses.adversarial(undecided, real) for real in (True, False)], np.log([2, 2]), rtol=1e-6
+    )
+    np.testing.assert_allclose([losses.adversarial(sure, real) for real in (True, False)], [0, 1000], rtol=1e-6)
+
+
+def test_categorical_information_is_the_mean_cross_entropy():
+    logits = RANDOM.normal(0, 2, (6, 4)).astype(np.float32)
+    categories = np.array([0, 3, 1, 1, 2, 0])
+    p = np.exp(logits.astype(np.float64))
+    wanted = -np.log((p / p.sum(axis=1, keepdims=True))[np.arange(6), categories]).mean()
+    got = losses.categorical_information(tf.constant(logits), tf.one_hot(categories, 4))
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def test_continuous_information_sums_over_codes_and_means_over_the_batch():
+    estimate, continuous = (
+        tf.constant([[1.0, 2.0], [0.0, 0.0], [0.5, 0.0]]),
+        tf.constant([[0.0, 0.0], [1.0, -1.0], [0.5, 0.0]]),
+    )
+    np.testing.assert_allclose(losses.continuous_information(estimate, continuous), (5 + 2 + 0) / 3, rtol=1e-6)
+
+
+def test_squared_error_sums_over_pixels_and_channels_and_means_over_the_batch():
+    x, reconstruction = (RANDOM.uniform(-1, 1, (5, 4, 3, 2)).astype(np.float32) for _ in range(2))
+    wanted = np.square(x.astype(np.float64) - reconstruction).sum() / 5
+    np.testing.assert_allclose(losses.squared_error(tf.constant(x), tf.constant(reconstruction)), wanted, rtol=1e-6)
+
+
+def test_critic_difference_known_answer():
+    real, fake = tf.constant([[3.0], [1.0]]), tf.constant([[-1.0], [0.0], [4.0]])
+    np.testing.assert_allclose(losses.critic_difference(real, fake), 2 - 1)
+
+
+def linear_critic(weights):
+    return lambda x: tf.reduce_sum(x * weights, axis=[1, 2, 3])[:, None]
+
+
+@pytest.mark.parametrize("norm", [0.0, 0.5, 1.0, 4.0])
+def test_gradient_penalty_of_a_critic_with_a_known_gradient_norm(norm):
+    """<w, x> has the gradient w everywhere: (||w|| - 1)^2, the norm over all pixels and channels; and it falls towards norm 1."""
+    weights = RANDOM.normal(size=(4, 3, 2))
+    weights = tf.Variable(weights * norm / np.linalg.norm(weights), dtype=tf.float32)
+    x, fake = (tf.constant(RANDOM.uniform(-1, 1, (5, 4, 3, 2)), tf.float32) for _ in range(2))
+    with tf.GradientTape() as tape:
+        penalty = losses.gradient_penalty(linear_critic(weights), x, fake, tf.fill((5, 1, 1, 1), 0.3))
+    np.testing.assert_allclose(penalty, (norm - 1) ** 2, atol=1e-5)
+    wanted = 2 * (norm - 1) * weights.numpy() / norm if norm else np.zeros((4, 3, 2))
+    np.testing.assert_allclose(tape.gradient(penalty, weights), wanted, atol=1e-5)
+
+
+def test_gradient_penalty_is_taken_on_the_line_between_with_one_factor_an_image():
+    """||x||^2 / 2 has the gradient x: of two images that are 3 and 1 pixels of ones, and fakes of zeros, at 1/2 and 1."""
+    x = np.zeros((2, 3, 3, 1), np.float32)
+    x[0, 0], x[1, 1, 1] = 1, 1
+    share = tf.reshape(tf.constant([0.5, 1.0]), [2, 1, 1, 1])
+    got = losses.gradient_penalty(
+        lambda x: tf.reduce_sum(x**2, axis=[1, 2, 3])[:, None] / 2, tf.constant(x), tf.zeros((2, 3, 3, 1)), share
+    )
+    np.testing.assert_allclose(got, ((np.sqrt(3) / 2 - 1) ** 2 + 0) / 2, rtol=1e-5)
+
+
+def test_information_bound_is_entropy_less_cross_entropy():
+    """Of d alone under a known posterior: sure and right, all of H(d); at the prior, none; of 0.7 for the right one of four, log(4 * 0.7)."""
+    category, entropy = tf.one_hot([0, 3, 1], 4), float(np.log(4))
+    known = np.log(np.where(category.numpy() == 1, 0.7, 0.1)).astype(np.float32)
+    for logits, wanted in ((1000 * category, np.log(4)), (tf.zeros((3, 4)), 0), (tf.constant(known), np.log(4 * 0.7))):
+        got = losses.information_bound(logits, category, tf.zeros(3), entropy)
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
+def test_information_bound_of_a_continuous_code_is_below_the_information_that_its_channel_carries():
+    """c ~ U(-1, 1) read with normal noise of deviation s: log 2 - log(s sqrt(2 pi e)) in expectation; a wrong deviation gives less."""
+    n, s = 40_000, 0.1
+    error = s * RANDOM.normal(size=n)
+    sure = 1000 * tf.ones((n, 1)), tf.ones((n, 1))  # One category: it carries nothing.
+
+    def bound(deviation):
+        log_continuous = -0.5 * (error / deviation) ** 2 - np.log(deviation * np.sqrt(2 * np.pi))
+        return float(losses.information_bound(*sure, tf.constant(log_continuous, tf.float32), float(np.log(2))))
+
+    np.testing.assert_allclose(bound(s), np.log(2) - np.log(s * np.sqrt(2 * np.pi * np.e)), atol=0.02)
+    assert bound(2 * s) < bound(s) - 0.2 and bound(s / 2) < bound(s) - 0.2
+
+
+def test_all_losses_are_scalars():
+    values = (
+        losses.adversarial(tf.zeros((2, 1)), True),
+        losses.categorical_information(tf.zeros((2, 3)), tf.one_hot([0, 1], 3)),
+        losses.continuous_information(tf.zeros((2, 3)), tf.ones((2, 3))),
+        losses.squared_error(tf.zeros((2, 3, 3, 1)), tf.ones((2, 3, 3, 1))),
+    )
+    assert [v.shape for v in values] == [()] * 4

@@ -1,0 +1,204 @@
+"""Two virtual devices, and two processes on this machine, against one device with the joint batch."""
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import cli
+from common.config import provenance
+from common.errors import UserError
+from common.io.atomic import write_json
+from common.models import registry
+from common.training import checkpoints, devices
+from common.training.checkpoints import Checkpoints
+from helpers import replicas
+from helpers.paths import ROOT, TESTS
+
+TIMEOUT = 240  # Seconds. On a busy machine of two cores the processes need a minute.
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def start(strategy, folder, runs, environment):
+    """A process that trains `runs`, pairs of a configuration's and an output folder's name in `folder`, one after the other."""
+    paths = [str(folder / name) for run in runs for name in (f"{run[0]}.json", run[1])]
+    command = [sys.executable, str(TESTS / "helpers" / "replicas.py"), strategy, str(folder / "start"), *paths]
+    paths = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, TESTS)))}
+    return subprocess.Popen(
+        command, env={**os.environ, **paths, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(processes):
+    try:
+        for process in processes:
+            output = process.communicate(timeout=TIMEOUT)[0]
+            assert process.returncode == 0, output[-4000:]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def start_system(make_config):
+    """A system at weights that no seed gives, at step 3."""
+    # Adam's large epsilon keeps gradients that are zero but for rounding from becoming steps.
+    system = registry.build(make_config(adam_epsilon=1e-3, sync_batch_norm=True))
+    system.step.assign(3)
+    system.networks["encoder"].get_layer("d_bn2").gamma.assign(tf.linspace(0.5, 1.5, 128))
+    return system
+
+
+@pytest.fixture(scope="module")
+def runs(start_system, tmp_path_factory):
+    """Folder -> of that run: "start", one device's "alone", two devices' "mirrored" and "apart" (not synchronised), two processes' "0" and "1"."""
+    folder = tmp_path_factory.mktemp("replicas")
+    config = start_system.config
+    for name, changes in (("joint", {}), ("apart", {"sync_batch_norm": False})):
+        write_json(provenance(dataclasses.replace(config, **changes), "noise"), folder / f"{name}.json")
+    (folder / "start").mkdir()
+    Checkpoints(start_system, folder / "start", "a").save()
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    tasks = [json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}) for i in range(2)]
+    finish([start("auto", folder, [("joint", str(i))], {"TF_CONFIG": task}) for i, task in enumerate(tasks)])
+    finish([start("mirrored", folder, [("joint", "mirrored"), ("apart", "apart")], {})])
+    alone = registry.build(config)
+    Checkpoints(alone, folder / "start", "a").restore_latest()
+    losses = replicas.train(alone)
+    (folder / "alone").mkdir()
+    Checkpoints(alone, folder / "alone", "a").save()
+    write_json(losses, folder / "alone" / "losses.json")
+    return folder
+
+
+def losses_of(folder):
+    losses = json.loads((folder / "losses.json").read_text())
+    return {name: value for name, value in losses.items() if name.endswith("_loss")}
+
+
+def state_of(folder, system):
+    """What a checkpoint of whatever devices holds, by way of a system on one device."""
+    Checkpoints(system, folder, "a").restore_latest()
+    return {name: v.numpy().astype(np.float64) for name, v in checkpoints.state(system).items()}
+
+
+@pytest.mark.parametrize("name", ["mirrored", "0", "1"])
+def test_two_replicas_do_what_one_device_does_with_the_joint_batch(runs, start_system, name):
+    before, wanted, got = (state_of(runs / folder, start_system) for folder in ("start", "alone", name))
+    for loss, value in losses_of(runs / "alone").items():
+        np.testing.assert_allclose(losses_of(runs / name)[loss], value, rtol=1e-5, err_msg=loss)
+    assert got["step"] == wanted["step"] == 3 + replicas.STEPS
+    compared = 0
+    for variable, value in wanted.items():
+        change = np.linalg.norm(value - before[variable])
+        if not variable.endswith("bias") and change:  # In front of a batch norm, a bias has no gradient but rounding.
+            assert np.linalg.norm(got[variable] - value) <= 1e-3 * change, variable
+            compared += 1
+    assert compared > 100
+
+
+def test_of_two_workers_one_is_the_chief(runs):
+    assert [json.loads((runs / name / "losses.json").read_text())["chief"] for name in ("0", "1", "mirrored")] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_replicas_that_are_not_synchronised_have_the_statistics_of_their_shares(runs, start_system):
+    """The loss is the mean over the halves of the batch, each of which normalises alone."""
+    state_of(runs / "start", start_system)
+    size = start_system.config.batch_size
+    images = next(iter(replicas.batches(start_system.config).from_step(3, 4)))
+    drawn = (
+        start_system.sample_latents(start_system.step, size),
+        start_system.sample_step_noise(start_system.step, size),
+    )
+    halves = []
+    for part in (slice(0, size // 2), slice(size // 2, size)):
+        latents, noise = tf.nest.map_structure(
+            lambda values, part=part: values if values is None else values[part], drawn
+        )
+        fake, _ = start_system.generate_with_vjp(latents)
+        halves.append(float(start_system.discriminator_pass(images[part], fake, latents, noise)[0]["d_loss"]))
+    got = losses_of(runs / "apart")["d_loss"]
+    np.testing.assert_allclose(got, np.mean(halves), rtol=1e-5)
+    assert abs(got - losses_of(runs / "alone")["d_loss"]) > 1e-3
+
+
+@pytest.mark.parametrize(("size", "fits"), [(8, True), (4, True), (2, False), (7, False)])
+def test_batches_that_two_devices_cannot_share_are_refused(make_config, size, fits):
+    class Two:
+        """A strategy, as far as it matters."""
+
+        num_replicas_in_sync = 2
+
+    if fits:
+        devices.check(make_config(batch_size=size), Two)
+    else:
+        with pytest.raises(
+            UserError,
+            match=f"--batch-size {size} cannot be shared by 2 devices: it must be a multiple of 2, at least 4",
+        ):
+            devices.check(make_config(batch_size=size), Two)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', '{"cluster": {}}']
+)
+def test_a_wrong_tf_config_is_named(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    for name in ("auto", "multiworker"):
+        with pytest.raises(UserError, match="TF_CONFIG must be like"):
+            devices.open_strategy(name)
+
+
+def test_one_device_needs_nothing(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    alone = devices.open_strategy(None)
+    assert alone.num_replicas_in_sync == 1 and devices.is_chief(alone)
+    with pytest.raises(UserError, match="needs the environment variable TF_CONFIG"):
+        devices.open_strategy("multiworker")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--strategy", "mirrored", "--variant", "paper"],
+            "--strategy cannot be used with infovaegan with variant paper",
+        ),
+        (["--strategy", "mirrored", "--jit"], "--jit and --strategy exclude each other"),
+        (["--jit", "--variant", "paper"], "--jit cannot be used with infovaegan with variant paper"),
+        (["--sync-batch-norm"], "it needs --strategy"),
+    ],
+)
+def test_flags_that_do_not_go_together(make_config, arguments, said, capsys):
+    assert cli.main(make_config(), "A script.", arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_xla_gives_the_same_losses_within_rounding(make_config):
+    images = tf.random.stateless_uniform((8, 28, 28, 1), seed=[1, 2])
+    losses = []
+    for compiled in (False, True):
+        system = registry.build(make_config(model="infogan"))
+        if compiled:
+            system.use_xla()
+        step = tf.function(system.train_step)
+        step(images)
+        losses.append({name: float(value) for name, value in step(images).items()})
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)

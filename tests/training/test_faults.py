@@ -1,0 +1,353 @@
+"""Runs that are killed, interrupted, starved of disk or driven to NaN: what is left, and that going on gives the same bits."""
+
+import dataclasses
+import itertools
+import multiprocessing
+import os
+import pathlib
+import random
+import re
+import resource
+import shutil
+import signal
+import tempfile
+import time
+import types
+from multiprocessing import forkserver
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.config import LatentSpec, check_same_run
+from common.errors import Diverged, Interrupted, UserError
+from common.models import registry
+from common.options import SaveInterval
+from common.training import callbacks
+from common.training.checkpoints import Checkpoints, saved, state
+from common.training.signals import StopSignals
+from helpers import tiny
+from helpers.paths import ROOT, TESTS
+
+# Children come from a server that has imported TensorFlow, and so start in a fraction of the time.
+FRESH = multiprocessing.get_context("forkserver")
+FRESH.set_forkserver_preload(["helpers.tiny"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def preloadable():
+    """The server looks for what it is to import in PYTHONPATH alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(ROOT)]))
+        forkserver.ensure_running()
+        yield
+
+
+def child(out, **kwargs):
+    """Starts `tiny.run(out, **kwargs)` in a process of its own, which logs to out/log."""
+    out.mkdir(exist_ok=True)
+    process = FRESH.Process(target=tiny.run_in_child, args=(out, out / "log", kwargs))
+    process.start()
+    return process
+
+
+def log_csv(out):
+    return (out / "results/tiny/log.csv").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Four epochs in one go."""
+    out = tmp_path_factory.mktemp("whole")
+    tiny.run(out, epochs=4)
+    return out
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """`at(step, action)`: has `action` done in the runs that follow, after the training step of that number."""
+    original = callbacks.StopOnNonFinite
+
+    def add(step, action):
+        class WithAction(original):
+            def on_train_batch_end(self, batch, logs=None):
+                super().on_train_batch_end(batch, logs)
+                if int(self.model.step.numpy()) == step:
+                    action()
+
+        monkeypatch.setattr(callbacks, "StopOnNonFinite", WithAction)
+
+    return add
+
+
+def test_stopped_between_epochs_and_resumed_equals_uninterrupted(whole, tmp_path):
+    tiny.run(tmp_path, epochs=2)
+    tiny.run(tmp_path, epochs=4)
+    tiny.assert_equal(tiny.final_state(tmp_path), tiny.final_state(whole))
+    assert log_csv(tmp_path) == log_csv(whole)
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 13])
+def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(whole, tmp_path, at, step):
+    """Within epochs and at the end of one; the resumed run equals the uninterrupted one, its log included."""
+    at(step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(
+        Interrupted, match=rf"stopped after step {step}, saved as \S+tiny-{step}; to go on: .*--resume"
+    ) as stop:
+        tiny.run(tmp_path, epochs=4)
+    assert stop.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    tiny.run(tmp_path, epochs=4)
+    tiny.assert_equal(tiny.final_state(tmp_path), tiny.final_state(whole))
+    assert log_csv(tmp_path) == log_csv(whole)
+
+
+def wait_for(condition, process, seconds=120):
+    """Waits until `condition()`; False where `process` ended first."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if not process.is_alive():
+            return False
+        assert time.monotonic() < end, "the child hangs"
+        time.sleep(0.002)
+    return True
+
+
+def newest(out):
+    """The step of the newest checkpoint, 0 where there is none."""
+    paths = saved(out / "models/tiny")
+    return int(paths[0].rsplit("-", 1)[1]) if paths else 0
+
+
+def test_killed_twenty_times_at_random_moments_equals_uninterrupted(tmp_path):
+    """Each kill comes 0 to 2 checkpoints and up to 60 ms after a start: within steps, saves, pictures and the log."""
+    settings = {"epochs": 40, "checkpoint_every": SaveInterval(steps=3)}
+    tiny.run(tmp_path / "whole", **settings)
+    random.seed(7)
+    killed, moments = tmp_path / "killed", set()
+    for _ in range(20):
+        process, start, more = child(killed, **settings), newest(killed), random.randint(0, 2)
+        lock = killed / "models/tiny/run.lock"
+        assert wait_for(lambda: lock.exists() and f"process {process.pid} " in lock.read_text(), process)
+        if more and not wait_for(lambda: newest(killed) >= start + more, process):
+            pytest.fail((killed / "log").read_text()[-2000:])
+        time.sleep(random.uniform(0, 0.06))
+        process.kill()
+        process.join()
+        moments.add(newest(killed))
+    process = child(killed, **settings)
+    process.join(300)
+    assert process.exitcode == 0, (killed / "log").read_text()[-2000:]
+    assert len(moments) > 5
+    tiny.assert_equal(tiny.final_state(killed), tiny.final_state(tmp_path / "whole"))
+    assert log_csv(killed) == log_csv(tmp_path / "whole")
+    assert sorted(p.name for p in killed.glob("*/tiny/*")) == sorted(
+        p.name for p in (tmp_path / "whole").glob("*/tiny/*")
+    )
+
+
+def test_a_second_signal_ends_a_process_at_once(tmp_path):
+    """Also while a step is one long call; left alone, this one would end well."""
+    process = FRESH.Process(target=calculate_through_the_first_signal, args=(tmp_path / "ready",))
+    process.start()
+    assert wait_for((tmp_path / "ready").exists, process)
+    for number in (signal.SIGINT, signal.SIGINT):
+        os.kill(process.pid, number)
+        time.sleep(0.3)
+    process.join(20)
+    assert process.exitcode == 130
+
+
+def calculate_through_the_first_signal(ready):
+    matrix = np.ones((6000, 6000), np.float32)
+    with StopSignals():
+        ready.touch()
+        matrix @ matrix @ matrix @ matrix
+
+
+def test_a_run_where_another_one_writes_is_refused_and_a_stale_lock_is_not(tmp_path):
+    out = tmp_path / "run"
+    process = child(out, epochs=10_000)
+    assert wait_for(lambda: newest(out) >= 5, process)
+    with pytest.raises(UserError, match=rf"models/tiny is being written by process {process.pid} on "):
+        tiny.run(out)
+    process.kill()
+    process.join()
+    assert (out / "models/tiny/run.lock").exists()
+    step = newest(out)
+    tiny.run(out, epochs=step // 5 + 1)
+    assert newest(out) == step // 5 * 5 + 5 and not (out / "models/tiny/run.lock").exists()
+
+
+def nan_at(step, streams):
+    """`Tiny` whose loss is NaN at that step in the first noise streams."""
+    return lambda config: tiny.Tiny(config, nan=lambda at, stream: (at == step) & (stream < streams))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
+    with pytest.raises(Diverged, match=r"loss is nan at step 8; the last checkpoint is \S+tiny-5: ") as stop:
+        tiny.run(tmp_path, epochs=4, build=nan_at(7, 1))
+    assert stop.value.exit_code == 1 and newest(tmp_path) == 5
+    assert all(np.isfinite(value).all() for value in tiny.final_state(tmp_path).values())
+
+
+def test_a_rollback_goes_on_under_other_noise(whole, tmp_path):
+    tiny.run(tmp_path, epochs=4, build=nan_at(7, 1), on_nan="rollback")
+    state, other = tiny.final_state(tmp_path), tiny.final_state(whole)
+    assert (
+        state["state/stream/.ATTRIBUTES/VARIABLE_VALUE"] == 1 and state["state/step/.ATTRIBUTES/VARIABLE_VALUE"] == 20
+    )
+    key = "state/generator.Slast.Skernel/.ATTRIBUTES/VARIABLE_VALUE"
+    assert np.isfinite(state[key]).all() and not np.array_equal(state[key], other[key])
+    first, second = (log_csv(out).splitlines() for out in (tmp_path, whole))
+    assert (
+        [row.split(",")[0] for row in first] == ["epoch", "0", "1", "2", "3"]
+        and first[1] == second[1]
+        and first[2] != second[2]
+    )
+
+
+def test_three_rollbacks_are_the_most_also_before_the_first_checkpoint(tmp_path, capsys):
+    with pytest.raises(Diverged, match=r"loss is nan at step 3, after 3 rollbacks; the last checkpoint is \S+tiny-0"):
+        tiny.run(tmp_path, epochs=4, build=nan_at(2, 9), on_nan="rollback")
+    assert re.findall("under noise stream (.)", capsys.readouterr().out) == ["1", "2", "3"]
+
+
+def test_a_variable_that_is_not_finite_is_never_saved(tmp_path, at):
+    """The loss of the step that spoils it is finite still."""
+    systems = []
+
+    def spoil():
+        bias = systems[0].networks["generator"].get_layer("last").bias
+        bias.assign(bias + np.inf)
+
+    at(10, spoil)
+    with pytest.raises(
+        Diverged, match=r"generator/last/bias is not finite after step 10; the last checkpoint is \S+tiny-5: "
+    ):
+        tiny.run(tmp_path, epochs=4, build=lambda config: systems.append(tiny.Tiny(config)) or systems[0])
+    assert newest(tmp_path) == 5
+
+
+def fill_the_disk():
+    """No file may be longer than 4000 bytes from now on, as on a full disk; a checkpoint's data are longer."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
+
+
+def test_on_a_full_disk_the_last_checkpoint_stays_whole(whole, tmp_path, monkeypatch, at):
+    at(7, fill_the_disk)
+    try:
+        with pytest.raises(
+            UserError,
+            match=r"cannot write a checkpoint to \S+: .*; nor can it be saved elsewhere .*; the last checkpoint is \S+tiny-5",
+        ):
+            tiny.run(tmp_path, epochs=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert not list(tmp_path.glob("models/tiny/.*"))
+    at(0, lambda: None)
+    tiny.run(tmp_path, epochs=4)
+    tiny.assert_equal(tiny.final_state(tmp_path), tiny.final_state(whole))
+
+
+def test_where_the_folder_vanishes_the_state_is_saved_elsewhere(whole, tmp_path, monkeypatch, at):
+    """And going on from there equals the uninterrupted run."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    at(7, lambda: shutil.rmtree(tmp_path / "run/models"))
+    with pytest.raises(
+        UserError, match="cannot write a checkpoint to .*/run/models/tiny: .*; the state after step 10 is saved as"
+    ) as error:
+        tiny.run(tmp_path / "run", epochs=4)
+    elsewhere = pathlib.Path(re.search(r"--resume --out=(\S+)", str(error.value))[1])
+    at(0, lambda: None)
+    tiny.run(elsewhere, epochs=4)
+    tiny.assert_equal(tiny.final_state(elsewhere), tiny.final_state(whole))
+
+
+def test_where_a_picture_cannot_be_written_the_state_is_saved_all_the_same(tmp_path, at):
+    at(7, lambda: shutil.rmtree(tmp_path / "results"))
+    with pytest.raises(UserError, match=r"results/tiny.*; the state after step 10 is saved as \S+/models/tiny/tiny-10"):
+        tiny.run(tmp_path, epochs=4)
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self").is_dir(), reason="no /proc here, where nobody may write")
+def test_a_folder_that_cannot_be_written_is_an_error_before_training():
+    with pytest.raises(UserError, match="cannot write to /proc/results/tiny .*: name another --out"):
+        tiny.run(pathlib.Path("/proc"))
+
+
+def test_the_newest_checkpoint_is_damaged_and_the_one_before_it_is_used(whole, tmp_path, capsys):
+    tiny.run(tmp_path, epochs=3)
+    data = tmp_path / "models/tiny/tiny-15.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-100])
+    tiny.run(tmp_path, epochs=4)
+    said = capsys.readouterr().out
+    assert (
+        "Skipped: " in said
+        and "tiny-15 is no readable checkpoint" in said
+        and re.search(r"Going on from \S+tiny-10\n", said)
+    )
+    tiny.assert_equal(tiny.final_state(tmp_path), tiny.final_state(whole))
+    assert log_csv(tmp_path) == log_csv(whole)
+
+
+@pytest.mark.parametrize(
+    "field, value", [("seed", 2), ("batch_size", 5), ("latent", LatentSpec(2, 3, 1)), ("image_shape", (28, 28, 1))]
+)
+def test_resuming_under_another_setting_is_refused_with_both_values(whole, field, value):
+    before, now = (getattr(c, field) for c in (tiny.config(), tiny.config(**{field: value})))
+    with pytest.raises(UserError) as error:
+        check_same_run(tiny.config(**{field: value}), "noise", whole / "models/tiny/run.json", 0)
+    words = str(error.value)
+    assert words.startswith(f"cannot resume: {field} was ") and all(
+        str(part) in words for part in flat(before) + flat(now)
+    )
+
+
+def flat(value):
+    return (
+        list(dataclasses.astuple(value))
+        if dataclasses.is_dataclass(value)
+        else list(value)
+        if isinstance(value, tuple)
+        else [value]
+    )
+
+
+def test_resuming_with_more_epochs_and_elsewhere_is_allowed(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "moved")
+    tiny.run(tmp_path / "moved", epochs=5)
+    assert newest(tmp_path / "moved") == 25
+
+
+def test_two_steps_and_two_equal_four_of_the_real_model(make_config, tmp_path):
+    """InfoVAEGAN itself: through a checkpoint into a new system, bit for bit."""
+    images = tf.constant(np.random.RandomState(0).rand(4, 8, 28, 28, 1), tf.float32)
+    system = registry.build(make_config())
+    step = tf.function(system.train_step)
+    for batch in images[:2]:
+        step(batch)
+    Checkpoints(system, tmp_path, "tiny").save()
+    for batch in images[2:]:
+        step(batch)
+    again = registry.build(make_config())
+    Checkpoints(again, tmp_path, "tiny").restore_latest()
+    step = tf.function(again.train_step)
+    for batch in images[2:]:
+        step(batch)
+    first, second = ({name: v.numpy() for name, v in state(s).items()} for s in (system, again))
+    tiny.assert_equal(first, second)
+
+
+def test_checkpoints_come_every_so_many_steps_and_at_the_end_of_epochs(tmp_path):
+    tiny.run(tmp_path, epochs=2, checkpoint_every=SaveInterval(steps=2), keep=99)
+    assert [int(path.rsplit("-", 1)[1]) for path in reversed(saved(tmp_path / "models/tiny"))] == [2, 4, 5, 6, 8, 10]
+
+
+def test_checkpoints_come_every_so_many_minutes(tmp_path, monkeypatch):
+    """Of a clock that a step moves by one minute. Steps 3 and 8 are due; the ends of epochs, 5 and 10, start the wait anew."""
+    minutes = itertools.count()
+    monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(monotonic=lambda: 60 * next(minutes)))
+    tiny.run(tmp_path, epochs=2, checkpoint_every=SaveInterval(minutes=3), keep=99)
+    assert [int(path.rsplit("-", 1)[1]) for path in reversed(saved(tmp_path / "models/tiny"))] == [3, 5, 8, 10]

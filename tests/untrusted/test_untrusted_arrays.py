@@ -1,0 +1,191 @@
+"""Readers of arrays on damaged and hostile files: npz, MNIST's, dSprites', latents, IDX, and the cache's own."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from common.data import cache, dsprites, mnist
+from common.data.synthetic import sprites
+from common.errors import UserError
+from common.evaluation import sample
+from common.io.npz import read_npz
+from common.options import Cache
+from helpers import mutations
+from helpers.mutations import MUTANTS, choice, survey
+
+RANDOM = np.random.RandomState(0)
+IMAGES = RANDOM.randint(0, 256, (3, 28, 28), np.uint8)
+LABELS = np.array([7, 0, 9], np.uint8)
+SPRITES = RANDOM.randint(0, 2, (2, 64, 64), np.uint8)
+
+
+@pytest.fixture
+def evil(tmp_path):
+    """Its pickle would make a folder; that nothing did is checked when the test ends."""
+    evil = mutations.Evil(tmp_path / "executed")
+    yield evil
+    assert not (tmp_path / "executed").exists()
+
+
+def feed(path, read, make, count=MUTANTS, seed=0):
+    """Writes `count` mutants that `make(random)` returns to `path`, one after the other, and surveys `read(path)`."""
+    random = np.random.RandomState(seed)
+
+    def written(data):
+        path.write_bytes(data)
+        read(path)
+
+    counts = survey(written, (make(random) for _ in range(count)))
+    assert sum(counts.values()) >= MUTANTS and counts["refused"] > count // 4  # They are damaged indeed.
+    assert counts["accepted"]  # And not so much that nothing would be told.
+
+
+def test_npz(tmp_path, evil):
+    arrays = {
+        "a": np.arange(12, dtype=np.float32).reshape(3, 4),
+        "b": np.asfortranarray(np.arange(6, dtype=np.int64).reshape(2, 3)),
+    }
+
+    def read(path):
+        for array in read_npz(path, 1 << 20).values():
+            assert array.dtype.kind in "biuf" and array.dtype.isnative and array.nbytes < 1 << 20
+
+    feed(tmp_path / "x.npz", read, lambda random: mutations.npz_mutant(random, arrays, evil))
+
+
+def test_what_a_damaged_zip_still_gives_is_what_it_held(tmp_path, evil):
+    """Its checksums see to it: whatever bits change, the arrays are those that were saved, or none."""
+    np.savez(tmp_path / "x.npz", a=IMAGES[0, :9], b=LABELS)
+    whole = (tmp_path / "x.npz").read_bytes()
+
+    def read(path):
+        arrays = read_npz(path, 1 << 20, ("a", "b"))
+        np.testing.assert_array_equal(arrays["a"], IMAGES[0, :9])
+        np.testing.assert_array_equal(arrays["b"], LABELS)
+
+    feed(
+        tmp_path / "x.npz",
+        read,
+        lambda random: (mutations.blind if random.rand() < 0.7 else mutations.zip_field)(random, whole),
+    )
+
+
+def test_mnist_npz(tmp_path, evil):
+    arrays = dict(x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:2], y_test=LABELS[:2])
+    feed(
+        tmp_path / "mnist.npz",
+        lambda path: check_mnist(mnist.read(path, None)),
+        lambda random: mutations.npz_mutant(random, arrays, evil),
+    )
+
+
+def check_mnist(dataset):
+    for split in (dataset.train, dataset.test):
+        images = split.take(0, len(split))
+        assert images.dtype == np.uint8 and images.shape == (len(split), 28, 28, 1) and len(split) > 0
+        assert split.factors.dtype == np.int64 and split.factors.shape == (len(split), 1)
+        assert 0 <= split.factors.min() and split.factors.max() <= 9
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_idx(tmp_path, zipped):
+    pack = gzip.compress if zipped else bytes
+    whole = {
+        name: struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
+        for name, array in (
+            ("train-images-idx3-ubyte", IMAGES[:1]),
+            ("train-labels-idx1-ubyte", LABELS[:1]),
+            ("t10k-images-idx3-ubyte", IMAGES[1:]),
+            ("t10k-labels-idx1-ubyte", LABELS[1:]),
+        )
+    }
+    ending = ".gz" if zipped else ""
+    for name, data in whole.items():
+        (tmp_path / f"{name}{ending}").write_bytes(pack(data))
+    random = np.random.RandomState(0)
+
+    def read(mutant):
+        name, data = mutant
+        (tmp_path / f"{name}{ending}").write_bytes(data)
+        try:
+            check_mnist(mnist.read(tmp_path, None))
+        finally:
+            (tmp_path / f"{name}{ending}").write_bytes(pack(whole[name]))
+
+    def make():
+        name = choice(random, list(whole))
+        data = pack(mutations.idx_mutant(random, whole[name], 3 if "idx3" in name else 1))
+        return name, mutations.blind(random, data) if zipped and random.rand() < 0.5 else data
+
+    counts = survey(read, (make() for _ in range(MUTANTS)))
+    assert min(counts.values()) > 20
+
+
+def test_idx_bomb(tmp_path):
+    """What follows the announced bytes is not unpacked: 300 MB here, of 1 MB."""
+    path = tmp_path / "x.gz"
+    with gzip.open(path, "wb", 1) as file:
+        file.write(struct.pack(">2I", 0x801, 5))
+        for _ in range(300):
+            file.write(bytes(1 << 20))
+    with mutations.limits(1 << 26), pytest.raises(UserError, match="holds more than the 5 bytes"):
+        mnist.read_idx(path, 1)
+
+
+def test_dsprites_npz(tmp_path, evil, monkeypatch):
+    arrays = dict(imgs=SPRITES, latents_classes=sprites.factors(np.arange(2)))
+    monkeypatch.setattr(dsprites, "_progress", lambda rows, *_: rows)  # It prints.
+
+    def read(path):
+        split = dsprites.read(path, Cache(None, False)).train
+        images = split.take(0, len(split))
+        assert (
+            images.dtype == np.uint8
+            and images.shape == (len(split), 64, 64, 1)
+            and len(split) > 0
+            and images.max() <= 1
+        )
+        if split.factors is not None:
+            assert (
+                split.factors.shape == (len(split), 6)
+                and split.factors.min() >= 0
+                and (split.factors < dsprites._LEVELS).all()
+            )
+
+    feed(tmp_path / "x.npz", read, lambda random: mutations.npz_mutant(random, arrays, evil))
+
+
+def test_latents(tmp_path, evil, make_config):
+    config = make_config()
+    arrays = dict(z=RANDOM.uniform(-1, 1, (4, 7)), u=RANDOM.uniform(-1, 1, (4, 7)).astype(np.float32))
+
+    def read(path):
+        z, u = sample._read_latents(path, config)
+        assert z.dtype == u.dtype == np.float32 and z.shape[1] == u.shape[1] == 7 and len(z) == len(u) > 1
+        assert np.isfinite(z).all() and np.isfinite(u).all()
+
+    feed(tmp_path / "l.npz", read, lambda random: mutations.npz_mutant(random, arrays, evil))
+
+
+def test_latents_beyond_float32_are_not_finite(tmp_path, make_config):
+    np.savez(tmp_path / "l.npz", z=np.full((2, 7), 1e300), u=np.zeros((2, 7)))
+    with pytest.raises(UserError, match="z holds values that are not finite"):
+        sample._read_latents(tmp_path / "l.npz", make_config())
+
+
+def test_files_of_the_cache(tmp_path, evil):
+    array = RANDOM.randint(0, 256, (3, 8, 8, 3), np.uint8)
+
+    def read(path):
+        images = cache.load(path, np.uint8, (None, 8, 8, 3))
+        assert isinstance(images, np.memmap) and images.dtype == np.uint8 and images.shape[1:] == (8, 8, 3)
+        images.sum()
+
+    def make(random):
+        if random.rand() < 0.2:
+            return mutations.npz_mutant(random, {"images": array}, evil)
+        return mutations.npy(np.zeros(1), b"", b"") if random.rand() < 0.1 else mutations.npy_mutant(random, array)
+
+    feed(tmp_path / "images.npy", read, make)
