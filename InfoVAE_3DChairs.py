@@ -4,6 +4,7 @@ import sys
 
 from common.cli import main
 from common.config import Config, LatentSpec
+from common.models.registry import InfoVAEGANHyperparameters
 
 # Section numbers refer to the reference of the original's computation.
 CONFIG = Config(
@@ -15,15 +16,17 @@ CONFIG = Config(
     latent=LatentSpec(noise=100, categories=10, continuous=10),  # "Sizes".
     epochs=10,  # Section 6; the cluster copy has 6.
     batch_size=64,  # "Sizes".
-    learning_rate=2e-4,  # Section 4, and so the next six.
-    generator_multiplier=5.0,
-    information_multiplier=5.0,
-    vae_multiplier=5.0,
-    adam_beta1=0.5,
-    adam_beta2=0.999,
-    adam_epsilon=1e-8,
-    categorical_kl_weight=0.001,  # Section 3; the cluster copy leaves the term out (0).
-    first_batch_norm=False,  # Section 2.
+    hyper=InfoVAEGANHyperparameters(
+        learning_rate=2e-4,  # Section 4; so are the next six values.
+        generator_multiplier=5.0,
+        information_multiplier=5.0,
+        vae_multiplier=5.0,
+        adam_beta1=0.5,
+        adam_beta2=0.999,
+        adam_epsilon=1e-8,
+        categorical_kl_weight=0.001,  # Section 3; the authors' cluster version omits the term (0).
+        first_batch_norm=False,  # Section 2.
+    ),
 )
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from common.config import PRECISIONS, Config, provenance
+from common.config import BATCH_NORMS, PRECISIONS, Config
 from common.errors import Interrupted, UserError
 from common.models import registry
+from common.models.hyperparameters import flag_of, type_of
 from common.options import (
     DATA_MODES,
     FACTOR_VAE,
@@ -25,6 +26,7 @@ from common.options import (
     SaveInterval,
     default_cache_folder,
 )
+from common.runs import provenance
 from common.training import threads
 
 
@@ -314,128 +316,40 @@ def _add_settings(p, kind: type, flags: dict[str, tuple[type, str, str]]) -> Non
 
 
 def add_model_flags(p, config: Config) -> None:
-    """Adds the flags of what is computed, their defaults taken from `config`; `resolve` applies them."""
+    """Adds the flags of what is computed, with the defaults of `config`; `resolve` applies them."""
     p.add_argument("--batch-size", type=int, default=config.batch_size)
-    p.add_argument(
-        "--seed",
-        type=int,
-        default=config.seed,
-        help="decides everything random: initial weights, noise, the order of the data",
-    )
-    p.add_argument("--model", choices=registry.MODELS, default=config.model)
-    p.add_argument(
-        "--variant",
-        choices=registry.VARIANTS,
-        default=config.variant,
-        help="code: as the original scripts compute; paper: as the ICIP paper says",
-    )
-    p.add_argument(
-        "--no-mutual-information",
-        dest="mutual_information",
-        action="store_false",
-        default=argparse.SUPPRESS,
-        help=f"learn nothing from q_loss: the paper's ablation (only {registry.those_with(lambda e: e.information)})",
-    )
-    p.add_argument(
-        "--batch-norm",
-        choices=("batch", "moving"),
-        default=config.batch_norm,
-        help="what inference normalises with: each batch's own statistics, as the original, or the moving averages",
-    )
-    p.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default=config.precision,
-        help="of the networks' arithmetic; variables, losses, heads and the statistics of batch norm are float32 always",
-    )
-    p.add_argument(
-        "--first-batch-norm",
-        action=argparse.BooleanOptionalAction,
-        default=argparse.SUPPRESS,
-        help="normalise after the first convolution of encoder and discriminator (default: as the original's scripts of the model)",
-    )
-    p.add_argument("--noise", type=int, default=config.latent.noise, metavar="Z", help="length of the noise z")
-    p.add_argument(
-        "--categories",
-        type=int,
-        default=config.latent.categories,
-        metavar="K",
-        help="categories of the discrete code d",
-    )
-    p.add_argument(
-        "--continuous", type=int, default=config.latent.continuous, metavar="C", help="length of the continuous code c"
-    )
-    own = "or the model's own"  # Defaults that `registry.SYSTEMS` may set in the place of the script.
-    p.add_argument(
-        "--learning-rate",
-        type=float,
-        default=argparse.SUPPRESS,
-        metavar="RATE",
-        help=f"of the discriminator; the multipliers scale it (default: {config.learning_rate}, {own})",
-    )
-    p.add_argument(
-        "--learning-rate-half-life",
-        type=int,
-        default=argparse.SUPPRESS,
-        metavar="STEPS",
-        help="have every learning rate decay, to a half in each so many steps of its optimizer (default: constant, as the original)",
-    )
-    p.add_argument(
-        "--learning-rate-hold",
-        type=int,
-        default=argparse.SUPPRESS,
-        metavar="STEPS",
-        help="begin the decay after so many steps (default: 0)",
-    )
-    p.add_argument(
-        "--generator-multiplier",
-        type=float,
-        default=argparse.SUPPRESS,
-        metavar="X",
-        help=f"of the rate, for g_loss (default: {config.generator_multiplier}, {own})",
-    )
-    p.add_argument(
-        "--information-multiplier",
-        type=float,
-        default=argparse.SUPPRESS,
-        metavar="X",
-        help=f"of the rate, for q_loss (default: {config.information_multiplier}, {own})",
-    )
-    p.add_argument(
-        "--vae-multiplier",
-        type=float,
-        default=argparse.SUPPRESS,
-        metavar="X",
-        help=f"of the rate, for vae_loss (default: {config.vae_multiplier}, {own})",
-    )
-    p.add_argument(
-        "--categorical-kl-weight",
-        type=float,
-        default=argparse.SUPPRESS,
-        metavar="W",
-        help=f"of KL_d in vae_loss (default: {config.categorical_kl_weight}, {own})",
-    )
-    for name, setting in registry.own_settings().items():
-        p.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(setting.default),
-            choices=setting.choices or None,
-            default=argparse.SUPPRESS,
-            metavar=None if setting.choices else "X",
-            help=f"{setting.help} (default: {setting.default}; only {registry.those_with(lambda e, name=name: name in e.settings)})",
-        )
+    p.add_argument("--seed", type=int, default=config.seed, help="random seed (initial weights, noise, data order)")
+    p.add_argument("--model", choices=registry.models(), default=config.model)
+    p.add_argument("--variant", choices=registry.variants(), default=config.variant)
+    p.add_argument("--batch-norm", choices=BATCH_NORMS, default=config.batch_norm)
+    p.add_argument("--precision", choices=PRECISIONS, default=config.precision)
+    p.add_argument("--noise", type=int, default=argparse.SUPPRESS, metavar="Z", help="length of the noise z")
+    p.add_argument("--categories", type=int, default=argparse.SUPPRESS, metavar="K", help="number of categories of d")
+    p.add_argument("--continuous", type=int, default=argparse.SUPPRESS, metavar="C", help="length of the code c")
+    for spec in registry.specs():
+        for field in dataclasses.fields(spec.hyperparameters):
+            if flag_of(field.name) in p._option_string_actions:
+                continue
+            kind = type_of(field)
+            if kind is bool:
+                options = {"action": argparse.BooleanOptionalAction}
+            else:
+                options = {"type": kind, "choices": field.metadata["choices"] or None}
+            p.add_argument(flag_of(field.name), default=argparse.SUPPRESS, help=field.metadata["help"], **options)
+
+
+def hyperparameter_names() -> set[str]:
+    """The names of the hyper-parameters of all systems."""
+    return {field.name for spec in registry.specs() for field in dataclasses.fields(spec.hyperparameters)}
 
 
 def resolve(config: Config, given: dict) -> Config:
     """The script's configuration with the flags `given` applied. Raises UserError for values out of range."""
-    latent = dataclasses.replace(config.latent, **{f.name: given[f.name] for f in dataclasses.fields(config.latent)})
-    system = registry.adapt(dataclasses.replace(config, model=given["model"], variant=given["variant"], latent=latent))
-    settings = {**system.settings, **{name: given[name] for name in registry.own_settings() if name in given}}
-    resolved = dataclasses.replace(
-        system, settings=settings, **{f.name: given[f.name] for f in dataclasses.fields(config) if f.name in given}
-    )
-    registry.check(resolved)
-    return resolved
+    changes = {name: given[name] for name in hyperparameter_names() if name in given}
+    config = registry.with_system(config, given["model"], given["variant"], **changes)
+    lengths = {f.name: given[f.name] for f in dataclasses.fields(config.latent) if f.name in given}
+    own = {f.name: given[f.name] for f in dataclasses.fields(config) if f.name in given}
+    return dataclasses.replace(config, latent=dataclasses.replace(config.latent, **lengths), **own)
 
 
 def main(
@@ -491,7 +405,7 @@ def _train(config: Config, given: dict) -> None:
     if given["jit"] and "strategy" in given:
         raise UserError("--jit and --strategy exclude each other: leave one out")
     if given["jit"] or "strategy" in given:
-        registry.check_same_every_step(config, "--jit" if given["jit"] else "--strategy")
+        registry.require_equal_steps(config, "--jit" if given["jit"] else "--strategy")
     if given["keep"] < 1:
         raise UserError(f"--keep must be at least 1; got {given['keep']}")
     options = Options(
@@ -555,7 +469,7 @@ def _refuse_training_flags(config: Config, given: dict) -> None:
     """Raises UserError for flags that the run which is opened answers itself; a checkpoint of the original knows no configuration."""
     of_a_run = {
         f.name for f in (*dataclasses.fields(Config), *dataclasses.fields(config.latent))
-    } | registry.own_settings().keys()
+    } | hyperparameter_names()
     meaningless = [name for name in given["changed"] if name in of_a_run]
     if meaningless and "tf1_checkpoint" not in given:
         raise UserError(

@@ -1,7 +1,10 @@
-"""Where a run lies, and a trained run opened together with its data: what `evaluate` and `figures` start from."""
+"""Runs: where they lie, what describes them (run.json), and opening a trained one."""
 
+import importlib.metadata
+import json
 import pathlib
-from typing import NamedTuple
+import platform
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.config import Config
 from common.data.dataset import Dataset
@@ -9,10 +12,70 @@ from common.data.load import load_dataset
 from common.errors import UserError
 from common.io.atomic import atomic_write
 from common.models import registry
-from common.models.system import System
 from common.options import Cache
-from common.tf1 import checkpoints as tf1_checkpoints
-from common.training import checkpoints
+
+if TYPE_CHECKING:
+    from common.models.system import System
+
+PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "pillow")
+METRICS_FILE = "metrics.json"  # Among results: what `evaluate` measured.
+RUN_FILE = "run.json"  # Next to checkpoints and results: `provenance`.
+CHANGEABLE = ("epochs", "steps_per_epoch")  # Fields that may change on --resume.
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of every package that a result depends on."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def provenance(config: Config, source: str) -> dict[str, Any]:
+    """What every result is written with: configuration (seed included), data source and versions."""
+    return {"config": config.to_dict(), "data": source, "versions": package_versions()}
+
+
+def read_run(file: pathlib.Path) -> dict[str, Any]:
+    """The `provenance` in `file`: "config", "data" and, if the run did not start from initial weights, "start".
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        return {"config": dict(saved["config"]), "data": str(saved["data"]), "start": saved.get("start")}
+    except FileNotFoundError:
+        raise UserError(f"{file} not found; it is needed to load the checkpoints") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        kind = type(error).__name__
+        raise UserError(f"{file} is damaged ({kind}): restore it, or start a new run in another --out") from None
+
+
+def read_config(file: pathlib.Path) -> Config:
+    """The configuration in `file`. Raises UserError if it is missing or damaged."""
+    values = read_run(file)["config"]
+    try:
+        return registry.config_from_plain(values)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, UserError) as error:
+        raise UserError(f"{file} is damaged, or of another version of this project: {error}") from None
+
+
+def require_same_run(config: Config, source: str, file: pathlib.Path) -> None:
+    """Raises UserError, naming the first difference, unless `file` describes the run that is about to be resumed.
+
+    Only the fields in `CHANGEABLE` may differ.
+    """
+    saved = read_run(file)
+    old, new = ({**run["config"], "data": run["data"]} for run in (saved, {"config": config.to_dict(), "data": source}))
+    old, new = ({**values, **values.pop("hyper", {})} for values in (old, new))
+    for field in sorted(new.keys() | old.keys(), key=lambda name: (name not in ("model", "variant"), name)):
+        if field not in CHANGEABLE and old.get(field) != new.get(field):
+            was, now = old.get(field), new.get(field)
+            raise UserError(f"cannot resume: {field} was {was} in the saved run and is {now} now ({file})")
 
 
 class Folders(NamedTuple):
@@ -41,7 +104,7 @@ class Where(NamedTuple):
 class Run(NamedTuple):
     """A system in the state of `checkpoint`, the data set that it is looked at with, and the folder for what comes of that."""
 
-    system: System
+    system: "System"
     checkpoint: str
     dataset: Dataset
     results: pathlib.Path
@@ -59,7 +122,7 @@ def open_with_data(config: Config, where: Where) -> Run:
     if where.checkpoint is not None and where.tf1_checkpoint is not None:
         raise UserError("--checkpoint and --tf1-checkpoint exclude each other: leave one out")
     if where.checkpoint is not None:
-        system, checkpoint = checkpoints.open_run(where.checkpoint)
+        system, checkpoint = open_run(where.checkpoint)
         dataset = load_dataset(system.config, where.data_dir, where.data, where.cache)
         name = system.config.name
     else:
@@ -70,17 +133,19 @@ def open_with_data(config: Config, where: Where) -> Run:
     folders = Folders.of(name, where.out)
     if where.tf1_checkpoint is not None:
         system, checkpoint = registry.build(config), where.tf1_checkpoint
+        from common.tf1 import checkpoints as tf1_checkpoints
+
         tf1_checkpoints.load(system, checkpoint)
     elif where.checkpoint is None:
-        system, checkpoint = checkpoints.open_run(folders.models)
+        system, checkpoint = open_run(folders.models)
     require_matching_images(dataset, system.config, checkpoint)
     make_writable_folder(folders.results)
     return Run(system, checkpoint, dataset, folders.results)
 
 
-def open_beside(run: Run, paths: list[pathlib.Path]) -> list[tuple[System, str]]:
+def open_beside(run: Run, paths: list[pathlib.Path]) -> list[tuple["System", str]]:
     """Other runs' systems with their checkpoints' paths. Raises UserError for one that cannot be opened, or is made for other images."""
-    opened = [checkpoints.open_run(path) for path in paths]
+    opened = [open_run(path) for path in paths]
     for system, checkpoint in opened:
         require_matching_images(run.dataset, system.config, checkpoint)
         if system.config.dataset != run.system.config.dataset:
@@ -108,3 +173,28 @@ def make_writable_folder(folder: pathlib.Path) -> None:
         (folder / ".writable").unlink()
     except OSError as error:
         raise UserError(f"cannot write to {folder} ({error.strerror or error}): name another --out") from None
+
+
+def open_run(path: pathlib.Path, training: bool = False) -> tuple["System", str]:
+    """The system of a run and the path of the checkpoint that was loaded: `path`, or the newest intact one in that folder.
+
+    Without `training` it has no optimizers.
+
+    Raises:
+        UserError: there is no checkpoint, or it is damaged or does not match.
+    """
+    from common.training.checkpoints import Checkpoints, saved
+
+    folder, names_one = path.parent, pathlib.Path(f"{path}.index").is_file()
+    if not names_one:
+        folder = path
+        if not saved(path):
+            example = "models/InfoVAE_MNIST/InfoVAE_MNIST-937"
+            raise UserError(f"no checkpoint at {path}: it should be a path like {example}, or the folder")
+    config = read_config(folder / RUN_FILE)
+    system = registry.build(config, training)
+    checkpoints = Checkpoints(system, folder, config.checkpoint_name)
+    if not names_one:
+        return system, checkpoints.restore_latest()
+    checkpoints.restore(str(path))
+    return system, str(path)

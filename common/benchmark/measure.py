@@ -11,12 +11,13 @@ import tensorflow as tf
 from common.benchmark import graph, machine
 from common.benchmark.input_pipeline import peak_memory, reading_rate
 from common.benchmark.plain import Parts, Plain
-from common.config import Config, provenance
+from common.config import Config
 from common.data.dataset import Dataset, Split
 from common.data.pipeline import scale
 from common.errors import UserError
 from common.models import registry
 from common.models.system import System
+from common.runs import provenance
 from common.training import threads
 
 IMAGES = 2048  # Of the synthetic data that the input pipeline reads.
@@ -84,7 +85,7 @@ def measure(config: Config, plan: Plan, progress: Callable[[dict], None] = lambd
             "--plain and --gains are steps of infovaegan with variant code; leave them out, or --model and --variant"
         )
     if plan.jit:
-        registry.check_same_every_step(config, "--jit")
+        registry.require_equal_steps(config, "--jit")
     pixels = np.random.RandomState(0).randint(
         0, 2 if config.scaling == "binary" else 256, (max(IMAGES, config.batch_size), *config.image_shape)
     )
@@ -99,7 +100,7 @@ def measure(config: Config, plan: Plan, progress: Callable[[dict], None] = lambd
     start = time.perf_counter()
     system = registry.build(config)
     if plan.jit:
-        system.use_xla()
+        system.compile_with_xla()
     build = time.perf_counter() - start
     step = _Step(system.train_step, images)
     add(build_s=build, tracing_s=step.tracing, first_step_s=step.first, peak_memory_mib=peak_memory())

@@ -37,7 +37,12 @@ class Plain:
         config = system.config
         adam = TF1Adam if parts.fused_adam else keras.optimizers.Adam
         self._optimizers = {
-            name: adam(float(optimizer.learning_rate), config.adam_beta1, config.adam_beta2, config.adam_epsilon)
+            name: adam(
+                float(optimizer.learning_rate),
+                config.hyper.adam_beta1,
+                config.hyper.adam_beta2,
+                config.hyper.adam_epsilon,
+            )
             for name, optimizer in system.optimizers.items()
         }
         for name, optimizer in self._optimizers.items():
@@ -76,7 +81,7 @@ class Plain:
                 + losses.continuous_information(posterior.sample_continuous(noise.estimate), continuous),
                 "vae_loss": losses.squared_error(fake, reconstruction)
                 + tf.reduce_mean(kl_continuous(posterior))
-                + self._system.config.categorical_kl_weight * tf.reduce_mean(kl_categorical(posterior.logits)),
+                + self._system.config.hyper.categorical_kl_weight * tf.reduce_mean(kl_categorical(posterior.logits)),
             }
         gradients = {
             name: tape.gradient(

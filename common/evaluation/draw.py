@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from common.config import provenance
 from common.data.dataset import Dataset
 from common.data.pipeline import scale
 from common.errors import UserError
@@ -27,6 +26,7 @@ from common.evaluation.metrics import mutual_information
 from common.io.atomic import write_json
 from common.models.system import System
 from common.options import FigureSettings
+from common.runs import provenance
 
 FIGURES_FILE = "figures.json"
 
@@ -113,7 +113,7 @@ def _title(what: str, system: System) -> str:
 
 def named(system: System, separator: str = ", ") -> str:
     """What captions call a system: its name, its run's seed and its step."""
-    return separator.join([system.config.system, f"seed {system.config.seed}", f"step {int(system.step.numpy())}"])
+    return separator.join([system.name, f"seed {system.config.seed}", f"step {int(system.step.numpy())}"])
 
 
 def _class_figure(system: System, settings: FigureSettings) -> Figure:
@@ -234,7 +234,7 @@ def _reconstructions(real: np.ndarray, dataset: Dataset, settings: FigureSetting
         picture,
         {
             "shows": "real images, and below them G(z, u ~ q(u|x)) of each system",
-            "systems": [{"system": one.config.system, "checkpoint": path} for one, path in stack],
+            "systems": [{"system": one.name, "checkpoint": path} for one, path in stack],
         },
     )
 

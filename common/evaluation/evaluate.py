@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from common.config import METRICS_FILE, RUN_FILE, provenance, read_run
 from common.data.dataset import Dataset, Split, Subset
 from common.data.pipeline import scale
 from common.evaluation import features
@@ -23,6 +22,7 @@ from common.models import registry
 from common.models.system import System
 from common.nn.distributions import Posterior
 from common.options import EvaluationSettings
+from common.runs import METRICS_FILE, RUN_FILE, provenance, read_run
 
 KID_SUBSETS, KID_SIZE = 50, 1000
 _SAP_LEVELS = 64
@@ -253,7 +253,7 @@ def _reconstruct(system: System, dataset: Dataset, settings: EvaluationSettings,
     if bounds:
         report.add(log_likelihood_bound=np.concatenate(bounds).mean())
     else:
-        report.skip(f"{system.config.system} does not infer z", "log_likelihood_bound")
+        report.skip(f"{system.name} does not infer z", "log_likelihood_bound")
 
 
 def _extractors(
@@ -361,8 +361,8 @@ def _generate(system: System, count: int, seed: int) -> tuple[np.ndarray, np.nda
     size = system.config.batch_size
     batches = -(-count // size)
     latents = [system.sample_latents(tf.constant(seed * batches + i, tf.int64), size) for i in range(batches)]
-    images = np.concatenate([system.generate(*one).numpy() for one in latents])
-    categories = np.concatenate([system.split_code(one.code)[0].numpy().argmax(axis=1) for one in latents])
+    images = np.concatenate([system.generate(one).numpy() for one in latents])
+    categories = np.concatenate([one.category.numpy().argmax(axis=1) for one in latents])
     return images[:count], categories[:count]
 
 

@@ -6,14 +6,14 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from common.config import Config, provenance
+from common.config import Config
 from common.errors import UserError
 from common.io.atomic import atomic_write
 from common.io.npz import read_npz
 from common.models import registry
 from common.models.system import System
+from common.runs import open_run, provenance
 from common.tf1 import checkpoints as tf1_checkpoints
-from common.training.checkpoints import open_run
 
 _MAX_BYTES = 1 << 30
 

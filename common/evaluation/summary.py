@@ -11,9 +11,9 @@ import pathlib
 import statistics
 import sys
 
-from common.config import CHANGEABLE, METRICS_FILE, completed
 from common.errors import UserError
 from common.io.atomic import write_json
+from common.runs import CHANGEABLE, METRICS_FILE
 
 DEFAULT = ("accuracy_majority", "accuracy_one_to_one", "accuracy_majority_moving_statistics")
 _FREE = {"seed", *CHANGEABLE}
@@ -28,7 +28,7 @@ def read(path: pathlib.Path) -> dict:
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
         metrics = {str(name): value for name, value in report["metrics"].items() if _is_number(value)}
-        config = completed(report["config"])
+        config = report["config"]
         if not _is_number(report["step"]) or not _is_number(config["seed"]):
             raise ValueError("step or seed is no number")
         return {"config": config, "step": report["step"], "metrics": metrics}

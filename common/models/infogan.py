@@ -1,19 +1,20 @@
-"""The original's InfoGAN baseline (REFERENCE.md section 5)."""
+"""The original's InfoGAN baseline (docs/original.md, section 5)."""
 
 import tensorflow as tf
 
 from common.config import Config
-from common.models.system import System
+from common.models.adversarial import AdversarialSystem, StepRandom
 from common.nn import losses
-from common.nn.distributions import Latents, Posterior
+from common.nn.distributions import Posterior
 from common.nn.networks import build_discriminator, build_encoder, build_generator
 
 
-class InfoGAN(System):
-    """D(x) without codes; an encoder on generated images only, its continuous head deterministic; no VAE, no posterior noise."""
+class InfoGAN(AdversarialSystem):
+    """D(x) without codes; an encoder on generated images only, with deterministic codes; no VAE, no posterior noise."""
 
-    def __init__(self, config: Config):
-        rate = config.learning_rate
+    def __init__(self, config: Config, training: bool = True):
+        hyper = config.hyper
+        rate = hyper.learning_rate
         super().__init__(
             config,
             networks={
@@ -23,13 +24,14 @@ class InfoGAN(System):
             },
             rates={
                 "d": (rate, ("discriminator",)),
-                "g": (rate * config.generator_multiplier, ("generator",)),
-                "q": (rate * config.information_multiplier, ("encoder", "generator")),
+                "g": (rate * hyper.generator_multiplier, ("generator",)),
+                "q": (rate * hyper.information_multiplier, ("encoder", "generator")),
             },
             losses=("d_loss", "g_loss", "q_loss"),
+            training=training,
         )
 
-    def discriminator_pass(self, images, fake, latents: Latents, noise=None):
+    def discriminator_pass(self, images: tf.Tensor, fake: tf.Tensor, random: StepRandom):
         """d_loss with its gradients: real images against x'."""
         discriminator = self.networks["discriminator"]
         with tf.GradientTape() as tape:
@@ -39,23 +41,17 @@ class InfoGAN(System):
         values = {"d_loss": d_loss, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
         return values, {"d": tape.gradient(d_loss, discriminator.trainable_variables)}
 
-    def generator_pass(self, fake, vjp, latents: Latents, noise=None):
-        """g_loss and q_loss with their gradients, at the same parameters, x' computed once."""
+    def generator_pass(self, fake: tf.Tensor, vjp, random: StepRandom):
+        """g_loss and q_loss with their gradients, at the same parameters; x' is computed once."""
         encoder, discriminator = self.networks["encoder"], self.networks["discriminator"]
-        category, continuous = self.split_code(latents.code)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(fake)
             g_loss = losses.adversarial(discriminator(fake, training=True), real=True)
-            posterior = Posterior(**encoder(fake, training=True))
-            q_disc_loss = losses.categorical_information(posterior.logits, category)
-            q_cont_loss = losses.continuous_information(posterior.mean, continuous)
+            posterior = Posterior(**encoder(self.encoder_view(fake, random), training=True))
+            q_disc_loss = losses.categorical_information(posterior.logits, random.latents.category)
+            q_cont_loss = losses.continuous_information(posterior.mean, random.latents.continuous)
             q_loss = q_disc_loss + q_cont_loss
         g_to_fake = tape.gradient(g_loss, fake)
         q_to_encoder, q_to_fake = tape.gradient(q_loss, [encoder.trainable_variables, fake])
         values = {"g_loss": g_loss, "q_loss": q_loss, "q_disc_loss": q_disc_loss, "q_cont_loss": q_cont_loss}
         return values, {"g": vjp(g_to_fake), "q": q_to_encoder + vjp(q_to_fake)}
-
-
-def build(config: Config) -> InfoGAN:
-    """Returns the system at its initial weights."""
-    return InfoGAN(config)

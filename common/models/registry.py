@@ -1,198 +1,272 @@
-"""The systems that can be trained: one module each, named here, with a `build(config)` that returns a `System`.
+"""The systems that can be trained: what is known of each without building it. Does not import TensorFlow.
 
-A new system is a module and an entry here; its flags, their checks and their help follow from the entry.
+A new system is one file in this package and one entry here; its flags, their checks and their help follow from the entry.
+Section numbers are those of docs/original.md.
 """
 
 import dataclasses
 import importlib
-import math
 from collections.abc import Callable
+from typing import Any
 
-from common.config import Config
+from common.config import Config, LatentSpec, from_plain
 from common.errors import UserError
+from common.models.hyperparameters import Hyperparameters, flag_of, hyperparameter, with_default
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
-    """A hyper-parameter that only some systems have: a flag of its name, and an entry of `Config.settings`.
+class AdversarialHyperparameters(Hyperparameters):
+    """What all adversarial systems share. Defaults are those of the original's main scripts (section 4)."""
 
-    Attributes:
-        default: its value where none is given; its type is that of all values.
-        help: what it is, for `--help`.
-        minimum: the least value allowed, of a number.
-        choices: the values allowed, of a word.
+    learning_rate: float = hyperparameter(2e-4, "learning rate of the discriminator", above=0)
+    generator_multiplier: float = hyperparameter(
+        5.0, "learning rate of the generator, as a multiple of --learning-rate", above=0
+    )
+    learning_rate_half_life: int | None = hyperparameter(
+        None, "halve all learning rates every N updates, smoothly (default: constant)", minimum=1
+    )
+    learning_rate_hold: int = hyperparameter(0, "start that decay after N updates", minimum=0)
+    adam_beta1: float = hyperparameter(0.5, "Adam's decay of the first moment", minimum=0)
+    adam_beta2: float = hyperparameter(0.999, "Adam's decay of the second moment", minimum=0)
+    adam_epsilon: float = hyperparameter(1e-8, "Adam's epsilon", above=0)
+    first_batch_norm: bool = hyperparameter(
+        False, "normalise after the first convolution of encoder and discriminator (section 2)"
+    )
+    width: float = hyperparameter(
+        1.0, "filters and hidden units of all networks, as a multiple of the original's", above=0
+    )
+    encoder_shift: int = hyperparameter(
+        0, "augment the encoder's input: largest shift, in pixels (0: as the original)", minimum=0
+    )
+    encoder_shear: float = hyperparameter(
+        0.0, "augment the encoder's input: largest shear, in columns per row", minimum=0
+    )
+    encoder_stretch: float = hyperparameter(
+        0.0, "augment the encoder's input: largest stretch, factors from exp(-X) to exp(X)", minimum=0
+    )
+    rim_multiplier: float = hyperparameter(
+        0.0,
+        "learning rate for regularised information maximisation on real images, as a multiple of --learning-rate "
+        "(0: without it, as the original)",
+        minimum=0,
+    )
+
+    def conflict(self) -> str | None:
+        """The decay needs a half-life; the term on real images needs views."""
+        if self.learning_rate_hold and self.learning_rate_half_life is None:
+            return "--learning-rate-hold requires --learning-rate-half-life"
+        if self.adam_beta1 >= 1 or self.adam_beta2 >= 1:
+            return "--adam-beta1 and --adam-beta2 must be below 1"
+        if self.rim_multiplier and not self.augments:
+            return (
+                "--rim-multiplier requires --encoder-shift, --encoder-shear or --encoder-stretch: it compares two views"
+            )
+        return None
+
+    @property
+    def augments(self) -> bool:
+        """Whether the encoder's input is augmented."""
+        return bool(self.encoder_shift or self.encoder_shear or self.encoder_stretch)
+
+
+@dataclasses.dataclass(frozen=True)
+class InformationHyperparameters(AdversarialHyperparameters):
+    """Adversarial systems with a mutual-information loss."""
+
+    information_multiplier: float = hyperparameter(
+        5.0, "learning rate for the mutual-information loss, as a multiple of --learning-rate", above=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoVAEGANHyperparameters(InformationHyperparameters):
+    """InfoVAEGAN as the original's main scripts have it (sections 3 and 4)."""
+
+    vae_multiplier: float = hyperparameter(
+        5.0, "learning rate for the VAE loss, as a multiple of --learning-rate", above=0
+    )
+    categorical_kl_weight: float = hyperparameter(
+        0.001, "weight of the categorical KL divergence in the VAE loss (0 omits the term)", minimum=0
+    )
+    mutual_information: bool = hyperparameter(
+        True, 'train on the mutual-information loss; without it, the paper\'s ablation "InfoVAEGAN-MI"'
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoGANHyperparameters(InformationHyperparameters):
+    """The original's InfoGAN scripts, where they differ from its main scripts (sections 2 and 4)."""
+
+    generator_multiplier: float = with_default(InformationHyperparameters, "generator_multiplier", 10.0)
+    first_batch_norm: bool = with_default(InformationHyperparameters, "first_batch_norm", True)
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperHyperparameters(InfoVAEGANHyperparameters):
+    """The paper's variant (section 8).
+
+    The paper gives no rates: these are WGAN-GP's (Gulrajani et al. 2017, algorithm 1) for all networks. All weights are 1.
     """
 
-    default: int | float | str
-    help: str
-    minimum: float = -math.inf
-    choices: tuple[str, ...] = ()
+    learning_rate: float = with_default(InfoVAEGANHyperparameters, "learning_rate", 1e-4)
+    adam_beta1: float = with_default(InfoVAEGANHyperparameters, "adam_beta1", 0.0)
+    adam_beta2: float = with_default(InfoVAEGANHyperparameters, "adam_beta2", 0.9)
+    generator_multiplier: float = with_default(InfoVAEGANHyperparameters, "generator_multiplier", 1.0)
+    information_multiplier: float = with_default(InfoVAEGANHyperparameters, "information_multiplier", 1.0)
+    vae_multiplier: float = with_default(InfoVAEGANHyperparameters, "vae_multiplier", 1.0)
+    categorical_kl_weight: float = with_default(InfoVAEGANHyperparameters, "categorical_kl_weight", 1.0)
+    penalty_weight: float = hyperparameter(10.0, "weight of the gradient penalty, lambda of eq. 4", minimum=0)
+    critic_steps: int = hyperparameter(5, "critic updates per generator update", minimum=1)
+    stages: str = hyperparameter(
+        "interleaved",
+        "train the inference networks with the generator, or afterwards in a stage of their own",
+        choices=("interleaved", "separate"),
+    )
+    switch_step: int = hyperparameter(
+        0, "with --stages separate: the training step at which inference begins", minimum=0
+    )
 
-    def problem(self, value) -> str | None:
-        """What `value` must be and is not, or None."""
-        if self.choices:
-            return None if value in self.choices else f"one of {', '.join(self.choices)}"
-        whole = isinstance(self.default, int)
-        fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if fits and math.isfinite(value) and value >= self.minimum:
-            return None
-        return f"a {'whole ' if whole else ''}number of at least {self.minimum:g}"
+    def conflict(self) -> str | None:
+        """A second stage needs the step at which it begins."""
+        if (self.stages == "separate") != (self.switch_step > 0):
+            return "--stages separate requires --switch-step above 0, and vice versa"
+        return super().conflict()
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class SystemSpec:
     """What is known of a system without building it.
 
     Attributes:
-        overrides: fields of `Config` that it sets in the place of the script; flags overrule them.
-        settings: its own hyper-parameters, by name.
-        information: whether it has the mutual-information term, which `--no-mutual-information` takes out.
-        tf1: whether the original has it, and so checkpoints of it.
-        conditional: whether what a step does depends on its number, which neither XLA nor several devices take part in.
-        problem: from complete settings, what is wrong with them together, or None.
+        model, variant: how it is chosen: --model and --variant.
+        title: its name in text.
+        target: "module:class" of the `System`.
+        hyperparameters: the dataclass of its hyper-parameters.
+        adapt: changes a script's configuration to this system's sizes; hyper-parameters are set already.
+        tf1: whether the original code has it, and so TF1 checkpoints of it exist.
+        variable_steps: whether what a step does depends on its number; --jit and --strategy need steps that are alike.
     """
 
-    overrides: dict = dataclasses.field(default_factory=dict)
-    settings: dict[str, Setting] = dataclasses.field(default_factory=dict)
-    information: bool = False
+    model: str
+    variant: str
+    title: str
+    target: str
+    hyperparameters: type[Hyperparameters]
+    adapt: Callable[[Config], Config] = lambda config: config
     tf1: bool = False
-    conditional: bool = False
-    problem: Callable[[dict], str | None] = lambda settings: None
+    variable_steps: bool = False
+
+    def load(self) -> type:
+        """The class of the system. Imports TensorFlow."""
+        module, _, name = self.target.partition(":")
+        return getattr(importlib.import_module(module), name)
 
 
-def _stages_problem(settings: dict) -> str | None:
-    if (settings["stages"] == "separate") != (settings["switch_step"] > 0):
-        return "--stages separate and --switch-step STEP, above 0, need each other: from that step on only the inference networks learn"
-    return None
+_SPECS: dict[tuple[str, str], SystemSpec] = {}
 
 
-def _view_problem(settings: dict) -> str | None:
-    if settings["encoder_shift_after"] and not any(settings[f"encoder_{how}"] for how in ("shift", "shear", "stretch")):
-        return "--encoder-shift-after STEP needs an --encoder-shift, --encoder-shear or --encoder-stretch to begin then"
-    return None
+def register(spec: SystemSpec) -> None:
+    """Makes a system known; `--model` and `--variant` then name it."""
+    _SPECS[spec.model, spec.variant] = spec
 
 
-SYSTEMS = {
-    "infovaegan": Entry(
-        settings={
-            "encoder_shift": Setting(
-                0,
-                "the pixels by which the generated images that the encoder learns from are moved, at most, each way; "
-                "0 for not at all, as the original",
-                minimum=0,
-            ),
-            "encoder_shear": Setting(0.0, "how far they are slanted, at most: columns a row, each way", minimum=0.0),
-            "encoder_stretch": Setting(
-                0.0, "how far height and width are stretched, each by a factor from exp(-X) to exp(X)", minimum=0.0
-            ),
-            "encoder_shift_after": Setting(
-                0,
-                "with any of the three, the training step, counted from the first of the run, from which on they are",
-                minimum=0,
-            ),
-        },
-        information=True,
-        tf1=True,
-        problem=_view_problem,
+for _spec in (
+    SystemSpec(
+        "infovaegan", "code", "InfoVAEGAN", "common.models.infovaegan:InfoVAEGAN", InfoVAEGANHyperparameters, tf1=True
     ),
-    # The original's InfoGAN scripts differ from its main scripts in these (REFERENCE.md sections 2 and 4).
-    "infogan": Entry({"generator_multiplier": 10.0, "first_batch_norm": True}, tf1=True),
-    "ali": Entry(),
-    "infovaegan_paper": Entry(
-        # The paper gives no rates: these are WGAN-GP's (Gulrajani et al. 2017, algorithm 1), alike for all networks. Weights
-        # are all 1 (section 8). No original to follow in a first batch norm.
-        {
-            "learning_rate": 1e-4,
-            "adam_beta1": 0.0,
-            "adam_beta2": 0.9,
-            "generator_multiplier": 1.0,
-            "information_multiplier": 1.0,
-            "vae_multiplier": 1.0,
-            "categorical_kl_weight": 1.0,
-            "first_batch_norm": False,
-        },
-        {
-            "penalty_weight": Setting(10.0, "lambda of the gradient penalty, eq. 4 (WGAN-GP's)", minimum=0.0),
-            "critic_steps": Setting(5, "training steps of the critic to one of the generator (WGAN-GP's)", minimum=1),
-            "stages": Setting(
-                "interleaved",
-                "when the inference networks learn: with the generator, or after it, in a stage of their own",
-                choices=("interleaved", "separate"),
-            ),
-            "switch_step": Setting(
-                0,
-                "with --stages separate, the training step, counted from the first of the run, at which the generator is "
-                "fixed and inference begins",
-                minimum=0,
-            ),
-        },
-        information=True,
-        conditional=True,
-        problem=_stages_problem,
+    SystemSpec(
+        "infovaegan",
+        "paper",
+        "the paper's InfoVAEGAN",
+        "common.models.infovaegan_paper:InfoVAEGANPaper",
+        PaperHyperparameters,
+        variable_steps=True,
     ),
-}
-MODELS = tuple(sorted({name.partition("_")[0] for name in SYSTEMS}))
-VARIANTS = tuple(sorted({name.partition("_")[2] or "code" for name in SYSTEMS}))
+    SystemSpec("infogan", "code", "InfoGAN", "common.models.infogan:InfoGAN", InfoGANHyperparameters, tf1=True),
+    SystemSpec("ali", "code", "ALI", "common.models.ali:ALI", AdversarialHyperparameters),
+):
+    register(_spec)
 
 
-def own_settings() -> dict[str, Setting]:
-    """Every system's own settings, by name."""
-    return {name: setting for entry in SYSTEMS.values() for name, setting in entry.settings.items()}
+def specs() -> list[SystemSpec]:
+    """Every known system, by name."""
+    return [_SPECS[key] for key in sorted(_SPECS)]
 
 
-def title(system: str) -> str:
-    """A system's name in the words of the command line: "infovaegan with variant paper"."""
-    return system.replace("_", " with variant ")
+def models() -> list[str]:
+    """The choices of --model."""
+    return sorted({model for model, _ in _SPECS})
 
 
-def those_with(holds: Callable[[Entry], bool]) -> str:
-    """The titles of the systems of whose entries something `holds`."""
-    return ", ".join(title(name) for name, entry in sorted(SYSTEMS.items()) if holds(entry))
+def variants() -> list[str]:
+    """The choices of --variant."""
+    return sorted({variant for _, variant in _SPECS})
 
 
-def check(config: Config) -> None:
-    """Raises UserError where `config` names a system that does not exist, or settings that it does not have or that are out of range."""
-    if config.system not in SYSTEMS:
-        raise UserError(
-            f"no model {config.model!r} with variant {config.variant!r}; there are: {those_with(lambda e: True)}"
-        )
-    entry, chosen = SYSTEMS[config.system], title(config.system)
-    if not config.mutual_information and not entry.information:
-        raise UserError(
-            f"--no-mutual-information means nothing for {chosen}; it is for: {those_with(lambda e: e.information)}"
-        )
-    for name, value in config.settings.items():
-        flag = name.replace("_", "-")
-        if name not in entry.settings:
-            raise UserError(
-                f"--{flag} is no setting of {chosen}; it is one of: {those_with(lambda e: name in e.settings) or 'none'}"
-            )
-        problem = entry.settings[name].problem(value)
-        if problem:
-            raise UserError(f"{flag} must be {problem}; got {value}")
-    problem = entry.problem(_complete(config).settings)
-    if problem:
-        raise UserError(problem)
+def find(model: str, variant: str) -> SystemSpec:
+    """The system of that name. Raises UserError if there is none."""
+    if (model, variant) not in _SPECS:
+        known = ", ".join(spec.model if spec.variant == "code" else f"{spec.model} {spec.variant}" for spec in specs())
+        raise UserError(f"there is no --model {model} with --variant {variant}; there are: {known}")
+    return _SPECS[model, variant]
 
 
-def check_same_every_step(config: Config, flag: str) -> None:
-    """Raises UserError where `flag` wants all steps alike and those of this system are not."""
-    if SYSTEMS[config.system].conditional:
-        raise UserError(f"{flag} cannot be used with {title(config.system)}, whose steps differ from one to the next")
+def spec_of(config: Config) -> SystemSpec:
+    """The system of `config`. Raises UserError if it is unknown."""
+    return find(config.model, config.variant)
 
 
-def adapt(config: Config) -> Config:
-    """`config` with what its system sets in the place of the script, and all its settings. Raises UserError where there is no such system."""
-    check(dataclasses.replace(config, settings={}, mutual_information=True))
-    return _complete(dataclasses.replace(config, **SYSTEMS[config.system].overrides))
+def owners(name: str) -> list[str]:
+    """The titles of the systems with a hyper-parameter of this name."""
+    return [s.title for s in specs() if name in {f.name for f in dataclasses.fields(s.hyperparameters)}]
 
 
-def build(config: Config):
-    """Returns the `System` that `config` names, its networks and optimizers built, at its initial weights."""
-    check(config)
-    return importlib.import_module(f"common.models.{config.system}").build(_complete(config))
+def require(config: Config, flag: str, holds: Callable[[SystemSpec], bool]) -> None:
+    """Raises UserError, naming the systems for which `flag` works, unless it works for that of `config`."""
+    spec = spec_of(config)
+    if not holds(spec):
+        able = ", ".join(other.title for other in specs() if holds(other))
+        raise UserError(f"{flag} does not work with {spec.title}; it works with: {able}")
 
 
-def _complete(config: Config) -> Config:
-    defaults = {name: setting.default for name, setting in SYSTEMS[config.system].settings.items()}
-    return dataclasses.replace(config, settings={**defaults, **config.settings})
+def require_equal_steps(config: Config, flag: str) -> None:
+    """Raises UserError unless all steps of the system are alike, as `flag` needs."""
+    require(config, flag, lambda spec: not spec.variable_steps)
+
+
+def with_system(config: Config, model: str, variant: str, **changes) -> Config:
+    """`config` for another system: with that system's sizes and default hyper-parameters, of which `changes` are set.
+
+    A configuration of the same system keeps its hyper-parameters.
+
+    Raises:
+        UserError: there is no such system, it has no such hyper-parameter, or a value is out of range.
+    """
+    spec = find(model, variant)
+    fields = {f.name for f in dataclasses.fields(spec.hyperparameters)}
+    for name in changes.keys() - fields:
+        raise UserError(f"{flag_of(name)} is not a flag of {spec.title}; it belongs to: {', '.join(owners(name))}")
+    if (config.model, config.variant) == (model, variant):
+        return dataclasses.replace(config, hyper=dataclasses.replace(config.hyper, **changes))
+    changed = dataclasses.replace(config, model=model, variant=variant, hyper=spec.hyperparameters())
+    adapted = spec.adapt(changed)
+    return dataclasses.replace(adapted, hyper=dataclasses.replace(adapted.hyper, **changes))
+
+
+def build(config: Config, training: bool = True):
+    """The `System` of `config`, its networks and, for `training`, its optimizers built, at its initial weights."""
+    return spec_of(config).load()(config, training=training)
+
+
+def config_from_plain(values: dict[str, Any]) -> Config:
+    """The inverse of `Config.to_dict`, for untrusted values. Raises UserError, ValueError, TypeError or KeyError."""
+    spec = find(values["model"], values["variant"])
+    return from_plain(
+        Config,
+        {
+            **values,
+            "image_shape": tuple(values["image_shape"]),
+            "latent": from_plain(LatentSpec, values["latent"]),
+            "hyper": from_plain(spec.hyperparameters, values["hyper"]),
+        },
+    )

@@ -1,221 +1,206 @@
-"""What all systems have in common: networks, optimizers, a step counter, and randomness as a function of (seed, step)."""
+"""What every trained model is: networks, optimizers, a step counter, and randomness derived from (seed, step)."""
+
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from common.config import Config
+from common.models import registry
 from common.nn import replicas
-from common.nn.distributions import Latents, NoisePosterior, Posterior, sample_noise, sample_prior
+from common.nn.distributions import Latents, NoisePosterior, Posterior
 from common.nn.optimizers import TF1Adam
 
-_STREAMS_APART = 0x5DEECE6D  # Odd, so no two streams of a seed are alike.
+_LATENTS = 0  # Folded into a step's seed.
+_ROLLBACK_SALT = 0x5DEECE6D  # Odd, so that no two rollback counts share a seed.
+
+
+class Partial(NamedTuple):
+    """A loss that not every step computes: its `value`, and whether this step has it (`present`, 1.0 or 0.0)."""
+
+    value: tf.Tensor
+    present: tf.Tensor
 
 
 class System(keras.Model):
-    """A set of networks with their optimizers, trained by `fit` on batches of images [B, h, w, c].
+    """Networks with their optimizers, trained by `fit` on batches of images [B, h, w, c].
 
-    An iteration has two halves, both on the same images x and the same x' = G(z, u): first the discriminator learns, then,
-    against the new discriminator, everything else (REFERENCE.md section 4). Subclasses define the losses of each half,
-    `discriminator_pass` and `generator_pass`; a system with another schedule redefines `iterate`. Where that leaves a loss out of
-    some steps, it returns the loss as a vector, of one value or none: the epoch's mean is over the steps that have it, and
-    a loss that no step of the epoch has is no entry of its log.
+    A subclass builds its networks and optimizers, samples the randomness of a step (`sample_step`), and says what one
+    update is (`update`). What evaluation, figures and sampling may ask of it is in `CAPABILITIES`:
+
+    - "encode": `encode(images)`; fields of the `Posterior` that the system does not have are None;
+    - "sample": `sample_prior(batch_size, seed)` and `generate(latents)`;
+    - "reconstruct": `reconstruct(images, seed)`;
+    - "infer_noise": `encode_noise(images)`.
 
     Attributes:
         config: the `Config` it was built from.
         networks: name -> keras.Model; each is saved as `<name>.keras` when training ends.
-        optimizers: name -> (TF1Adam, the networks whose variables it moves).
+        optimizers: name -> TF1Adam; empty in a system that was built without training.
+        optimizer_networks: name of the optimizer -> names of the networks that it updates.
+        trackers: name of a loss -> its mean over the epoch so far.
         step: int64 variable, the number of training steps taken.
-        stream: int64 variable, which noise training draws: 0, or the number of times that a run was rolled back.
+        rollbacks: int64 variable, how often the run was rolled back; each rollback gives training other noise.
     """
 
-    NOISE_PRIOR = "uniform"  # Of z: a name that `distributions.priors` knows.
+    CAPABILITIES: frozenset[str] = frozenset()
+    TF1_SCOPES: dict[str, str] = {}  # Network -> its variable scope in the original's checkpoints.
 
     def __init__(
-        self, config: Config, networks: dict[str, keras.Model], rates: dict[str, tuple[float, tuple[str, ...]]], losses
+        self,
+        config: Config,
+        networks: dict[str, keras.Model],
+        optimizers: dict[str, tuple[TF1Adam, tuple[str, ...]]],
+        losses: tuple[str, ...],
     ):
-        """Args: `rates`: optimizer name -> (learning rate, names of the networks it moves); `losses`: names of the losses to report."""
-        super().__init__(name=config.system)
+        """Initialise.
+
+        Args:
+            config: the configuration.
+            networks: by name.
+            optimizers: name -> (optimizer, names of the networks that it updates).
+            losses: names of the losses to report, out of those that `update` returns.
+        """
+        super().__init__(name=f"{config.model}_{config.variant}")
         self.config = config
         self.networks = networks
-        self.optimizers = {
-            name: TF1Adam(_schedule(rate, config), config.adam_beta1, config.adam_beta2, config.adam_epsilon, name=name)
-            for name, (rate, _) in rates.items()
-        }
-        self.moves = {name: moved for name, (_, moved) in rates.items()}
+        self.optimizers = {name: optimizer for name, (optimizer, _) in optimizers.items()}
+        self.optimizer_networks = {name: updated for name, (_, updated) in optimizers.items()}
         for name, optimizer in self.optimizers.items():
             optimizer.build(self.variables_of(name))
-        self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
-        self.stream = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="stream")
-        self.trackers = {name: _JointMean(name=name) for name in losses}
+        self.step, self.rollbacks = (
+            keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name=name)
+            for name in ("step", "rollbacks")
+        )
+        self.trackers = {name: _EpochMean(name=name) for name in losses}
         self.built = True
         self.compile(optimizer=None, jit_compile=False)
+
+    def can(self, capability: str) -> bool:
+        """Whether this system has a capability, one of those listed above."""
+        return capability in self.CAPABILITIES
 
     def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """One training step on `images` [B, h, w, c]; returns the epoch's mean losses so far.
 
-        Of several replicas, each takes its share of the joint batch: of the images, B / replicas are given to it.
+        Under tf.distribute, `images` is the per-replica batch; randomness is sampled for the global batch and sliced.
         """
-        latents = self.sample_latents(self.step, self.config.batch_size)
-        noise = self.sample_step_noise(self.step, self.config.batch_size)
-        values = self.iterate(images, *replicas.per_replica_slice((latents, noise)))
+        random = replicas.per_replica_slice(self.sample_step(self.step, self.config.batch_size))
+        losses = self.update(images, random)
         self.step.assign_add(1)
-        return replicas.expand_scalars(
-            self.report(replicas.all_reduce_mean({name: values[name] for name in self.trackers}))
-        )
+        reported = replicas.all_reduce_mean({name: losses[name] for name in self.trackers})
+        return replicas.expand_scalars(self.report(reported))
 
-    def iterate(self, images: tf.Tensor, latents: Latents, noise) -> dict[str, tf.Tensor]:
-        """One iteration on given latents and posterior noise; returns the losses by name."""
-        fake, vjp = self.generate_with_vjp(latents)
-        d_values, d_gradients = self.discriminator_pass(images, fake, latents, noise)
-        self.apply_gradients(d_gradients)
-        # From here on D is the new one. All gradients are taken before the first update, and the updates follow in the order
-        # of `optimizers`; the original leaves both to its executor.
-        values, gradients = self.generator_pass(fake, vjp, latents, noise)
-        self.apply_gradients(gradients)
-        return {**d_values, **values}
-
-    def use_xla(self) -> None:
-        """Has `iterate` compiled by XLA from now on. Latents and noise are drawn outside it: XLA's generators give other numbers."""
-        self.iterate = tf.function(self.iterate, jit_compile=True, autograph=False)
-
-    def discriminator_pass(self, images, fake, latents: Latents, noise):
-        """The first half: (losses by name, gradients by optimizer)."""
+    def sample_step(self, step: tf.Tensor, batch_size: int) -> Any:
+        """All randomness of training step `step` (int64 scalar), as a structure of tensors [B, ...] that `update` takes."""
         raise NotImplementedError
 
-    def generator_pass(self, fake, vjp, latents: Latents, noise):
-        """The second half: (losses by name, gradients by optimizer)."""
+    def update(self, images: tf.Tensor, random: Any) -> dict[str, Any]:
+        """One update of all networks, in place; returns the losses by name: scalars, or `Partial` ones."""
         raise NotImplementedError
 
-    def generate_with_vjp(self, latents: Latents):
-        """x' = G(z, u), and the function that pulls a gradient with respect to x' back to the generator's variables."""
-        generator = self.networks["generator"]
-        with tf.GradientTape(persistent=True) as tape:
-            fake = generator([latents.noise, latents.code], training=True)
-
-        def vjp(fake_gradient):
-            return tape.gradient(fake, generator.trainable_variables, output_gradients=fake_gradient)
-
-        return fake, vjp
+    def compile_with_xla(self) -> None:
+        """Compile `update` with XLA. Randomness stays outside: XLA's generators give other numbers."""
+        self.update = tf.function(self.update, jit_compile=True, autograph=False)
 
     def apply_gradients(self, gradients: dict[str, list[tf.Tensor]]) -> None:
-        """Lets each optimizer named in `gradients` take one step along them, one gradient for each of its `variables_of`."""
-        count = (
-            replicas.replicas()
-        )  # Keras's optimizers add up what the replicas give; the joint loss is the mean of theirs.
+        """One step of each optimizer named in `gradients`, in the order of `optimizers`.
+
+        Each value has one gradient per variable of `variables_of(name)`.
+        """
+        count = replicas.replicas()  # Keras's optimizers sum over replicas; the global loss is the mean of theirs.
         for name, optimizer in self.optimizers.items():
             if name in gradients:
                 shares = gradients[name] if count == 1 else [gradient / count for gradient in gradients[name]]
                 optimizer.apply(shares, self.variables_of(name))
 
     def variables_of(self, optimizer: str) -> list[keras.Variable]:
-        """The variables that the optimizer of this name moves, network by network."""
-        return [v for network in self.moves[optimizer] for v in self.networks[network].trainable_variables]
+        """The variables that this optimizer updates, network by network."""
+        return [v for network in self.optimizer_networks[optimizer] for v in self.networks[network].trainable_variables]
 
     def step_seed(self, step: tf.Tensor) -> tf.Tensor:
-        """The seed, int32 [2], of everything random in training step `step` (int64 scalar); another in each noise `stream`."""
-        stream = tf.cast(tf.convert_to_tensor(self.stream), tf.int32) * _STREAMS_APART
-        return tf.stack([tf.constant(self.config.seed, tf.int32) + stream, tf.cast(step, tf.int32)])
+        """The seed, int32 [2], of everything random in training step `step` (int64 scalar)."""
+        salt = tf.cast(tf.convert_to_tensor(self.rollbacks), tf.int32) * _ROLLBACK_SALT
+        return tf.stack([tf.constant(self.config.seed, tf.int32) + salt, tf.cast(step, tf.int32)])
 
-    def sample_latents(self, step: tf.Tensor, batch_size: int) -> Latents:
-        """The z and u that training step `step` gives the generator."""
-        return sample_prior(
-            self.config.latent, batch_size, tf.random.fold_in(self.step_seed(step), 0), self.NOISE_PRIOR
-        )
-
-    def sample_step_noise(self, step: tf.Tensor, batch_size: int):
-        """The posterior noise of training step `step`; None in a system that takes none."""
-        return None
-
-    def split_code(self, code: tf.Tensor) -> list[tf.Tensor]:
-        """u [B, K+C] -> d [B, K] and c [B, C]."""
-        return tf.split(code, [self.config.latent.categories, self.config.latent.continuous], axis=-1)
-
-    def report(self, losses: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Adds the losses of one step to the running means of the epoch and returns those."""
+    def report(self, losses: dict[str, Any]) -> dict[str, tf.Tensor]:
+        """Add one step's losses to the epoch's means and return those; NaN for a loss that no step has had yet."""
         for name, tracker in self.trackers.items():
-            tracker.update_state(losses[name])
+            loss = losses[name]
+            if isinstance(loss, Partial):
+                tracker.update_state(loss.value, sample_weight=loss.present)
+            else:
+                tracker.update_state(loss)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
-
-    def fit(self, *args, callbacks=None, **kwargs):
-        """`keras.Model.fit`, with no entry in the logs for a loss that has not occurred."""
-        return super().fit(*args, callbacks=[_OnlyWhatOccurred(), *(callbacks or ())], **kwargs)
 
     @property
     def metrics(self):
         """What `fit` resets at the start of an epoch."""
         return list(self.trackers.values())
 
-    @tf.function(reduce_retracing=True)
-    def generate(self, noise: tf.Tensor, code: tf.Tensor) -> tf.Tensor:
-        """G(z, u) in inference mode: [B, Z], [B, K+C] -> images [B, h, w, c]. By default with this batch's own statistics."""
-        return self.networks["generator"]([noise, code], training=False)
+    def state(self) -> dict[str, tf.Variable]:
+        """Everything that resuming needs, by unique name: `encoder/e_mean/kernel`, `q/m/encoder/e_mean/kernel`, `step`.
 
-    @tf.function(reduce_retracing=True)
-    def encode(self, images: tf.Tensor) -> Posterior:
-        """q(u|x) in inference mode for images [B, h, w, c]. By default with this batch's own statistics."""
-        return Posterior(**self.networks["encoder"](images, training=False))
-
-    def encode_noise(self, images: tf.Tensor) -> NoisePosterior | None:
-        """q(z|x) in inference mode for images [B, h, w, c]; None in a system that infers no z."""
-        return None
-
-    @tf.function(reduce_retracing=True)
-    def reconstruct(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """G(z, u ~ q(u|x)) for images [B, h, w, c], as a function of `seed` (int32 [2]) (REFERENCE.md section 7).
-
-        z is drawn from q(z|x) where there is one, else it is arbitrary: from the prior. Both passes use this batch's own
-        statistics by default, so the images should be mixed.
+        Layers inside a network should have names: those that Keras makes up differ from one process to the next.
         """
-        spec, size = self.config.latent, tf.shape(images)[0]
-        seeds = tfp.random.split_seed(seed, 3)
-        code = self.encode(images).sample(sample_noise(spec, size, seeds[0]))
-        inferred = self.encode_noise(images)
-        if inferred is None:
-            noise = sample_prior(spec, size, seeds[1], self.NOISE_PRIOR).noise
-        else:
-            noise = inferred.sample(tf.random.stateless_normal(tf.shape(inferred.mean), seeds[2]))
-        return self.generate(noise, code)
+        entries = [("step", self.step), ("rollbacks", self.rollbacks)]
+        for name, tracker in self.trackers.items():
+            entries += [(f"epoch_mean/{name}/total", tracker.total), (f"epoch_mean/{name}/count", tracker.count)]
+        weights = [(f"{name}/{v.path}", v) for name, network in self.networks.items() for v in network.variables]
+        names = {id(v): name for name, v in weights}
+        entries += weights
+        for name, optimizer in self.optimizers.items():
+            entries += [(f"{name}/{part}", getattr(optimizer, part)) for part in TF1Adam.SCALARS]
+            for v, first, second in zip(self.variables_of(name), optimizer.m, optimizer.v, strict=True):
+                entries += [(f"{name}/m/{names[id(v)]}", first), (f"{name}/v/{names[id(v)]}", second)]
+        state = {name: variable.value for name, variable in entries}
+        if len(state) < len(entries):
+            seen: set[str] = set()
+            repeated = next(name for name, _ in entries if name in seen or seen.add(name))
+            raise AssertionError(f"two variables of {self.name} are both called {repeated}")
+        return state
+
+    def sample_latents(self, step: tf.Tensor, batch_size: int) -> Latents:
+        """The latents that training step `step` (int64 scalar) generates images from."""
+        return self.sample_prior(batch_size, tf.random.fold_in(self.step_seed(step), _LATENTS))
+
+    def sample_prior(self, batch_size: int, seed: tf.Tensor) -> Latents:
+        """Latents of `batch_size` images from the prior, as a function of `seed` (int32 [2])."""
+        raise NotImplementedError
+
+    def generate(self, latents: Latents) -> tf.Tensor:
+        """Images [B, h, w, c] of `latents`, in inference mode."""
+        raise NotImplementedError
+
+    def encode(self, images: tf.Tensor) -> Posterior:
+        """q(u|x) of images [B, h, w, c], in inference mode."""
+        raise NotImplementedError
+
+    def encode_noise(self, images: tf.Tensor) -> NoisePosterior:
+        """q(z|x) of images [B, h, w, c], in inference mode."""
+        raise NotImplementedError
+
+    def reconstruct(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Images [B, h, w, c] decoded from the codes of `images`, as a function of `seed` (int32 [2])."""
+        raise NotImplementedError
+
+    def tf1_scope(self, network: str) -> str:
+        """The variable scope of a network in the original's checkpoints. Raises UserError if the original has no such system."""
+        registry.require(self.config, "a TF1 checkpoint", lambda spec: spec.tf1)
+        return self.TF1_SCOPES[network]
 
 
-def _schedule(rate: float, config: Config):
-    half_life, hold = config.learning_rate_half_life, config.learning_rate_hold
-    return rate if half_life is None else _HeldDecay(rate, half_life, hold)
+class _EpochMean(keras.metrics.Mean):
+    """A running mean of a value that is the same in all replicas; NaN before the first value.
 
-
-class _HeldDecay(keras.optimizers.schedules.ExponentialDecay):
-    """A rate that is constant for `hold` updates, then halves in each `half_life` of them, smoothly."""
-
-    def __init__(self, rate: float, half_life: int, hold: int):
-        super().__init__(rate, half_life, 0.5)
-        self._hold = hold
-
-    def __call__(self, step):
-        """The rate of update `step`, counted from 0."""
-        return super().__call__(keras.ops.maximum(step - self._hold, 0))
-
-
-class _JointMean(keras.metrics.Mean):
-    """A running mean of what is the same in all replicas. Keras's own would add the replicas up each time that it is read."""
+    Keras's own would sum over the replicas at each read.
+    """
 
     def add_variable(self, shape, initializer, dtype=None, aggregation=None, name=None):
-        """Creates a variable of the state."""
+        """Create a variable of the state."""
         return keras.Variable(initializer, shape, dtype, trainable=False, aggregation="only_first_replica", name=name)
 
-
-class _OnlyWhatOccurred(keras.callbacks.Callback):
-    """Takes out of the logs the means of losses that no step of the epoch has had yet; Keras would have them 0."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._awaited = set(self.model.trackers)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._remove_absent(logs)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._remove_absent(logs)
-
-    def _remove_absent(self, logs):
-        self._awaited = {name for name in self._awaited if not self.model.trackers[name].count.numpy()}
-        for name in self._awaited:
-            logs.pop(name, None)
+    def result(self):
+        """The mean so far."""
+        count = tf.convert_to_tensor(self.count)
+        return tf.where(count > 0, tf.math.divide_no_nan(tf.convert_to_tensor(self.total), count), float("nan"))

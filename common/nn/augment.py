@@ -1,4 +1,4 @@
-"""Images as the encoder may see them: stretched, slanted and moved by a little, at random. No step of the original's."""
+"""Random affine augmentation of the encoder's input: stretch, shear, shift. Not part of the original."""
 
 from typing import NamedTuple
 
@@ -7,10 +7,12 @@ import tensorflow_probability as tfp
 
 
 class Affine(NamedTuple):
-    """What is done to each image of a batch, about its middle and in this order.
+    """One transform per image of a batch, about the image's centre and in this order; float32.
 
-    `stretch` [B, 2], factors of height and width; `shear` [B], the columns by which a row is moved right of the row above it;
-    `shift` [B, 2], pixels down and right. Float32.
+    Attributes:
+        stretch: factors of height and width, [B, 2].
+        shear: columns by which each row moves right of the row above it, [B].
+        shift: pixels down and right, [B, 2].
     """
 
     stretch: tf.Tensor
@@ -19,9 +21,9 @@ class Affine(NamedTuple):
 
 
 def sample_affine(seed: tf.Tensor, batch_size: int, shift: int, shear: float, stretch: float) -> Affine:
-    """A view of each image, from `seed`, int32 [2]: moved by whole pixels up to `shift` and slanted up to `shear` each way, stretched from exp(-stretch) to exp(stretch).
+    """A transform per image, from `seed` (int32 [2]).
 
-    All uniformly; factors are so in their logarithms.
+    Shifts are whole pixels in ±shift, shears in ±shear, logarithms of the stretch in ±stretch, all uniform.
     """
     shears, stretches = tfp.random.split_seed(tf.random.fold_in(seed, 1), 2)
     shifts = tf.random.stateless_uniform([batch_size, 2], seed, -shift, shift + 1, tf.int32)
@@ -32,11 +34,11 @@ def sample_affine(seed: tf.Tensor, batch_size: int, shift: int, shear: float, st
     )
 
 
-def seen(images: tf.Tensor, view: Affine) -> tf.Tensor:
-    """Images [B, h, w, c], each under its view, bilinearly; what comes in repeats the edge. Whole pixels alone move to the bit."""
+def apply_affine(images: tf.Tensor, view: Affine) -> tf.Tensor:
+    """Transform images [B, h, w, c], bilinearly. Edges are replicated. Shifts alone are exact."""
     height, width = images.shape[1:3]
     middle, centre = (height - 1) / 2, (width - 1) / 2
-    # Where each pixel comes from. Its row follows from its row alone, so that one axis comes after the other.
+    # Where each pixel comes from. Its source row depends on its row alone, so the axes can be done one after the other.
     rows = tf.range(height, dtype=tf.float32) - middle - view.shift[:, :1]
     columns = (
         tf.range(width, dtype=tf.float32)
@@ -49,6 +51,6 @@ def seen(images: tf.Tensor, view: Affine) -> tf.Tensor:
 
 
 def _weights(position: tf.Tensor, size: int) -> tf.Tensor:
-    """[...] -> [..., size]: how much of each of `size` pixels is at `position`."""
+    """[...] -> [..., size]: bilinear weights of `size` pixels at `position`."""
     position = tf.clip_by_value(position, 0.0, size - 1.0)
     return tf.nn.relu(1.0 - tf.abs(position[..., None] - tf.range(size, dtype=tf.float32)))

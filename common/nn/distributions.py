@@ -21,10 +21,16 @@ _VARIANCE_FLOOR = 1e-8
 
 
 class Latents(NamedTuple):
-    """The generator's inputs: `noise` [B, Z], `code` = concat(d, c) [B, K+C]."""
+    """The generator's inputs: `noise` z [B, Z], `category` d [B, K] and `continuous` codes c [B, C]; each may be empty."""
 
     noise: tf.Tensor
-    code: tf.Tensor
+    category: tf.Tensor
+    continuous: tf.Tensor
+
+    @property
+    def code(self) -> tf.Tensor:
+        """u = concat(d, c), [B, K+C]."""
+        return tf.concat([self.category, self.continuous], axis=-1)
 
 
 class PosteriorNoise(NamedTuple):
@@ -35,34 +41,33 @@ class PosteriorNoise(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """q(u|x) as the encoder states it: `logits` [B, K]; `mean` [B, C]; `stddev` [B, C], absent (None) in InfoGAN."""
+    """The encoder's outputs, the parameters of q(u|x); None for what an encoder does not have.
 
-    logits: tf.Tensor
-    mean: tf.Tensor
+    Attributes:
+        logits: of the category, [B, K].
+        mean: of the continuous codes, [B, C].
+        stddev: of the continuous codes, [B, C]; None if they are deterministic, as in InfoGAN.
+    """
+
+    logits: tf.Tensor | None = None
+    mean: tf.Tensor | None = None
     stddev: tf.Tensor | None = None
 
-    @property
     def categorical(self) -> tfd.Distribution:
         """q(d|x), relaxed: RelaxedOneHotCategorical at `TEMPERATURE`, with the original's floor under the probabilities."""
         return tfd.RelaxedOneHotCategorical(
             TEMPERATURE, logits=tf.math.log(tf.nn.softmax(self.logits) + _PROBABILITY_FLOOR)
         )
 
-    @property
-    def continuous(self) -> tfd.Distribution:
-        """q(c|x): Normal(mean, stddev), or where there is no `stddev`, the one value `mean`."""
-        return tfd.Deterministic(self.mean) if self.stddev is None else tfd.Normal(self.mean, self.stddev)
-
     def sample_categorical(self, uniform: tf.Tensor) -> tf.Tensor:
-        """A sample of `categorical` by the Gumbel-softmax trick: `uniform` [B, K] in [0, 1) -> [B, K], rows on the simplex, soft."""
-        relaxed = self.categorical
+        """A Gumbel-softmax sample: `uniform` [B, K] in [0, 1) -> [B, K], rows on the simplex, soft."""
+        relaxed = self.categorical()
         gumbel = -tf.math.log(-tf.math.log(uniform + _UNIFORM_FLOOR) + _UNIFORM_FLOOR)
         return tf.nn.softmax((relaxed.logits + gumbel) / relaxed.temperature)
 
     def sample_continuous(self, normal: tf.Tensor) -> tf.Tensor:
-        """A sample of `continuous` by the reparameterisation trick: mean + stddev * normal, [B, C]; `mean` where there is no `stddev`."""
-        q = self.continuous
-        return q.loc if self.stddev is None else q.loc + q.scale * normal
+        """A reparameterised sample, mean + stddev * normal, [B, C]; `mean` if there is no `stddev`."""
+        return self.mean if self.stddev is None else self.mean + self.stddev * normal
 
     def sample(self, noise: PosteriorNoise) -> tf.Tensor:
         """A sample of u = concat(d, c), [B, K+C]."""
@@ -81,24 +86,24 @@ class NoisePosterior(NamedTuple):
 
 
 def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, tfd.Distribution]:
-    """The priors of one image's latents: d ~ Cat(K, 1/K) as one-hot, c ~ U(-1, 1)^C, z ~ U(-1, 1)^Z (REFERENCE section 1).
+    """The priors of one image's latents: d ~ Cat(K, 1/K) as one-hot, c ~ U(-1, 1)^C, z ~ U(-1, 1)^Z (section 1).
 
-    With `noise="normal"`, z ~ N(0, I), as the paper has it (section 8).
+    With `noise="normal"`, z ~ N(0, I), as in the paper (section 8). Empty latents have no entry.
     """
-    return {
-        "category": tfd.OneHotCategorical(logits=tf.zeros(spec.categories), dtype=tf.float32),
-        "continuous": tfd.Sample(tfd.Uniform(-1.0, 1.0), spec.continuous),
-        "noise": tfd.Sample(tfd.Normal(0.0, 1.0) if noise == "normal" else tfd.Uniform(-1.0, 1.0), spec.noise),
+    unit = tfd.Normal(0.0, 1.0) if noise == "normal" else tfd.Uniform(-1.0, 1.0)
+    every = {
+        "category": (spec.categories, tfd.OneHotCategorical(logits=tf.zeros(spec.categories), dtype=tf.float32)),
+        "continuous": (spec.continuous, tfd.Sample(tfd.Uniform(-1.0, 1.0), spec.continuous)),
+        "noise": (spec.noise, tfd.Sample(unit, spec.noise)),
     }
+    return {name: prior for name, (length, prior) in every.items() if length}
 
 
 def sample_prior(spec: LatentSpec, batch_size: int, seed: tf.Tensor, noise: str = "uniform") -> Latents:
-    """Draws z and u for `batch_size` images as a function of `seed` (int32 [2]); `noise` as in `priors`."""
-    seeds = tfp.random.split_seed(seed, 3)
-    prior = priors(spec, noise)
-    category = prior["category"].sample(batch_size, seed=seeds[0])
-    continuous = prior["continuous"].sample(batch_size, seed=seeds[1])
-    return Latents(prior["noise"].sample(batch_size, seed=seeds[2]), tf.concat([category, continuous], axis=-1))
+    """Latents of `batch_size` images from the priors, as a function of `seed` (int32 [2]); `noise` as in `priors`."""
+    seeds = dict(zip(("category", "continuous", "noise"), tfp.random.split_seed(seed, 3), strict=True))
+    samples = {name: prior.sample(batch_size, seed=seeds[name]) for name, prior in priors(spec, noise).items()}
+    return Latents(*(samples.get(name, tf.zeros([batch_size, 0])) for name in Latents._fields))
 
 
 def sample_noise(spec: LatentSpec, batch_size: int, seed: tf.Tensor) -> PosteriorNoise:

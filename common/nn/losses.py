@@ -1,12 +1,13 @@
-"""The terms of the objective, as pure functions of tensors: scalars, means over the batch (REFERENCE.md section 3)."""
+"""The terms of the objective, as pure functions of tensors: scalars, means over the batch (docs/original.md, section 3)."""
 
 import tensorflow as tf
 
-_NORM_FLOOR = 1e-12  # Under the root, whose derivative has no value at 0.
+_NORM_FLOOR = 1e-12  # Under the root, which has no derivative at 0.
+_PROBABILITY_FLOOR = 1e-10  # Against log(0).
 
 
 def adversarial(logits: tf.Tensor, real: bool) -> tf.Tensor:
-    """BCE(D(.), 1) or BCE(D(.), 0) from `logits` [B, 1]: what calls these images `real`, or not, pays."""
+    """BCE(D(.), 1) or BCE(D(.), 0) from `logits` [B, 1]: binary cross-entropy against all-ones if `real`, else all-zeros."""
     labels = tf.ones_like(logits) if real else tf.zeros_like(logits)
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
 
@@ -22,19 +23,20 @@ def continuous_information(estimate: tf.Tensor, continuous: tf.Tensor) -> tf.Ten
 
 
 def critic_difference(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
-    """E D(x) - E D(x') from a critic's values [B, 1]: what eq. 3 has the critic maximise and the generator minimise."""
+    """E D(x) - E D(x') from a critic's values [B, 1]: the critic maximises it and the generator minimises it (eq. 3)."""
     return tf.reduce_mean(real) - tf.reduce_mean(fake)
 
 
-def gradient_penalty(critic, images: tf.Tensor, fake: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+def gradient_penalty(critic, images: tf.Tensor, fake: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     """E (||grad_x D(x~)|| - 1)^2 of eq. 4, the norm over all pixels of an image.
 
     Args:
-        critic: x [B, h, w, c] -> values [B, 1], no image's depending on another's.
-        images, fake: x and x', both [B, h, w, c].
-        share: [B, 1, 1, 1] in [0, 1], how much of x there is in x~ = share x + (1 - share) x': one factor an image.
+        critic: x [B, h, w, c] -> values [B, 1]; must not mix images (no batch norm).
+        images: x, [B, h, w, c].
+        fake: x', [B, h, w, c].
+        alpha: interpolation weight per image, [B, 1, 1, 1] in [0, 1]: x~ = alpha x + (1 - alpha) x'.
     """
-    between = share * images + (1.0 - share) * fake
+    between = alpha * images + (1.0 - alpha) * fake
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(between)
         values = critic(between)
@@ -57,3 +59,23 @@ def information_bound(logits: tf.Tensor, category: tf.Tensor, log_continuous: tf
 def squared_error(x: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
     """E sum (x - reconstruction)^2 over all axes but the first: -log p(x'|z, d, c) of eq. 10, up to scale and constant."""
     return tf.reduce_mean(tf.reduce_sum(tf.square(x - reconstruction), axis=list(range(1, x.shape.rank))))
+
+
+def regularised_information(logits: tf.Tensor, view_logits: tf.Tensor) -> tf.Tensor:
+    """H(d|x) - H(d) + CE(q(d|x), q(d|view(x))) in nats: Gomes et al. 2010, regularised as by Hu et al. 2017.
+
+    The first two terms are minus the mutual information of image and category: each image should have one category, and
+    all categories should be used alike. The last keeps an image's category the same under a view; q(d|x) is its target
+    and gets no gradient.
+
+    Args:
+        logits: of the images, [B, K].
+        view_logits: of the same images under a random view each, [B, K].
+    """
+    log_p = tf.nn.log_softmax(logits)
+    p = tf.exp(log_p)
+    marginal = tf.reduce_mean(p, axis=0)
+    conditional_entropy = -tf.reduce_mean(tf.reduce_sum(p * log_p, axis=-1))
+    entropy = -tf.reduce_sum(marginal * tf.math.log(marginal + _PROBABILITY_FLOOR))
+    agreement = tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(p), view_logits)
+    return conditional_entropy - entropy + tf.reduce_mean(agreement)

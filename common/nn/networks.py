@@ -7,6 +7,7 @@ float32 in every `config.precision`.
 
 import dataclasses
 import functools
+import math
 
 import keras
 
@@ -81,7 +82,28 @@ def _plan(config: Config) -> _Plan:
             f"no networks for images of {height}x{width}x{channels}; there are some for "
             f"{', '.join(map(str, _PLANS))} pixels square with 1 or 3 channels"
         )
-    return _PLANS[height]
+    return _scaled(_PLANS[height], config.hyper.width)
+
+
+def _scaled(plan: _Plan, width: float) -> _Plan:
+    """`plan` with `width` times the filters and hidden units, in multiples of 8 and at least 8; 1 changes nothing."""
+    if width == 1.0:
+        return plan
+
+    def scale(n: int) -> int:
+        return max(8, 8 * round(n * width / 8))
+
+    height, columns, filters = plan.seed_shape
+    seed_shape = (height, columns, scale(filters))
+    return dataclasses.replace(
+        plan,
+        trunk=tuple(map(scale, plan.trunk)),
+        encoder_hidden=tuple(map(scale, plan.encoder_hidden)),
+        discriminator_hidden=tuple(map(scale, plan.discriminator_hidden)),
+        generator_linear=(*map(scale, plan.generator_linear[:-1]), math.prod(seed_shape)),
+        seed_shape=seed_shape,
+        deconvs=tuple((scale(filters), stride) for filters, stride in plan.deconvs),
+    )
 
 
 def _in_its_precision(build):
@@ -106,15 +128,15 @@ def _norm(config: Config, name: str) -> BatchNorm:
 def _trunk(x, plan: _Plan, config: Config, seed: int, normalise: bool = True):
     """The convolutions that encoder and discriminator have in common: [B, h, w, channels] -> [B, features]."""
     for i, filters in enumerate(plan.trunk, start=1):
-        normalised = normalise and (i > 1 or config.first_batch_norm)
-        x = conv(filters, plan.kernel, 2, seed, f"e_h{i}_conv", before_norm=normalised)(x)
+        normalised = normalise and (i > 1 or config.hyper.first_batch_norm)
+        x = conv(filters, plan.kernel, 2, seed, f"e_h{i}_conv")(x)
         if normalised and i > 1:
-            x = _norm(config, f"d_bn{i}")(*x)
+            x = _norm(config, f"d_bn{i}")(x)
         elif normalised:
             # The default of TF1's contrib layer, which the original calls without arguments here.
             x = BatchNorm(
                 0.999, 1e-3, config.batch_norm, scale=False, synchronized=config.sync_batch_norm, name="BatchNorm"
-            )(*x)
+            )(x)
         x = lrelu()(x)
     return keras.layers.Flatten()(x)
 
@@ -199,8 +221,8 @@ def build_generator(config: Config) -> keras.Model:
     if plan.dense_norm:
         h = keras.layers.Reshape(plan.seed_shape)(h)
     for i, (filters, stride) in enumerate(plan.deconvs, start=count + 1):
-        h = deconv(filters, plan.kernel, stride, seed, f"g_h{i}", before_norm=True)(h)
-        h = keras.layers.ReLU()(_norm(config, f"g_bn{i}")(*h))
+        h = deconv(filters, plan.kernel, stride, seed, f"g_h{i}")(h)
+        h = keras.layers.ReLU()(_norm(config, f"g_bn{i}")(h))
     h = deconv(config.image_shape[-1], plan.kernel, plan.last_stride, seed, plan.last_name)(h)
     images = keras.layers.Activation(plan.activation, dtype="float32")(h)
     return keras.Model([noise, code], images, name="generator")

@@ -1,4 +1,4 @@
-"""Adam as TensorFlow 1 applies it."""
+"""Adam as TensorFlow 1 applies it, and a decay of its rate that may begin later."""
 
 import keras
 import tensorflow as tf
@@ -6,11 +6,13 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="infovaegan")
 class TF1Adam(keras.optimizers.Optimizer):
-    """TF1's `AdamOptimizer` behind the Keras interface: one fused update a variable, the same arithmetic and the same state.
+    """TF1's `AdamOptimizer` behind the Keras interface: one fused update per variable, the same arithmetic and state.
 
-    lr_t = lr * sqrt(1 - beta2^t) / (1 - beta1^t);  p -= lr_t * m / (sqrt(v) + epsilon)  (REFERENCE.md section 4). The powers
-    are kept as variables and multiplied up step by step, as in TF1, so that its checkpoints come in and go out bit for bit.
+    lr_t = lr * sqrt(1 - beta2^t) / (1 - beta1^t);  p -= lr_t * m / (sqrt(v) + epsilon)  (docs/original.md, section 4).
+    The powers of beta are variables, multiplied step by step as in TF1, so that its checkpoints convert bit for bit.
     """
+
+    SCALARS = ("iterations", "beta1_power", "beta2_power")  # Its state next to the moments `m` and `v`.
 
     def __init__(self, learning_rate=2e-4, beta1=0.5, beta2=0.999, epsilon=1e-8, name="adam", **kwargs):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
@@ -63,6 +65,18 @@ class TF1Adam(keras.optimizers.Optimizer):
     def get_config(self):
         """The optimizer's arguments."""
         return {**super().get_config(), "beta1": self.beta1, "beta2": self.beta2, "epsilon": self.epsilon}
+
+
+class HeldDecay(keras.optimizers.schedules.ExponentialDecay):
+    """A rate that is constant for `hold` updates, then halves every `half_life` updates, smoothly."""
+
+    def __init__(self, rate: float, half_life: int, hold: int):
+        super().__init__(rate, half_life, 0.5)
+        self._hold = hold
+
+    def __call__(self, step):
+        """The rate of update `step`, counted from 0."""
+        return super().__call__(keras.ops.maximum(step - self._hold, 0))
 
 
 def _handle(variable):

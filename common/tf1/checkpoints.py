@@ -12,11 +12,10 @@ import keras
 import tensorflow as tf
 
 from common.errors import UserError, first_line
-from common.models import registry
+from common.runs import open_run
 from common.training.checkpoint_index import plain, read_index
-from common.training.checkpoints import DAMAGE, open_run
+from common.training.checkpoints import DAMAGE
 
-_SCOPES = {"encoder": "encoder", "generator": "decoder", "discriminator": "discriminator"}
 _SHOWN = 10  # Names of each kind in a message.
 
 
@@ -31,7 +30,7 @@ def _leaf(layer: keras.layers.Layer, variable: keras.Variable) -> str:
 def network_variables(system) -> dict[str, keras.Variable]:
     """The variables of the system's networks by their TF1 names, moving averages included."""
     return {
-        f"{_SCOPES[network]}/{layer.name}/{_leaf(layer, v)}": v
+        f"{system.tf1_scope(network)}/{layer.name}/{_leaf(layer, v)}": v
         for network, model in system.networks.items()
         for layer in model.layers
         for v in layer.variables
@@ -108,21 +107,11 @@ def _natural(name: str) -> list:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def _check_original(system) -> None:
-    """Raises UserError where the original has no such system."""
-    if not registry.SYSTEMS[system.config.system].tf1:
-        raise UserError(
-            f"the original has no {registry.title(system.config.system)}, and so no checkpoints of it; "
-            f"there are some of: {registry.those_with(lambda e: e.tf1)}"
-        )
-
-
 def load(system, prefix: str) -> None:
     """Sets networks and optimizers of `system` to the original's checkpoint at `prefix`; `step` starts at 0, since TF1 kept none.
 
     Raises UserError where the original has no such system, or the checkpoint cannot be read or does not fit: then nothing has been changed.
     """
-    _check_original(system)
     try:
         index = read_index(prefix)
     except OSError as error:
@@ -152,7 +141,6 @@ def load(system, prefix: str) -> None:
 
 def save(system, prefix: str) -> None:
     """Writes networks and optimizers of `system` under the original's names, as a checkpoint that TF1's `Saver` reads. Raises UserError."""
-    _check_original(system)
     variables = all_variables(system)
     try:
         pathlib.Path(prefix).parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +156,7 @@ def save(system, prefix: str) -> None:
 
 def export(checkpoint: pathlib.Path, prefix: str) -> int:
     """Writes `checkpoint`, one of this project's or a folder of them, to `prefix`; returns the number of variables."""
-    system, _ = open_run(checkpoint)
+    system, _ = open_run(checkpoint, training=True)
     save(system, prefix)
     return len(all_variables(system))
 

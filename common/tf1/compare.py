@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.models import registry
-from common.models.infovaegan import StepNoise
+from common.models.adversarial import StepRandom
+from common.models.infovaegan import CodeNoise
 from common.nn.distributions import Posterior, PosteriorNoise
 from common.nn.layers import BatchNorm
 from common.tf1 import checkpoints as tf1_checkpoints
@@ -97,23 +98,24 @@ def _not_comparable(system, names) -> dict[str, str]:
     return reasons
 
 
-def _noise(tensors: list[np.ndarray] | None, second: list[np.ndarray] | None = None) -> StepNoise | None:
+def _noise(tensors: list[np.ndarray] | None, second: list[np.ndarray] | None = None) -> CodeNoise | None:
     """The noise of a step, in the order of the original's graph: real, then fake and estimate, which may come from a second run."""
     if not tensors:
         return None
     second = second or tensors
-    return StepNoise(PosteriorNoise(tensors[0], tensors[1]), PosteriorNoise(second[2], second[3]), second[4])
+    return CodeNoise(PosteriorNoise(tensors[0], tensors[1]), PosteriorNoise(second[2], second[3]), second[4])
 
 
 def _initial_point(system, recording: Recording, names, skipped) -> list[Row]:
     images, latents = recording.batch(0)
     noise = _noise(recording.noise("noise"))
+    random = StepRandom(latents, noise)
 
     @tf.function
     def passes():
         fake, vjp = system.generate_with_vjp(latents)
-        d_values, d_gradients = system.discriminator_pass(images, fake, latents, noise)
-        values, gradients = system.generator_pass(fake, vjp, latents, noise)
+        d_values, d_gradients = system.discriminator_pass(images, fake, random)
+        values, gradients = system.generator_pass(fake, vjp, random)
         return _outputs(system, images, fake, latents, noise), {**d_values, **values}, {**d_gradients, **gradients}
 
     outputs, values, gradients = passes()
@@ -168,7 +170,7 @@ def _outputs(system, images, fake, latents, noise) -> dict[str, tf.Tensor]:
         "z_fake": u_real,
         "z_fake2": u_fake,
         "G_fake": generator([latents.noise, u_fake], training=True),
-        "continous_fake": system.split_code(u_fake)[1],
+        "continous_fake": u_fake[:, system.config.latent.categories :],
         "cont_code_est": q_fake.sample_continuous(noise.estimate),
         "D_real_logits": discriminator([images, u_real], training=True),
         "D_fake_logits": discriminator([fake, latents.code], training=True),
@@ -225,7 +227,7 @@ def _norm_and_projection(stage, name, value, wanted, scale, norm_tolerance, proj
 
 def _trace(system, recording: Recording, variables, skipped) -> list[Row]:
     """The training iterations, each after the one before it: losses and, after the updates, variables."""
-    iterate = tf.function(system.iterate)
+    update = tf.function(system.update)
     rows = []
     for step, recorded in enumerate(recording.trace):
         stage = f"iteration {step}"
@@ -234,7 +236,7 @@ def _trace(system, recording: Recording, variables, skipped) -> list[Row]:
             continue
         images, latents = recording.batch(1 + step)
         noise = _noise(recording.noise(f"step{step}/d_noise"), recording.noise(f"step{step}/gqv_noise"))
-        values = iterate(images, latents, noise)
+        values = update(images, StepRandom(latents, noise))
         for name, wanted in recorded.items():
             if name != "variables":
                 rows.append(_loss_row(stage, name, wanted, values, TRACE_LOSS[step]))
@@ -258,7 +260,7 @@ def _final(system, recording: Recording) -> list[Row]:
     wanted = recording.array("final/G")
     if len(recording.trace) > len(TRACE_LOSS):
         return [Row("final images", "G", None, None, "later than the iterations compared")]
-    got = system.networks["generator"](list(latents), training=False).numpy()[: len(wanted)]
+    got = system.networks["generator"]([latents.noise, latents.code], training=False).numpy()[: len(wanted)]
     if got.shape != wanted.shape:
         return [Row("final images", "G", np.inf, 0.0, f"recorded as {list(wanted.shape)}")]
     return [

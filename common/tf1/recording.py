@@ -15,6 +15,7 @@ import tensorflow as tf
 from common.config import Config, LatentSpec
 from common.errors import UserError
 from common.io.npz import read_npz
+from common.models import registry
 from common.nn.distributions import Latents
 
 _BATCH_SEED = 20201120
@@ -74,6 +75,16 @@ class Recording:
         f, multipliers = self._fields, self._fields["multipliers"]
         infogan = not any("log_sigma" in name for name in self.variables)
         try:
+            hyper: dict = {
+                "learning_rate": f["learning_rate"],
+                "generator_multiplier": multipliers["g"],
+                "information_multiplier": multipliers["q"],
+                "first_batch_norm": any(name.endswith("/BatchNorm/beta") for name in self.variables),
+            }
+            if not infogan:
+                weight = 0.001 if "KL_y" in self.losses else 0.0
+                hyper.update(vae_multiplier=multipliers["v"], categorical_kl_weight=weight)
+            spec = registry.find("infogan" if infogan else "infovaegan", "code")
             return Config(
                 name=self.path.stem,
                 checkpoint_name=self.path.stem,
@@ -83,16 +94,8 @@ class Recording:
                 latent=LatentSpec(f["noise_len"], f["discrete_len"], f["continous_len"]),
                 epochs=1,
                 batch_size=f["batch_size"],
-                learning_rate=f["learning_rate"],
-                generator_multiplier=multipliers["g"],
-                information_multiplier=multipliers["q"],
-                vae_multiplier=multipliers.get("v", 1),
-                adam_beta1=0.5,
-                adam_beta2=0.999,
-                adam_epsilon=1e-8,
-                categorical_kl_weight=0.001 if "KL_y" in self.losses else 0.0,
-                first_batch_norm=any(name.endswith("/BatchNorm/beta") for name in self.variables),
-                model="infogan" if infogan else "infovaegan",
+                hyper=spec.hyperparameters(**hyper),
+                model=spec.model,
             )
         except (KeyError, TypeError, ValueError, UserError) as error:
             raise UserError(f"{self.path} names no configuration that can be built: {error}") from None
@@ -124,7 +127,8 @@ class Recording:
             noise = random.uniform(-1, 1, (size, f["noise_len"]))
         if f["image_dims"][-1] == 1:
             x = (x > 0).astype(np.float32)
-        return tf.constant(x), Latents(tf.constant(noise, tf.float32), tf.constant(code, tf.float32))
+        continuous = code[:, f["discrete_len"] :]
+        return tf.constant(x), Latents(*(tf.constant(part, tf.float32) for part in (noise, category, continuous)))
 
     def noise(self, prefix: str) -> list[np.ndarray]:
         """The five random tensors of the graph run `prefix`; none where the system takes none. Later ones belong to a test-time graph."""

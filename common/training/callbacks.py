@@ -86,7 +86,7 @@ class SampleGrids(keras.callbacks.Callback):
         """Draws them. The samples are G(z, u) for the last batch's own z and u, the first 64 of them."""
         system, cells = self.model, GRID * GRID
         latents = system.sample_latents(system.step - 1, system.config.batch_size)
-        save_grid(system.generate(*latents).numpy()[:cells], GRID, GRID, self._folder / f"VAE{epoch}.jpg")
+        save_grid(system.generate(latents).numpy()[:cells], GRID, GRID, self._folder / f"VAE{epoch}.jpg")
         if epoch >= 1:
             save_grid(self._dataset.train.take(0, cells), GRID, GRID, self._folder / f"Real{epoch}.png")
         save_grid(
@@ -124,9 +124,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
     """Raises Diverged after a step whose loss is not finite. Comes before what saves."""
 
     def on_train_batch_end(self, batch, logs=None):
-        """`logs` holds means over the epoch so far; once a loss is not finite, neither is its mean."""
+        """`logs` has means over the epoch so far: once a loss is not finite, neither is its mean. Without a value it is NaN."""
         for name, value in logs.items():
-            if not math.isfinite(float(value)):
+            if not math.isfinite(float(value)) and float(self.model.trackers[name].count):
                 raise Diverged(f"{name} is {float(value)} at step {int(self.model.step.numpy())}")
 
 

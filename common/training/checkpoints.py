@@ -12,14 +12,12 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 
-from common.config import RUN_FILE, config_of
 from common.errors import Diverged, UserError, first_line
 from common.io.atomic import atomic_write
-from common.models import registry
 from common.models.system import System
 from common.training.checkpoint_index import plain, read_index
 
-FORMAT = 2  # 1, which was not written down, had neither noise stream nor means: it was saved between epochs, where all are 0.
+FORMAT = 3  # Of what a checkpoint holds; a later version of this project may write a higher one.
 DAMAGE = (
     tf.errors.OpError,
     OSError,
@@ -29,7 +27,6 @@ DAMAGE = (
 )  # What TensorFlow raises on unreadable checkpoints.
 _KEY = "state/{name}/.ATTRIBUTES/VARIABLE_VALUE"  # Of a variable in a TensorFlow checkpoint.
 _ASIDE = ".saving"
-_NEW_IN_2 = re.compile(r"stream|epoch_mean/.*")
 
 
 class CheckpointWriteError(UserError):
@@ -44,27 +41,6 @@ class IncompatibleCheckpoint(UserError):
     """A checkpoint is another model's."""
 
 
-def state(system: System) -> dict[str, tf.Variable]:
-    """Every variable that training goes on from, by name: `encoder/e_mean/kernel`, `d/beta1_power`, `q/m/encoder/e_mean/kernel`, `step`."""
-    variables = {"step": system.step.value, "stream": system.stream.value}
-    for name, tracker in system.trackers.items():
-        variables[f"epoch_mean/{name}/total"] = tracker.total.value
-        variables[f"epoch_mean/{name}/count"] = tracker.count.value
-    for network, model in system.networks.items():
-        for layer in model.layers:
-            for v in layer.variables:
-                variables[f"{network}/{layer.name}/{v.name}"] = v.value
-    names = {id(v): name for name, v in variables.items()}
-    for name, optimizer in system.optimizers.items():
-        variables[f"{name}/iterations"] = optimizer.iterations.value
-        variables[f"{name}/beta1_power"] = optimizer.beta1_power.value
-        variables[f"{name}/beta2_power"] = optimizer.beta2_power.value
-        for v, m1, m2 in zip(system.variables_of(name), optimizer.m, optimizer.v, strict=True):
-            variables[f"{name}/m/{names[id(v.value)]}"] = m1.value
-            variables[f"{name}/v/{names[id(v.value)]}"] = m2.value
-    return variables
-
-
 class Checkpoints:
     """The checkpoints of one run: `<folder>/<name>-<step>.*`.
 
@@ -77,7 +53,7 @@ class Checkpoints:
 
     def __init__(self, system: System, folder: pathlib.Path, name: str, keep: int = 3):
         self._system = system
-        self._state = state(system)
+        self._state = system.state()
         self._checkpoint = tf.train.Checkpoint(state={**self._state, "format": tf.Variable(FORMAT, dtype=tf.int64)})
         self._folder, self._name, self._keep = folder, name, keep
 
@@ -167,19 +143,10 @@ class Checkpoints:
             UserError: it is of a later version of this project.
         """
         values = _read(path)
-        version = int(values.get(_key("format"), 1))
+        version = int(values.get(_key("format"), FORMAT))
         if version > FORMAT:
-            raise UserError(
-                f"{path} was written by a later version of this project (format {version}; this one reads up to {FORMAT})"
-            )
-        if version == 1:
-            values.update(
-                {
-                    _key(name): np.zeros(v.shape, v.dtype.as_numpy_dtype)
-                    for name, v in self._state.items()
-                    if _NEW_IN_2.fullmatch(name)
-                }
-            )
+            later = f"format {version}; this one reads up to {FORMAT}"
+            raise UserError(f"{path} was written by a later version of this project ({later})")
         for name, v in self._state.items():
             value = values.get(_key(name))
             if value is None or value.shape != tuple(v.shape) or value.dtype != v.dtype.as_numpy_dtype:
@@ -239,24 +206,3 @@ def saved(folder: pathlib.Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted((str(folder / name) for name in names), key=step_of, reverse=True)
-
-
-def open_run(path: pathlib.Path) -> tuple[System, str]:
-    """The system of the run that checkpoint `path` (or the newest whole one in that folder) is of, in that state, and the checkpoint's path.
-
-    Raises UserError where there is none, or it does not fit or is damaged.
-    """
-    folder, names_one = path.parent, pathlib.Path(f"{path}.index").is_file()
-    if not names_one:
-        folder = path
-        if not saved(path):
-            raise UserError(
-                f"no checkpoint at {path}: it should be a path like models/InfoVAE_MNIST/InfoVAE_MNIST-937, or the folder"
-            )
-    config = config_of(folder / RUN_FILE)
-    system = registry.build(config)
-    checkpoints = Checkpoints(system, folder, config.checkpoint_name)
-    if not names_one:
-        return system, checkpoints.restore_latest()
-    checkpoints.restore(str(path))
-    return system, str(path)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from common.config import RUN_FILE, Config, check_same_run, provenance, read_run
+from common.config import Config
 from common.data.dataset import Dataset
 from common.data.load import load_dataset
 from common.data.pipeline import Batches
@@ -26,10 +26,18 @@ from common.io.lock import refuse_if_locked, write_lock
 from common.models import registry
 from common.models.system import System
 from common.options import Options
-from common.runs import Folders, make_writable_folder, require_matching_images
+from common.runs import (
+    RUN_FILE,
+    Folders,
+    make_writable_folder,
+    provenance,
+    read_run,
+    require_matching_images,
+    require_same_run,
+)
 from common.tf1 import checkpoints as tf1_checkpoints
 from common.training import callbacks, devices
-from common.training.checkpoints import Checkpoints, CheckpointWriteError, saved, step_of
+from common.training.checkpoints import Checkpoints, CheckpointWriteError, saved
 from common.training.signals import StopSignals
 
 ROLLBACKS = 3  # At most, in the whole life of a run.
@@ -72,7 +80,7 @@ def train(config: Config, options: Options, load: Callable[..., Dataset] = load_
         with strategy.scope():
             system = registry.build(config)
         if options.jit:
-            system.use_xla()
+            system.compile_with_xla()
         start = options.tf1_checkpoint
         if start:
             tf1_checkpoints.load(system, start)
@@ -121,7 +129,7 @@ def check_free(config: Config, options: Options, folders: Folders, source: str) 
         checkpoints = saved(folders.models)
         if not checkpoints:
             raise UserError(f"nothing to resume: there is no checkpoint in {folders.models}")
-        check_same_run(config, source, folders.models / RUN_FILE, step_of(checkpoints[0]))
+        require_same_run(config, source, folders.models / RUN_FILE)
     elif saved(folders.models) and not options.overwrite:
         raise UserError(
             f"{folders.models} holds a run already: --resume goes on with it, --out writes elsewhere, --overwrite starts again and loses it"
@@ -174,7 +182,7 @@ def fit_with_rollbacks(
             try:
                 return fit(system, dataset, batches, folders, checkpoints, interrupts, options)
             except Diverged as failure:
-                stream = int(system.stream.numpy()) + 1
+                stream = int(system.rollbacks.numpy()) + 1
                 if options.on_nan != "rollback":
                     raise Diverged(
                         f"{failure}; the last checkpoint is {checkpoints.newest()}: a lower --learning-rate, or --on-nan rollback, may help"
@@ -186,7 +194,7 @@ def fit_with_rollbacks(
                 print(
                     f"{failure}: rolled back to {checkpoints.restore_latest()}, under noise stream {stream}", flush=True
                 )
-                system.stream.assign(stream)
+                system.rollbacks.assign(stream)
 
 
 def fit(

@@ -154,7 +154,7 @@ def test_a_step_is_counted_alike_under_xla_and_the_plain_one_is_a_pass_of_the_ge
         registry.build(config),
         registry.build(config),
     )
-    xla.use_xla()
+    xla.compile_with_xla()
     steps = {"system": system, "xla": xla, "plain": Plain(system), "shared": Plain(system, Parts(shared_images=True))}
     flops = {
         name: graph.total_flops(

@@ -17,14 +17,14 @@ from helpers.paths import ROOT
 SCRIPTS = sorted(p.stem for p in ROOT.glob("InfoVAE_*.py"))
 
 
-def config_of(script):
+def read_config(script):
     return runpy.run_path(str(ROOT / f"{script}.py"))["CONFIG"]
 
 
 def mistake(capsys, *arguments, script="InfoVAE_MNIST"):
     """The one line that the command line answers with; asserts exit code 2."""
     try:
-        code = cli.main(config_of(script), "", [str(a) for a in arguments])
+        code = cli.main(read_config(script), "", [str(a) for a in arguments])
     except SystemExit as exit_:  # argparse's own.
         code = exit_.code
     assert code == 2
@@ -55,16 +55,16 @@ def mnist(tmp_path):
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_script_has_the_same_flags_and_says_what_it_resolves_to(script, capsys):
-    config = config_of(script)
+    config = read_config(script)
     assert cli.main(config, "", ["--dry-run", "--epochs", "3", "--noise", "5", "--seed", "9"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["config"]["name"] == script
     assert (printed["config"]["epochs"], printed["config"]["latent"]["noise"], printed["config"]["seed"]) == (3, 5, 9)
-    assert printed["config"]["learning_rate"] == config.learning_rate
+    assert printed["config"]["learning_rate"] == config.hyper.learning_rate
 
 
 def test_a_preset_changes_the_defaults_and_flags_overrule_it(capsys):
-    config = config_of("InfoVAE_MNIST")
+    config = read_config("InfoVAE_MNIST")
     presets = {
         "other": dataclasses.replace(
             config,
@@ -123,18 +123,18 @@ def test_mnist_s_preset_decays_in_its_last_two_epochs_and_changes_nothing_unsaid
     ],
 )
 def test_a_preset_is_one_of_the_scripts_and_for_training(capsys, arguments, said):
-    config = config_of("InfoVAE_MNIST")
+    config = read_config("InfoVAE_MNIST")
     with pytest.raises(SystemExit, match="2"):
         cli.main(config, "", arguments, {"other": config})
     assert said in capsys.readouterr().err
 
 
 def test_a_model_brings_its_own_settings_and_flags_overrule_them(capsys):
-    cli.main(config_of("InfoVAE_3DChairs"), "", ["--dry-run", "--model", "infogan"])
+    cli.main(read_config("InfoVAE_3DChairs"), "", ["--dry-run", "--model", "infogan"])
     config = json.loads(capsys.readouterr().out)["config"]
     assert config["generator_multiplier"] == 10 and config["first_batch_norm"]
     cli.main(
-        config_of("InfoVAE_3DChairs"),
+        read_config("InfoVAE_3DChairs"),
         "",
         ["--dry-run", "--model", "infogan", "--generator-multiplier", "3", "--no-first-batch-norm"],
     )
@@ -144,7 +144,7 @@ def test_a_model_brings_its_own_settings_and_flags_overrule_them(capsys):
 
 def resolved(capsys, *flags):
     """The configuration that the flags resolve to."""
-    assert cli.main(config_of("InfoVAE_MNIST"), "", ["--dry-run", *flags]) == 0
+    assert cli.main(read_config("InfoVAE_MNIST"), "", ["--dry-run", *flags]) == 0
     return json.loads(capsys.readouterr().out)["config"]
 
 
@@ -279,7 +279,7 @@ def test_how_a_run_ends_is_its_exit_code(error, code, words, capsys, monkeypatch
         raise error
 
     monkeypatch.setitem(cli.COMMANDS, "train", cli.COMMANDS["train"]._replace(run=fail))
-    assert cli.main(config_of("InfoVAE_MNIST"), "", []) == code
+    assert cli.main(read_config("InfoVAE_MNIST"), "", []) == code
     assert capsys.readouterr().err.strip().endswith(words)
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from common import config as config_module
-from common.config import LatentSpec, check_same_run, config_of, provenance, read_run
+from common.config import LatentSpec, provenance, read_config, read_run, require_same_run
 from common.errors import UserError
 from common.io.atomic import write_json
 
@@ -116,7 +116,7 @@ def test_a_configuration_comes_back_from_its_file(make_config, tmp_path):
         latent=LatentSpec(5, 6, 8),
     )
     write_json(provenance(config, "some data"), tmp_path / "run.json")
-    assert config_of(tmp_path / "run.json") == config
+    assert read_config(tmp_path / "run.json") == config
     assert read_run(tmp_path / "run.json") == {"config": config.to_dict(), "data": "some data", "start": None}
 
 
@@ -141,8 +141,8 @@ def run_file(make_config, tmp_path):
 
 
 def test_the_same_run_may_go_on_for_longer(make_config, run_file):
-    check_same_run(make_config(), "digits", run_file, 70)
-    check_same_run(make_config(epochs=20, steps_per_epoch=5), "digits", run_file, 70)
+    require_same_run(make_config(), "digits", run_file, 70)
+    require_same_run(make_config(epochs=20, steps_per_epoch=5), "digits", run_file, 70)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_the_same_run_may_go_on_for_longer(make_config, run_file):
 def test_another_run_is_refused_with_both_values(make_config, run_file, field, saved, wanted):
     changed = tuple(wanted) if isinstance(wanted, list) else wanted
     with pytest.raises(UserError) as error:
-        check_same_run(make_config(**{field: changed}), "digits", run_file, 1)
+        require_same_run(make_config(**{field: changed}), "digits", run_file, 1)
     assert f"{field} was {saved} in the saved run and is {wanted} now" in str(error.value)
     assert str(run_file) in str(error.value)
 
@@ -180,11 +180,11 @@ def test_another_run_is_refused_with_both_values(make_config, run_file, field, s
     ],
 )
 def test_what_a_run_does_without_may_be_set_to_begin_later(make_config, run_file, changes, said):
-    check_same_run(make_config(**changes), "digits", run_file, 40)
+    require_same_run(make_config(**changes), "digits", run_file, 40)
     with pytest.raises(UserError, match=said):
-        check_same_run(make_config(**changes), "digits", run_file, 41)
+        require_same_run(make_config(**changes), "digits", run_file, 41)
     with pytest.raises(UserError, match="seed was 0 in the saved run and is 1 now"):
-        check_same_run(make_config(**changes, seed=1), "digits", run_file, 40)
+        require_same_run(make_config(**changes, seed=1), "digits", run_file, 40)
 
 
 @pytest.mark.parametrize(
@@ -197,17 +197,17 @@ def test_what_a_run_does_without_may_be_set_to_begin_later(make_config, run_file
 def test_what_was_set_to_begin_later_stays_so(make_config, run_file, changes):
     write_json(provenance(make_config(**changes), "digits"), run_file)
     with pytest.raises(UserError, match="cannot resume: "):
-        check_same_run(make_config(), "digits", run_file, 0)
+        require_same_run(make_config(), "digits", run_file, 0)
 
 
 def test_other_latents_are_another_run(make_config, run_file):
     with pytest.raises(UserError, match="latent was .*'continuous': 3.* and is .*'continuous': 2"):
-        check_same_run(make_config(latent=LatentSpec(7, 4, 2)), "digits", run_file, 1)
+        require_same_run(make_config(latent=LatentSpec(7, 4, 2)), "digits", run_file, 1)
 
 
 def test_other_data_are_another_run(make_config, run_file):
     with pytest.raises(UserError, match="data was digits in the saved run and is letters now"):
-        check_same_run(make_config(), "letters", run_file, 1)
+        require_same_run(make_config(), "letters", run_file, 1)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_other_data_are_another_run(make_config, run_file):
 def test_a_damaged_run_file_is_the_users_to_mend(make_config, tmp_path, content):
     file = tmp_path / "run.json"
     file.write_bytes(content)
-    for read in (read_run, config_of, lambda path: check_same_run(make_config(), "digits", path, 1)):
+    for read in (read_run, read_config, lambda path: require_same_run(make_config(), "digits", path, 1)):
         with pytest.raises(UserError, match="is damaged") as error:
             read(file)
         assert str(file) in str(error.value)
@@ -272,7 +272,7 @@ def test_a_missing_run_file_is_said_to_be_missing(tmp_path):
 def test_a_run_file_of_another_version_is_said_to_be(make_config, tmp_path, changes):
     write_json({"config": {**make_config().to_dict(), **changes}, "data": "digits"}, tmp_path / "run.json")
     with pytest.raises(UserError, match="run.json is .*of another version"):
-        config_of(tmp_path / "run.json")
+        read_config(tmp_path / "run.json")
 
 
 @pytest.mark.parametrize("field", ["settings", "mutual_information"])
@@ -280,10 +280,10 @@ def test_runs_from_before_a_field_was_added_are_read_and_go_on(make_config, tmp_
     settings = make_config().to_dict()
     del settings[field]
     write_json({"config": settings, "data": "digits"}, tmp_path / "run.json")
-    assert config_of(tmp_path / "run.json") == make_config()
-    check_same_run(make_config(), "digits", tmp_path / "run.json", 1)
+    assert read_config(tmp_path / "run.json") == make_config()
+    require_same_run(make_config(), "digits", tmp_path / "run.json", 1)
     with pytest.raises(UserError, match=f"{field} was "):
-        check_same_run(
+        require_same_run(
             make_config(**{field: {"critic_steps": 3} if field == "settings" else False}),
             "digits",
             tmp_path / "run.json",
@@ -294,7 +294,7 @@ def test_runs_from_before_a_field_was_added_are_read_and_go_on(make_config, tmp_
 def test_other_settings_of_its_own_are_another_run(make_config, tmp_path):
     write_json(provenance(make_config(variant="paper", settings={"critic_steps": 5}), "digits"), tmp_path / "run.json")
     with pytest.raises(UserError, match="settings was {'critic_steps': 5} .* and is {'critic_steps': 3}"):
-        check_same_run(make_config(variant="paper", settings={"critic_steps": 3}), "digits", tmp_path / "run.json", 1)
+        require_same_run(make_config(variant="paper", settings={"critic_steps": 3}), "digits", tmp_path / "run.json", 1)
 
 
 def test_settings_are_a_copy(make_config):
@@ -308,11 +308,11 @@ def test_settings_are_a_copy(make_config):
 def test_a_run_from_before_a_model_had_all_its_settings_goes_on_with_their_defaults(make_config, tmp_path, saved):
     without = {"encoder_shift": 0, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 0}
     write_json({"config": {**make_config().to_dict(), "settings": saved}, "data": "digits"}, tmp_path / "run.json")
-    check_same_run(make_config(settings=without), "digits", tmp_path / "run.json", 1)
+    require_same_run(make_config(settings=without), "digits", tmp_path / "run.json", 1)
     with pytest.raises(
         UserError, match="settings was {'encoder_shift': 0, .* in the saved run and is {'encoder_shift': 2, .* now"
     ):
-        check_same_run(make_config(settings={**without, "encoder_shift": 2}), "digits", tmp_path / "run.json", 1)
+        require_same_run(make_config(settings={**without, "encoder_shift": 2}), "digits", tmp_path / "run.json", 1)
 
 
 def test_a_field_that_the_saved_run_did_not_have_is_another_run(make_config, tmp_path):
@@ -320,4 +320,4 @@ def test_a_field_that_the_saved_run_did_not_have_is_another_run(make_config, tmp
     del settings["batch_norm"]
     write_json({"config": settings, "data": "digits"}, tmp_path / "run.json")
     with pytest.raises(UserError, match="batch_norm was None in the saved run and is batch now"):
-        check_same_run(make_config(), "digits", tmp_path / "run.json", 1)
+        require_same_run(make_config(), "digits", tmp_path / "run.json", 1)

@@ -46,7 +46,7 @@ def test_on_a_folder_of_renders(tmp_path):
 )
 def test_what_counts_as_the_same_result(name, factor, noticed, tmp_path):
     system = Tiny(config())
-    variable = checkpoints.state(system)[name]
+    variable = system.state()[name]
     variable.assign(tf.fill(variable.shape, 3.0))
     first = checkpoints.Checkpoints(system, tmp_path, "first").save()
     before = variable.numpy()

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from common.config import config_of
+from common.config import read_config
 from common.data.pipeline import Batches
 from common.models import registry
 from common.training import devices
@@ -42,7 +42,7 @@ def main(name: str, source: str, *runs: str) -> None:
     assert strategy.num_replicas_in_sync == 2
     for config, out in zip(runs[::2], map(pathlib.Path, runs[1::2]), strict=True):
         with strategy.scope():
-            system = registry.build(config_of(pathlib.Path(config)))
+            system = registry.build(read_config(pathlib.Path(config)))
         Checkpoints(system, pathlib.Path(source), "a").restore_latest()
         losses = train(system)
         out.mkdir()

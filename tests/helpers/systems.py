@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from common.models import registry
-from common.training import checkpoints
 
 NETWORKS = ("encoder", "generator", "discriminator")
 
@@ -28,12 +27,12 @@ def builder(make_config):
 
 def values(system):
     """The whole state as arrays, by name."""
-    return {name: v.numpy() for name, v in checkpoints.state(system).items()}
+    return {name: v.numpy() for name, v in system.state().items()}
 
 
 def assign(system, state):
     """Sets the whole state to `state`, as `values` gives it."""
-    for name, variable in checkpoints.state(system).items():
+    for name, variable in system.state().items():
         variable.assign(state[name])
 
 

@@ -11,7 +11,6 @@ from common.evaluation.metrics.likelihood import log_likelihood_bound
 from common.models import registry
 from common.nn.distributions import NoisePosterior, Posterior
 from common.nn.layers import BatchNorm
-from common.training import checkpoints
 from helpers import systems
 from helpers.systems import assign, draws, tried, values
 
@@ -41,7 +40,7 @@ def weights(system, averages=True):
     """The networks' variables, with the moving averages or without; a fifth of the whole state."""
     return {
         name: v.numpy()
-        for name, v in checkpoints.state(system).items()
+        for name, v in system.state().items()
         if name.startswith(NETWORKS) and (averages or "moving_" not in name)
     }
 

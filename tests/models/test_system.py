@@ -11,7 +11,6 @@ import tensorflow_probability as tfp
 from common.models import registry
 from common.models.infovaegan import StepNoise
 from common.nn.distributions import Latents, sample_prior
-from common.training import checkpoints
 from helpers.systems import NETWORKS, assign, draws, tried, values
 from helpers.tiny import Tiny
 from helpers.tiny import config as tiny_config
@@ -89,7 +88,7 @@ def test_an_iteration_is_d_then_all_else_at_the_same_parameters(request, images,
 def test_training_moves_the_averages_and_inference_does_not(system, images):
     """Each training pass moves them; `generate` and `encode` leave every variable as it is."""
     latents, noise = draws(system)
-    averages = {key: v for key, v in checkpoints.state(system).items() if "/moving_" in key}
+    averages = {key: v for key, v in system.state().items() if "/moving_" in key}
     system.generate_with_vjp(latents)
     moved = {key for key, v in averages.items() if (v.numpy() != (0 if "mean" in key else 1)).any()}
     assert moved == {key for key in averages if key.startswith("generator/")}

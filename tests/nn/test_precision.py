@@ -19,7 +19,7 @@ def test_variables_outputs_and_losses_are_float32_and_losses_near_those_of_float
     for precision in config.PRECISIONS:
         system = registry.build(make_config(precision=precision, **changes))
         losses[precision] = tf.function(system.train_step)(images)
-    assert {v.dtype for v in checkpoints.state(system).values()} == {tf.float32, tf.int64}
+    assert {v.dtype for v in system.state().values()} == {tf.float32, tf.int64}
     assert {output.dtype for network in system.networks.values() for output in tf.nest.flatten(network.output)} == {
         "float32"
     }

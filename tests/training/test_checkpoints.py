@@ -39,17 +39,17 @@ def train(system, steps):
 
 def test_state_holds_every_variable_exactly_once(system):
     """Of networks, optimizers and the epoch's means, step and stream: all but the learning rates, which are the configuration's."""
-    state = checkpoints.state(system)
+    state = system.state()
     held = [id(v) for v in state.values()]
     assert len(set(held)) == len(held)
     variables = [v for network in system.networks.values() for v in network.variables]
     variables += [v for o in system.optimizers.values() for v in o.variables if v is not o._learning_rate]
-    variables += [system.step, system.stream, *(v for tracker in system.trackers.values() for v in tracker.variables)]
+    variables += [system.step, system.rollbacks, *(v for tracker in system.trackers.values() for v in tracker.variables)]
     assert {id(v.value) for v in variables} == set(held)
 
 
 def test_state_has_plain_names(system):
-    state = checkpoints.state(system)
+    state = system.state()
     assert {
         "step",
         "encoder/e_mean/kernel",
@@ -175,7 +175,7 @@ def test_what_reads_back_differently_is_no_checkpoint(tiny, tmp_path, monkeypatc
 
 def write_format(system, folder, version):
     """A checkpoint of another format version of this project: 1 had no number, no stream and no means."""
-    state = checkpoints.state(system)
+    state = system.state()
     if version == 1:
         state = {name: v for name, v in state.items() if name != "stream" and not name.startswith("epoch_mean/")}
     else:

@@ -16,7 +16,7 @@ from common.config import provenance
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.models import registry
-from common.training import checkpoints, devices
+from common.training import devices
 from common.training.checkpoints import Checkpoints
 from helpers import replicas
 from helpers.paths import ROOT, TESTS
@@ -92,7 +92,7 @@ def losses_of(folder):
 def state_of(folder, system):
     """What a checkpoint of whatever devices holds, by way of a system on one device."""
     Checkpoints(system, folder, "a").restore_latest()
-    return {name: v.numpy().astype(np.float64) for name, v in checkpoints.state(system).items()}
+    return {name: v.numpy().astype(np.float64) for name, v in system.state().items()}
 
 
 @pytest.mark.parametrize("name", ["mirrored", "0", "1"])
@@ -197,7 +197,7 @@ def test_xla_gives_the_same_losses_within_rounding(make_config):
     for compiled in (False, True):
         system = registry.build(make_config(model="infogan"))
         if compiled:
-            system.use_xla()
+            system.compile_with_xla()
         step = tf.function(system.train_step)
         step(images)
         losses.append({name: float(value) for name, value in step(images).items()})

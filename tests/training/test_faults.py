@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.config import LatentSpec, check_same_run
+from common.config import LatentSpec, require_same_run
 from common.errors import Diverged, Interrupted, UserError
 from common.models import registry
 from common.options import SaveInterval
@@ -298,7 +298,7 @@ def test_the_newest_checkpoint_is_damaged_and_the_one_before_it_is_used(whole, t
 def test_resuming_under_another_setting_is_refused_with_both_values(whole, field, value):
     before, now = (getattr(c, field) for c in (tiny.config(), tiny.config(**{field: value})))
     with pytest.raises(UserError) as error:
-        check_same_run(tiny.config(**{field: value}), "noise", whole / "models/tiny/run.json", 0)
+        require_same_run(tiny.config(**{field: value}), "noise", whole / "models/tiny/run.json", 0)
     words = str(error.value)
     assert words.startswith(f"cannot resume: {field} was ") and all(
         str(part) in words for part in flat(before) + flat(now)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from common.config import RUN_FILE, Config, check_same_run, config_of, provenance
+from common.config import RUN_FILE, Config, provenance, read_config, require_same_run
 from common.errors import UserError
 from common.tf1.recording import Recording
 from helpers import mutations
@@ -84,11 +84,11 @@ def test_configuration(tmp_path, make_config):
 
     def read(mutant):
         file.write_bytes(mutant)
-        found = config_of(file)
+        found = read_config(file)
         check(found)
         assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
         if found == config:
-            check_same_run(config, json.loads(mutant)["data"], file, 0)
+            require_same_run(config, json.loads(mutant)["data"], file, 0)
 
     assert min(survey(read, (mutations.json_mutant(random, run) for _ in range(2 * MUTANTS))).values()) > 100
 
@@ -100,7 +100,7 @@ def check(config: Config):
     for field in ("epochs", "batch_size", "seed"):
         assert type(getattr(config, field)) is int
     assert config.steps_per_epoch is None or type(config.steps_per_epoch) is int
-    assert type(config.first_batch_norm) is bool
+    assert type(config.hyper.first_batch_norm) is bool
     assert len(config.image_shape) == 3 and all(type(n) is int and n > 0 for n in config.image_shape)
     assert all(type(n) is int for n in (config.latent.noise, config.latent.categories, config.latent.continuous))
     for field in (
@@ -122,7 +122,7 @@ def test_a_run_s_configuration_is_compared_whatever_it_holds(tmp_path, make_conf
 
     def read(mutant):
         file.write_bytes(mutant)
-        check_same_run(config, "a test", file, 0)
+        require_same_run(config, "a test", file, 0)
 
     assert min(survey(read, (mutations.json_mutant(random, run) for _ in range(MUTANTS))).values()) > 20
 
@@ -147,4 +147,4 @@ def test_a_value_of_another_type_is_no_configuration(tmp_path, make_config, fiel
     settings = make_config().to_dict() | {field: value}
     (tmp_path / RUN_FILE).write_text(json.dumps({"config": settings, "data": "x"}))
     with pytest.raises(UserError, match=f"{RUN_FILE} is damaged, or of another version"):
-        config_of(tmp_path / RUN_FILE)
+        read_config(tmp_path / RUN_FILE)

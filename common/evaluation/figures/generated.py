@@ -24,9 +24,9 @@ def class_grid(system: System, rows: int, seed: int = 0) -> np.ndarray:
     spec = system.config.latent
     latents = system.sample_latents(tf.constant(seed, tf.int64), rows)
     noise = tf.repeat(latents.noise, spec.categories, axis=0)
-    continuous = tf.repeat(latents.code[:, spec.categories :], spec.categories, axis=0)
+    continuous = tf.repeat(latents.continuous, spec.categories, axis=0)
     category = tf.tile(tf.eye(spec.categories), [rows, 1])
-    return system.generate(noise, tf.concat([category, continuous], axis=-1)).numpy()
+    return system.generate(Latents(noise, category, continuous)).numpy()
 
 
 def draw(system: System, number: int, size: int, seed: int = 0) -> Latents:
