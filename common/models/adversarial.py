@@ -122,10 +122,9 @@ class AdversarialSystem(System):
             logits = encoder(images, training=True)["logits"]
             view_logits = encoder(apply_affine(images, random.real_view), training=True)["logits"]
             rim_loss = losses.regularised_information(logits, view_logits)
-        # The heads of the continuous codes are not reached.
-        gradients = tape.gradient(
-            rim_loss, encoder.trainable_variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
+        variables = encoder.trainable_variables
+        gradients = tape.gradient(rim_loss, variables)  # None for the heads of the continuous codes.
+        gradients = [tf.zeros(v.shape) if g is None else g for g, v in zip(gradients, variables, strict=True)]
         return {"rim_loss": rim_loss}, {"rim": gradients}
 
     def generate_with_vjp(self, latents: Latents):
