@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from common.config import Config, LatentSpec
 from common.training import threads
 
 pytest.register_assert_rewrite("helpers")
@@ -39,28 +38,10 @@ def what_a_file_shares_goes_with_it(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def make_config():
-    """`make_config(**changes)`: a `Config` for 28-pixel images, small and with no two sizes or multipliers alike."""
-    settings = {
-        "name": "tiny",
-        "checkpoint_name": "tiny",
-        "dataset": "mnist",
-        "image_shape": (28, 28, 1),
-        "scaling": "unit",
-        "latent": LatentSpec(noise=7, categories=4, continuous=3),
-        "epochs": 1,
-        "batch_size": 8,
-        "learning_rate": 2e-4,
-        "generator_multiplier": 5.0,
-        "information_multiplier": 3.0,
-        "vae_multiplier": 2.0,
-        "adam_beta1": 0.5,
-        "adam_beta2": 0.999,
-        "adam_epsilon": 1e-8,
-        "categorical_kl_weight": 0.5,
-        "first_batch_norm": False,
-        "seed": 0,
-    }
-    return lambda **changes: Config(**{**settings, **changes})
+    """`make_config(**changes)`: a small `Config` for 28-pixel images; hyper-parameters are named like other fields."""
+    from helpers.systems import make_config as make
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from common.config import Config
+from common.models.registry import AdversarialHyperparameters
 from common.models.system import System
 from common.nn import losses
 from common.nn.augment import Affine, apply_affine, sample_affine
@@ -67,7 +68,7 @@ class AdversarialSystem(System):
         super().__init__(
             config,
             networks,
-            {name: (_adam(rate, config), updated) for name, (rate, updated) in rates.items()} if training else {},
+            {name: (adam(rate, hyper), updated) for name, (rate, updated) in rates.items()} if training else {},
             losses,
         )
 
@@ -75,15 +76,17 @@ class AdversarialSystem(System):
         """The latents, posterior noise and views of training step `step`."""
         seed, hyper = self.step_seed(step), self.config.hyper
 
-        def view(stream: int) -> Affine:
-            ranges = hyper.encoder_shift, hyper.encoder_shear, hyper.encoder_stretch
-            return sample_affine(tf.random.fold_in(seed, stream), batch_size, *ranges)
+        def view(stream: int, shift: int, shear: float, stretch: float) -> Affine:
+            return sample_affine(tf.random.fold_in(seed, stream), batch_size, shift, shear, stretch)
+
+        fake_view = view(_FAKE_VIEW, hyper.encoder_shift, hyper.encoder_shear, hyper.encoder_stretch)
+        real_view = view(_REAL_VIEW, hyper.rim_shift, hyper.rim_shear, hyper.rim_stretch)
 
         return StepRandom(
             self.sample_latents(step, batch_size),
             self.sample_step_noise(tf.random.fold_in(seed, _NOISE), batch_size),
-            view(_FAKE_VIEW) if hyper.augments else None,
-            view(_REAL_VIEW) if hyper.rim_multiplier else None,
+            fake_view if hyper.augments else None,
+            real_view if hyper.rim_multiplier else None,
         )
 
     def sample_step_noise(self, seed: tf.Tensor, batch_size: int) -> Any:
@@ -175,8 +178,8 @@ class AdversarialSystem(System):
         return self.generate(Latents(z, category, posterior.sample_continuous(noise.normal)))
 
 
-def _adam(rate: float, config: Config) -> TF1Adam:
-    hyper = config.hyper
+def adam(rate: float, hyper: AdversarialHyperparameters) -> TF1Adam:
+    """Adam at `rate`, which decays if the hyper-parameters say so."""
     half_life = hyper.learning_rate_half_life
     schedule = rate if half_life is None else HeldDecay(rate, half_life, hyper.learning_rate_hold)
     return TF1Adam(schedule, hyper.adam_beta1, hyper.adam_beta2, hyper.adam_epsilon)

@@ -50,6 +50,9 @@ class AdversarialHyperparameters(Hyperparameters):
         "(0: without it, as the original)",
         minimum=0,
     )
+    rim_shift: int = hyperparameter(2, "its views: largest shift, in pixels", minimum=0)
+    rim_shear: float = hyperparameter(0.6, "its views: largest shear, in columns per row", minimum=0)
+    rim_stretch: float = hyperparameter(0.25, "its views: largest stretch, factors from exp(-X) to exp(X)", minimum=0)
 
     def conflict(self) -> str | None:
         """The decay needs a half-life; the term on real images needs views."""
@@ -57,9 +60,9 @@ class AdversarialHyperparameters(Hyperparameters):
             return "--learning-rate-hold requires --learning-rate-half-life"
         if self.adam_beta1 >= 1 or self.adam_beta2 >= 1:
             return "--adam-beta1 and --adam-beta2 must be below 1"
-        if self.rim_multiplier and not self.augments:
+        if self.rim_multiplier and not (self.rim_shift or self.rim_shear or self.rim_stretch):
             return (
-                "--rim-multiplier requires --encoder-shift, --encoder-shear or --encoder-stretch: it compares two views"
+                "--rim-multiplier requires --rim-shift, --rim-shear or --rim-stretch: it compares an image with a view"
             )
         return None
 

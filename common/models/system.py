@@ -141,12 +141,12 @@ class System(keras.Model):
     def state(self) -> dict[str, tf.Variable]:
         """Everything that resuming needs, by unique name: `encoder/e_mean/kernel`, `q/m/encoder/e_mean/kernel`, `step`.
 
-        Layers inside a network should have names: those that Keras makes up differ from one process to the next.
+        Layers and nested networks should have names: those that Keras makes up differ from one process to the next.
         """
         entries = [("step", self.step), ("rollbacks", self.rollbacks)]
         for name, tracker in self.trackers.items():
             entries += [(f"epoch_mean/{name}/total", tracker.total), (f"epoch_mean/{name}/count", tracker.count)]
-        weights = [(f"{name}/{v.path}", v) for name, network in self.networks.items() for v in network.variables]
+        weights = [pair for name, network in self.networks.items() for pair in _named_weights(name, network)]
         names = {id(v): name for name, v in weights}
         entries += weights
         for name, optimizer in self.optimizers.items():
@@ -188,6 +188,16 @@ class System(keras.Model):
         """The variable scope of a network in the original's checkpoints. Raises UserError if the original has no such system."""
         registry.require(self.config, "a TF1 checkpoint", lambda spec: spec.tf1)
         return self.TF1_SCOPES[network]
+
+
+def _named_weights(prefix: str, network: keras.Model) -> list[tuple[str, keras.Variable]]:
+    """The variables of a network, those of nested networks included, by path."""
+    named = []
+    for layer in network.layers:
+        path = f"{prefix}/{layer.name}"
+        nested = isinstance(layer, keras.Model)
+        named += _named_weights(path, layer) if nested else [(f"{path}/{v.name}", v) for v in layer.variables]
+    return named
 
 
 class _EpochMean(keras.metrics.Mean):

@@ -75,7 +75,7 @@ class Posterior(NamedTuple):
 
 
 class NoisePosterior(NamedTuple):
-    """q(z|x), which only the paper's variant has (REFERENCE section 8): independent Normals of `mean` [B, Z] and `stddev` [B, Z]."""
+    """q(z|x), which only the paper's variant has (docs/original.md, section 8): independent Normals of `mean` [B, Z] and `stddev` [B, Z]."""
 
     mean: tf.Tensor
     stddev: tf.Tensor
@@ -92,11 +92,12 @@ def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, tfd.Distributi
     """
     unit = tfd.Normal(0.0, 1.0) if noise == "normal" else tfd.Uniform(-1.0, 1.0)
     every = {
-        "category": (spec.categories, tfd.OneHotCategorical(logits=tf.zeros(spec.categories), dtype=tf.float32)),
-        "continuous": (spec.continuous, tfd.Sample(tfd.Uniform(-1.0, 1.0), spec.continuous)),
-        "noise": (spec.noise, tfd.Sample(unit, spec.noise)),
+        "category": lambda n: tfd.OneHotCategorical(logits=tf.zeros(n), dtype=tf.float32),
+        "continuous": lambda n: tfd.Sample(tfd.Uniform(-1.0, 1.0), n),
+        "noise": lambda n: tfd.Sample(unit, n),
     }
-    return {name: prior for name, (length, prior) in every.items() if length}
+    lengths = {"category": spec.categories, "continuous": spec.continuous, "noise": spec.noise}
+    return {name: every[name](length) for name, length in lengths.items() if length}
 
 
 def sample_prior(spec: LatentSpec, batch_size: int, seed: tf.Tensor, noise: str = "uniform") -> Latents:
@@ -118,7 +119,7 @@ def sample_noise(spec: LatentSpec, batch_size: int, seed: tf.Tensor) -> Posterio
 def kl_continuous(posterior: Posterior | NoisePosterior) -> tf.Tensor:
     """KL(N(mean, stddev^2) || N(0, I)) of each image, [B]: KL_c, or KL_z, with the original's floor under the variance in the logarithm.
 
-    The prior that c is drawn from is U(-1, 1) nevertheless: a quirk of the original (REFERENCE sections 1 and 3).
+    The prior that c is drawn from is U(-1, 1) nevertheless: a quirk of the original (docs/original.md, sections 1 and 3).
     """
     variance = tf.square(posterior.stddev)
     return 0.5 * tf.reduce_sum(

@@ -10,8 +10,11 @@ import tensorflow as tf
 
 from common.config import Config, LatentSpec
 from common.data.dataset import Dataset, Split
+from common.models.registry import InfoVAEGANHyperparameters
 from common.models.system import System
+from common.nn.distributions import sample_prior
 from common.nn.layers import BatchNorm, linear
+from common.nn.optimizers import TF1Adam
 from common.options import Cache, Options
 from common.training import train
 from common.training.checkpoints import saved
@@ -30,15 +33,7 @@ def config(**changes) -> Config:
         "latent": LatentSpec(2, 2, 1),
         "epochs": 1,
         "batch_size": 4,
-        "learning_rate": 1e-2,
-        "generator_multiplier": 1.0,
-        "information_multiplier": 1.0,
-        "vae_multiplier": 1.0,
-        "adam_beta1": 0.5,
-        "adam_beta2": 0.999,
-        "adam_epsilon": 1e-8,
-        "categorical_kl_weight": 0.0,
-        "first_batch_norm": False,
+        "hyper": InfoVAEGANHyperparameters(),
     }
     return Config(**{**settings, **changes})
 
@@ -47,30 +42,39 @@ class Tiny(System):
     """Two small networks; a step depends on the images, on the latents and on both networks, and moves both.
 
     Args:
-        nan: a function of (step, stream), whether the loss of that step is to be NaN.
+        nan: a function of (step, rollbacks), whether the loss of that step is to be NaN.
     """
 
-    def __init__(self, config: Config = config(), units: int = 3, nan=lambda step, stream: False):
+    CAPABILITIES = frozenset({"encode", "sample"})
+
+    def __init__(self, config: Config = config(), training=True, units: int = 3, nan=lambda step, rollbacks: False):
         images, noise, code = keras.Input((2, 2, 1)), keras.Input((2,)), keras.Input((3,))
         encoder = keras.Model(images, _dense(keras.layers.Flatten()(images), units, 1, 0))
         pixels = _dense(keras.layers.Concatenate()([noise, code]), units, 4, 1)
         generator = keras.Model([noise, code], keras.layers.Reshape((2, 2, 1))(pixels))
+        optimizers = {"d": (TF1Adam(1e-2), ("encoder",)), "q": (TF1Adam(1e-3), ("encoder", "generator"))}
         super().__init__(
-            config,
-            {"encoder": encoder, "generator": generator},
-            {"d": (1e-2, ("encoder",)), "q": (1e-3, ("encoder", "generator"))},
-            losses=("loss",),
+            config, {"encoder": encoder, "generator": generator}, optimizers if training else {}, losses=("loss",)
         )
         self._nan = nan
 
-    def iterate(self, images, latents, noise):
+    def sample_step(self, step, batch_size):
+        return self.sample_latents(step, batch_size)
+
+    def sample_prior(self, batch_size, seed):
+        return sample_prior(self.config.latent, batch_size, seed)
+
+    def generate(self, latents):
+        return self.networks["generator"]([latents.noise, latents.code], training=False)
+
+    def update(self, images, random):
         for name in self.optimizers:
             with tf.GradientTape() as tape:
-                fake = self.networks["generator"]([latents.noise, latents.code], training=True)
+                fake = self.networks["generator"]([random.noise, random.code], training=True)
                 score = tf.reduce_sum((self.networks["encoder"](images, training=True) - 1) ** 2)
-                loss = score + tf.reduce_sum((fake - latents.noise[:, :1, None, None]) ** 2)
+                loss = score + tf.reduce_sum((fake - random.noise[:, :1, None, None]) ** 2)
             self.apply_gradients({name: tape.gradient(loss, self.variables_of(name))})
-        return {"loss": tf.where(self._nan(self.step.value, self.stream.value), np.nan, loss)}
+        return {"loss": tf.where(self._nan(self.step.value, self.rollbacks.value), np.nan, loss)}
 
 
 def _dense(x, units, outputs, seed):
@@ -98,7 +102,7 @@ def options(out: pathlib.Path, **changes) -> Options:
 def run(out: pathlib.Path, epochs: int = 2, build=Tiny, **changes) -> System:
     """Trains a `Tiny` into `out` by `common.training.train`, resuming where there is a checkpoint."""
     resume = bool(saved(out / "models" / "tiny"))
-    with unittest.mock.patch.object(train.models, "build", build):
+    with unittest.mock.patch.object(train.registry, "build", build):
         return train.train(
             config(epochs=epochs), options(out, **{"resume": resume, **changes}), load=lambda *_: dataset()
         )

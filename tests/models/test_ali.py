@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from common.nn.distributions import Posterior
 from helpers import systems
-from helpers.systems import NETWORKS, assign, draws, values
+from helpers.systems import NETWORKS, assign, sampled, values
 
 # Relaxed codes amplify rounding.
 assert_close = functools.partial(systems.assert_close, tolerance=1e-3, least=1e-4, negligible=0)
@@ -24,8 +24,9 @@ def captured(system, monkeypatch, images):
     """The losses of one iteration, and the gradients that it applied, in order."""
     applied = []
     monkeypatch.setattr(type(system), "apply_gradients", lambda self, gradients: applied.append(gradients))
-    latents, noise = draws(system)
-    return latents, noise, system.iterate(images, latents, noise), applied
+    random = sampled(system)
+    latents, noise = random.latents, random.noise
+    return latents, noise, system.update(images, random), applied
 
 
 def test_losses_and_gradients_are_those_written_out(ali, images, monkeypatch):
@@ -61,10 +62,11 @@ def test_the_discriminator_alone_teaches_the_encoder(ali, images, monkeypatch):
 
 def test_the_discriminator_learns_first_then_encoder_and_generator_against_it(ali, images):
     """The second half's losses are those of the new discriminator; each optimizer moves its networks and no other."""
-    assert ali.moves == {"d": ("discriminator",), "g": ("encoder", "generator")}
-    latents, noise = draws(ali)
+    assert ali.optimizer_networks == {"d": ("discriminator",), "g": ("encoder", "generator")}
+    random = sampled(ali)
+    latents, noise = random.latents, random.noise
     before = values(ali)
-    losses = ali.iterate(images, latents, noise)
+    losses = ali.update(images, random)
     after = values(ali)
     assert {name: int(o.iterations) for name, o in ali.optimizers.items()} == {"d": 1, "g": 1}
     for network in NETWORKS:

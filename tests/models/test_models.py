@@ -1,8 +1,6 @@
 """The systems by name, their optimizers and settings, and their losses and gradients against plain computations."""
 
-import dataclasses
 import functools
-import importlib
 
 import numpy as np
 import pytest
@@ -10,10 +8,11 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.models import registry
-from common.nn.augment import seen
+from common.models.system import System
+from common.nn.augment import apply_affine
 from common.nn.optimizers import TF1Adam
 from helpers import systems
-from helpers.systems import NETWORKS, draws
+from helpers.systems import NETWORKS, make_config, sampled, tried
 
 assert_close = functools.partial(systems.assert_close, least=1e-3, negligible=1e-4)
 
@@ -33,7 +32,7 @@ def arrays(posterior):
 
 
 def sample(posterior, noise):
-    """u ~ q(u|x) in float64, from the encoder's outputs (REFERENCE section 3)."""
+    """u ~ q(u|x) in float64, from the encoder's outputs (section 3)."""
     uniform, normal = (np.asarray(n, np.float64) for n in (noise.uniform, noise.normal))
     gumbel = -np.log(-np.log(uniform + 1e-20) + 1e-20)
     category = softmax((np.log(softmax(posterior["logits"]) + 1e-10) + gumbel) / 0.1)
@@ -44,47 +43,79 @@ def sample(posterior, noise):
 VIEWS = [{}, {"encoder_shift": 2, "encoder_shear": 0.3, "encoder_stretch": 0.2}, {"encoder_shift": 2}]
 
 
-def viewed(images, noise):
-    """Images as the encoder sees them; where they are only moved, each padded with its edge, pixel by pixel, and cut out again."""
-    if noise.view is None:
+def viewed(images, view):
+    """Images as the encoder sees them; for shifts alone, each padded with its edge and cut out again."""
+    if view is None:
         return images
-    if np.any(noise.view.shear != 0) or np.any(noise.view.stretch != 1):
-        return seen(images, noise.view)
+    if np.any(view.shear != 0) or np.any(view.stretch != 1):
+        return apply_affine(images, view)
     most, (height, width) = 2, images.shape[1:3]
     padded = images
     for _ in range(most):
         padded = tf.pad(padded, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    shifts = noise.view.shift.numpy().astype(int)
-    return tf.stack(
-        [
-            image[most - down : most - down + height, most - right : most - right + width]
-            for image, (down, right) in zip(padded, shifts)
-        ]
-    )
+    cut = [
+        image[most - down : most - down + height, most - right : most - right + width]
+        for image, (down, right) in zip(padded, view.shift.numpy().astype(int), strict=True)
+    ]
+    return tf.stack(cut)
 
 
 # Systems by name
 
 
-@pytest.mark.parametrize("name", registry.SYSTEMS)
-def test_every_named_system_can_be_imported(name):
-    assert callable(importlib.import_module(f"common.models.{name}").build)
+@pytest.mark.parametrize("spec", registry.specs(), ids=lambda spec: f"{spec.model}-{spec.variant}")
+def test_every_registered_system_can_be_loaded(spec):
+    assert issubclass(spec.load(), System)
 
 
-def test_a_systems_own_settings_take_the_place_of_the_scripts(make_config):
-    """Sections 2 and 4: the InfoGAN scripts have a first batch norm, and G learns at ten times the rate; nothing else differs."""
-    config = make_config(model="infogan")
-    assert registry.adapt(config) == dataclasses.replace(config, generator_multiplier=10.0, first_batch_norm=True)
-    assert registry.adapt(make_config()) == make_config(
-        settings={"encoder_shift": 0, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 0}
-    )
+def test_infogan_differs_from_the_main_scripts_in_two_values():
+    """Sections 2 and 4: a first batch norm, and G learns at ten times the rate."""
+    main, infogan = (registry.find(model, "code").hyperparameters() for model in ("infovaegan", "infogan"))
+    own = {name: value for name, value in vars(infogan).items() if getattr(main, name) != value}
+    assert own == {"generator_multiplier": 10.0, "first_batch_norm": True}
 
 
-def test_an_unknown_system_is_the_users_mistake(make_config):
-    for changes in ({"model": "vae"}, {"variant": "poster"}, {"model": "system"}):
-        for use in (registry.build, registry.adapt):
-            with pytest.raises(UserError, match="no model .* with variant .*; there are: .*infogan, infovaegan"):
-                use(make_config(**changes))
+def test_another_system_brings_its_defaults_and_takes_changes():
+    config = registry.with_system(make_config(), "infogan", "code", learning_rate=1e-3)
+    assert config == make_config(model="infogan", learning_rate=1e-3)
+    assert registry.with_system(config, "infogan", "code", width=0.5).hyper.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"model": "vae"},
+            "there is no --model vae with --variant code; there are: .*infogan, infovaegan, infovaegan paper",
+        ),
+        ({"variant": "poster"}, "there is no --model infovaegan with --variant poster"),
+        ({"colours": 3}, "--colours is not a flag of the paper's InfoVAEGAN"),
+        ({"critic_steps": 0}, "--critic-steps must be at least 1, got 0"),
+        ({"critic_steps": True}, "--critic-steps must be a whole number, got True"),
+        ({"critic_steps": 2.0}, "--critic-steps must be a whole number, got 2.0"),
+        ({"penalty_weight": "10"}, "--penalty-weight must be a number, got 10"),
+        ({"penalty_weight": float("nan")}, "--penalty-weight must be a number, got nan"),
+        ({"learning_rate": 0.0}, "--learning-rate must be above 0, got 0.0"),
+        ({"mutual_information": 1}, "--mutual-information must be true or false, got 1"),
+        ({"stages": 1}, "--stages must be one of interleaved, separate, got 1"),
+        ({"stages": "separate"}, "--stages separate requires --switch-step above 0"),
+        ({"learning_rate_hold": 5}, "--learning-rate-hold requires --learning-rate-half-life"),
+        (
+            {"rim_multiplier": 1.0, "rim_shift": 0, "rim_shear": 0, "rim_stretch": 0},
+            "--rim-multiplier requires --rim-shift",
+        ),
+    ],
+)
+def test_wrong_systems_and_values_are_one_line_errors(changes, words):
+    model, variant = changes.pop("model", "infovaegan"), changes.pop("variant", "paper" if changes else "code")
+    with pytest.raises(UserError, match=words):
+        registry.with_system(make_config(), model, variant, **changes)
+
+
+def test_a_configuration_survives_its_json():
+    for changes in systems.EVERY.values():
+        config = make_config(**changes)
+        assert registry.config_from_plain(config.to_dict()) == config
 
 
 def test_optimizers_have_their_rates_and_variables(system):
@@ -105,30 +136,14 @@ def test_optimizers_have_their_rates_and_variables(system):
 
 
 def test_infogans_optimizers(infogan):
-    assert {name: infogan.moves[name] for name in infogan.optimizers} == {
+    assert {name: infogan.optimizer_networks[name] for name in infogan.optimizers} == {
         "d": ("discriminator",),
         "g": ("generator",),
         "q": ("encoder", "generator"),
     }
     np.testing.assert_allclose(
-        [o.learning_rate.numpy() for o in infogan.optimizers.values()], [2e-4, 1e-3, 6e-4], rtol=1e-6
+        [o.learning_rate.numpy() for o in infogan.optimizers.values()], [2e-4, 2e-3, 1e-3], rtol=1e-6
     )
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"critic_steps": 0}, "critic-steps must be a whole number of at least 1; got 0"),
-        ({"critic_steps": True}, "critic-steps must be a whole number"),
-        ({"critic_steps": 2.0}, "critic-steps must be a whole number"),
-        ({"penalty_weight": "10"}, "penalty-weight must be a number"),
-        ({"stages": 1}, "stages must be one of interleaved, separate"),
-        ({"colours": 3}, "--colours is no setting of infovaegan with variant paper; it is one of: none"),
-    ],
-)
-def test_settings_from_a_file_are_checked_before_anything_is_built(make_config, settings, words):
-    with pytest.raises(UserError, match=words):
-        registry.build(make_config(variant="paper", settings=settings))
 
 
 # Losses
@@ -137,15 +152,16 @@ def test_settings_from_a_file_are_checked_before_anything_is_built(make_config, 
 @pytest.mark.parametrize("settings", VIEWS, ids=["as it is", "views", "moved"])
 def test_losses_of_infovaegan(build_system, images, settings):
     """All losses from the networks' outputs in float64, the posterior samples and the assembly written out (section 3)."""
-    system = build_system(settings=settings)
-    latents, noise = draws(system)
+    system = build_system(**settings)
+    random = sampled(system)
+    latents, noise = random.latents, random.noise
     encoder, generator, discriminator = (lambda *a, n=n: system.networks[n](*a, training=True) for n in NETWORKS)
     fake, vjp = system.generate_with_vjp(latents)
-    d_values, _ = system.discriminator_pass(images, fake, latents, noise)
-    values, _ = system.generator_pass(fake, vjp, latents, noise)
+    d_values, _ = system.discriminator_pass(images, fake, random)
+    values, _ = system.generator_pass(fake, vjp, random)
     values = {name: float(v) for name, v in {**d_values, **values}.items()}
 
-    real, made = arrays(encoder(images)), arrays(encoder(viewed(fake, noise)))
+    real, made = arrays(encoder(images)), arrays(encoder(viewed(fake, random.view)))
     d, c = np.split(latents.code.numpy().astype(np.float64), [4], axis=1)
     p, m, s = softmax(made["logits"]), made["mean"], made["stddev"]
     real_logits, fake_logits = discriminator([images, sample(real, noise.real)]), discriminator([fake, latents.code])
@@ -173,11 +189,12 @@ def test_losses_of_infovaegan(build_system, images, settings):
 
 def test_losses_of_infogan(infogan, images):
     """Section 5: D without codes, a deterministic estimate of c, no vae_loss."""
-    latents, noise = draws(infogan)
+    random = sampled(infogan)
+    latents, noise = random.latents, random.noise
     assert noise is None
     fake, vjp = infogan.generate_with_vjp(latents)
-    d_values, _ = infogan.discriminator_pass(images, fake, latents)
-    values, _ = infogan.generator_pass(fake, vjp, latents)
+    d_values, _ = infogan.discriminator_pass(images, fake, random)
+    values, _ = infogan.generator_pass(fake, vjp, random)
     values = {name: float(v) for name, v in {**d_values, **values}.items()}
 
     discriminator, posterior = (
@@ -204,9 +221,10 @@ def test_losses_of_infogan(infogan, images):
 def test_real_and_fake_images_have_batch_statistics_of_their_own(request, images, name):
     """What D says of the real images does not depend on the fake ones; in one joint batch it would."""
     system = request.getfixturevalue(name)
-    latents, noise = draws(system)
+    random = sampled(system)
+    latents = random.latents
     fakes = system.generate_with_vjp(latents)[0], tf.zeros_like(images)
-    first, second = (system.discriminator_pass(images, fake, latents, noise)[0] for fake in fakes)
+    first, second = (system.discriminator_pass(images, fake, random)[0] for fake in fakes)
     np.testing.assert_allclose(first["d_loss_real"], second["d_loss_real"], rtol=1e-6)
     assert abs(first["d_loss_fake"] - second["d_loss_fake"]) > 1e-4
     discriminator = system.networks["discriminator"]
@@ -218,36 +236,67 @@ def test_real_and_fake_images_have_batch_statistics_of_their_own(request, images
     assert abs(sigmoid_cross_entropy(joint[0], 1) - sigmoid_cross_entropy(joint[1], 1)) > 1e-4
 
 
-def test_views_are_drawn_a_step_and_all_else_is_as_without(build_system):
-    how = VIEWS[1]
-    system, later = build_system(settings=how), build_system(settings={**how, "encoder_shift_after": 2})
-    first, second = (draws(system, step)[1].view for step in (1, 2))
-    assert all(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    before, after = (draws(later, step)[1].view for step in (1, 2))
-    assert [np.unique(part).tolist() for part in before] == [[1], [0], [0]]
-    tf.nest.map_structure(np.testing.assert_array_equal, after, second)
-    still, drawn = draws(build_system(), 1), draws(system, 1)
-    assert still[1].view is None
-    tf.nest.map_structure(np.testing.assert_array_equal, (still[0], still[1][:3]), (drawn[0], drawn[1][:3]))
+def test_views_change_each_step_and_leave_all_else(build_system):
+    system = build_system(**VIEWS[1])
+    first, second = (sampled(system, step) for step in (1, 2))
+    assert all(not np.array_equal(a, b) for a, b in zip(first.view, second.view, strict=True))
+    without = sampled(build_system(), 1)
+    assert without.view is None
+    tf.nest.map_structure(np.testing.assert_array_equal, without[:2], first[:2])
 
 
 @pytest.mark.parametrize("name", ["encoder_shift", "encoder_shear", "encoder_stretch"])
-def test_each_of_the_three_is_enough_for_a_view(build_system, name):
-    changed = [
-        not np.array_equal(part, neutral * np.ones_like(part))
-        for part, neutral in zip(draws(build_system(settings={name: 1}))[1].view, (1, 0, 0), strict=True)
-    ]
-    assert changed == [name == f"encoder_{how}" for how in ("stretch", "shear", "shift")]
+def test_each_range_moves_its_own_part_of_a_view(build_system, name):
+    view = sampled(build_system(**{name: 1})).view
+    neutral = [np.array_equal(part, value * np.ones_like(part)) for part, value in zip(view, (1, 0, 0), strict=True)]
+    assert neutral == [name != f"encoder_{part}" for part in ("stretch", "shear", "shift")]
 
 
-def test_until_images_are_moved_steps_are_as_without_to_the_bit(build_system, images):
-    without, later = build_system(), build_system(settings={**VIEWS[1], "encoder_shift_after": 2})
-    steps = [tf.function(system.train_step) for system in (without, later)]
-    for number in range(3):
-        for step in steps:
-            step(images)
-        pairs = zip(systems.values(without).values(), systems.values(later).values(), strict=True)
-        assert all(np.array_equal(a, b) for a, b in pairs) == (number < 2)
+# Regularised information maximisation
+
+
+@pytest.mark.parametrize("changes", [{}, {"model": "infogan"}, {"model": "ali"}], ids=["infovaegan", "infogan", "ali"])
+def test_the_term_trains_the_encoder_alone_and_after_all_else(build_system, images, changes):
+    """With the term, every other loss of the first step and every other network's weights are as without, to the bit."""
+    plain, system = build_system(**changes), build_system(**changes, rim_multiplier=4.0)
+    np.testing.assert_allclose(system.optimizers["rim"].learning_rate, 2e-4 * 4, rtol=1e-6)
+    random = sampled(system)
+    wanted, unchanged = tried(plain, images, random._replace(real_view=None))
+    got, after = tried(system, images, random)
+    assert got.keys() - wanted.keys() == {"rim_loss"}
+    assert all(np.array_equal(got[name], wanted[name]) for name in wanted)
+    kernels = [name for name in unchanged if name.endswith("/kernel") and "/m/" not in name and "/v/" not in name]
+    differing = {name for name in kernels if not np.array_equal(after[name], unchanged[name])}
+    reached = {name for name in kernels if name.startswith("encoder/") and "mean" not in name and "sigma" not in name}
+    assert differing == reached
+
+
+def test_the_terms_views_are_not_those_of_x(build_system):
+    random = sampled(build_system(encoder_shift=3, rim_multiplier=1.0))
+    assert not np.array_equal(random.view.shift, random.real_view.shift)
+
+
+# Width
+
+
+def test_width_scales_filters_and_units_in_eights(build_system):
+    system = build_system(width=0.3)
+    shapes = {
+        f"{name}/{layer.name}": layer.kernel.shape[-1]
+        for name in ("encoder", "discriminator")
+        for layer in system.networks[name].layers
+        if hasattr(layer, "kernel")
+    }
+    assert shapes["encoder/e_h1_conv"] == 16 and shapes["discriminator/e_h2_conv"] == 40  # 19.2, 38.4
+    assert shapes["encoder/e_h3_lin"] == 304 and shapes["encoder/e_h4_lin"] == 16  # 307.2, 19.2
+    generator = system.networks["generator"]
+    assert generator.get_layer("g_h2_lin").units == 7 * 7 * 40
+    assert generator.get_layer("g_h3").filters == 16 and generator.output_shape == (None, 28, 28, 1)
+
+
+def test_the_narrowest_networks_have_eight_of_everything(build_system):
+    system = build_system(width=1e-6)
+    assert {v.shape[-1] for v in system.networks["discriminator"].variables if v.name == "gamma"} == {8}
 
 
 # Gradients
@@ -256,12 +305,13 @@ def test_until_images_are_moved_steps_are_as_without_to_the_bit(build_system, im
 @pytest.mark.parametrize("settings", VIEWS, ids=["as it is", "views", "moved"])
 def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_system, images, settings):
     """g_loss and q_loss through x' on one tape; vae_loss with x' a constant array; d_loss with u_r a constant array."""
-    system = build_system(settings=settings)
-    latents, noise = draws(system)
+    system = build_system(**settings)
+    random = sampled(system)
+    latents, noise = random.latents, random.noise
     encoder, generator, discriminator = (system.networks[n] for n in NETWORKS)
     fake, vjp = system.generate_with_vjp(latents)
-    _, d_gradients = system.discriminator_pass(images, fake, latents, noise)
-    _, gradients = system.generator_pass(fake, vjp, latents, noise)
+    _, d_gradients = system.discriminator_pass(images, fake, random)
+    _, gradients = system.generator_pass(fake, vjp, random)
     gradients.update(d_gradients)
     assert gradients.keys() == {"d", "g", "q", "vae"}
 
@@ -278,7 +328,7 @@ def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_syste
     with tf.GradientTape(persistent=True) as tape:
         x = generator([latents.noise, latents.code], training=True)
         g_loss = tf.reduce_mean(tf.nn.softplus(-discriminator([x, latents.code], training=True)))
-        q = encoder(viewed(x, noise), training=True)
+        q = encoder(viewed(x, random.view), training=True)
         estimate = q["mean"] + q["stddev"] * noise.estimate
         q_loss = tf.reduce_mean(
             -tf.reduce_sum(d * tf.nn.log_softmax(q["logits"]), 1) + tf.reduce_sum((c - estimate) ** 2, 1)
@@ -291,7 +341,7 @@ def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_syste
     assert_close(gradients["q"][count:], wanted[1])
 
     with tf.GradientTape() as tape:
-        q = encoder(viewed(constant, noise), training=True)
+        q = encoder(viewed(constant, random.view), training=True)
         p = tf.nn.softmax(q["logits"])
         gumbel = -tf.math.log(-tf.math.log(noise.fake.uniform + 1e-20) + 1e-20)
         code = tf.concat(
@@ -305,11 +355,12 @@ def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_syste
 
 
 def test_gradients_of_infogan_are_those_of_the_losses_written_out(infogan, images):
-    latents, _ = draws(infogan)
+    random = sampled(infogan)
+    latents = random.latents
     encoder, generator, discriminator = (infogan.networks[n] for n in NETWORKS)
     fake, vjp = infogan.generate_with_vjp(latents)
-    _, d_gradients = infogan.discriminator_pass(images, fake, latents)
-    _, gradients = infogan.generator_pass(fake, vjp, latents)
+    _, d_gradients = infogan.discriminator_pass(images, fake, random)
+    _, gradients = infogan.generator_pass(fake, vjp, random)
     gradients.update(d_gradients)
     assert gradients.keys() == {"d", "g", "q"}
     d, c = tf.split(latents.code, [4, 3], axis=1)
@@ -331,17 +382,16 @@ def test_gradients_of_infogan_are_those_of_the_losses_written_out(infogan, image
     assert_close(gradients["q"][len(wanted[0]) :], wanted[1])
 
 
-def test_without_mutual_information_q_loss_has_no_gradient(system, images, make_config):
-    """The paper's ablation: q_loss is still reported, g_loss and vae_loss learn as before, and the Q optimizer never steps."""
-    latents, noise = draws(system)
-    fake, vjp = system.generate_with_vjp(latents)
-    wanted_values, wanted = system.generator_pass(fake, vjp, latents, noise)
-    full, system.config = system.config, make_config(mutual_information=False)
-    try:
-        got_values, got = system.generator_pass(fake, vjp, latents, noise)
-        system.iterate(images, latents, noise)
-    finally:
-        system.config = full
+def test_without_mutual_information_q_loss_has_no_gradient(build_system, images):
+    """The paper's ablation: q_loss is still reported, g_loss and vae_loss learn as before, and Q never steps."""
+    full, system = build_system(), build_system(mutual_information=False)
+    random = sampled(full)
+    results = []
+    for one in (full, system):
+        fake, vjp = one.generate_with_vjp(random.latents)
+        results.append(one.generator_pass(fake, vjp, random))
+    (wanted_values, wanted), (got_values, got) = results
+    system.update(images, random)
     assert got.keys() == {"g", "vae"}
     np.testing.assert_allclose(got_values["q_loss"], wanted_values["q_loss"], rtol=1e-5)
     for name in got:

@@ -9,11 +9,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from common.models import registry
-from common.models.infovaegan import StepNoise
+from common.models.adversarial import adam
+from common.models.infovaegan import CodeNoise
+from common.models.system import System
 from common.nn.distributions import Latents, sample_prior
-from helpers.systems import NETWORKS, assign, draws, tried, values
-from helpers.tiny import Tiny
-from helpers.tiny import config as tiny_config
+from common.nn.layers import linear
+from helpers.systems import EVERY, NETWORKS, assign, make_config, sampled, tried, values
 
 
 def trainable(system):
@@ -54,7 +55,7 @@ def test_an_optimizer_moves_its_networks_and_no_other(request, monkeypatch, imag
         "apply_gradients",
         lambda self, gradients: apply(self, {k: g for k, g in gradients.items() if k == optimizer}),
     )
-    system.iterate(images, *draws(system))
+    system.update(images, sampled(system))
     after = trainable(system)
     for network in NETWORKS:
         if network in moved:
@@ -69,13 +70,14 @@ def test_an_optimizer_moves_its_networks_and_no_other(request, monkeypatch, imag
 def test_an_iteration_is_d_then_all_else_at_the_same_parameters(request, images, name):
     """Section 4: D steps first, the other gradients are all taken against the new D before any is applied, then applied G, Q, (VAE)."""
     system = request.getfixturevalue(name)
-    latents, noise = draws(system)
-    losses, moved = tried(system, images, latents, noise)
+    random = sampled(system)
+    latents = random.latents
+    losses, moved = tried(system, images, random)
     fake, vjp = system.generate_with_vjp(latents)
-    _, d_gradients = system.discriminator_pass(images, fake, latents, noise)
-    old_g_loss = float(system.generator_pass(fake, vjp, latents, noise)[0]["g_loss"])
+    _, d_gradients = system.discriminator_pass(images, fake, random)
+    old_g_loss = float(system.generator_pass(fake, vjp, random)[0]["g_loss"])
     system.optimizers["d"].apply(d_gradients["d"], system.networks["discriminator"].trainable_variables)
-    again, gradients = system.generator_pass(fake, vjp, latents, noise)
+    again, gradients = system.generator_pass(fake, vjp, random)
     for optimizer in [o for o in ("g", "q", "vae") if o in system.optimizers]:
         system.optimizers[optimizer].apply(gradients[optimizer], system.variables_of(optimizer))
     for key, v in values(system).items():
@@ -87,19 +89,20 @@ def test_an_iteration_is_d_then_all_else_at_the_same_parameters(request, images,
 
 def test_training_moves_the_averages_and_inference_does_not(system, images):
     """Each training pass moves them; `generate` and `encode` leave every variable as it is."""
-    latents, noise = draws(system)
+    random = sampled(system)
+    latents = random.latents
     averages = {key: v for key, v in system.state().items() if "/moving_" in key}
     system.generate_with_vjp(latents)
     moved = {key for key, v in averages.items() if (v.numpy() != (0 if "mean" in key else 1)).any()}
     assert moved == {key for key in averages if key.startswith("generator/")}
-    system.iterate(images, latents, noise)
+    system.update(images, random)
     assert all((v.numpy() != (0 if "mean" in key else 1)).any() for key, v in averages.items())
     before = values(system)
-    made, posterior = system.generate(*latents), system.encode(images)
+    made, posterior = system.generate(latents), system.encode(images)
     for key, v in values(system).items():
         np.testing.assert_array_equal(v, before[key], err_msg=key)
     np.testing.assert_allclose(
-        made, system.networks["generator"](list(latents), training=True), rtol=1e-5, atol=1e-5
+        made, system.networks["generator"]([latents.noise, latents.code], training=True), rtol=1e-5, atol=1e-5
     )  # Batch statistics.
     wanted = system.networks["encoder"](images, training=True)
     for key in ("logits", "mean", "stddev"):
@@ -119,7 +122,7 @@ def test_reconstructions_are_g_of_inferred_codes_and_arbitrary_noise(request, im
         head = encoder.get_layer("e_log_sigma_sq")
         head.kernel.assign(tf.zeros_like(head.kernel.value))
         head.bias.assign(tf.fill(head.bias.shape, -30.0))
-    assert system.encode_noise(images) is None
+    assert not system.can("infer_noise")
     code = tf.concat([tf.tile([[0.0, 1.0, 0.0, 0.0]], [8, 1]), system.encode(images).mean], axis=1)
     seeds = [tf.constant(seed, tf.int32) for seed in ([1, 2], [1, 2], [1, 3])]
     first, again, other = (system.reconstruct(images, seed).numpy() for seed in seeds)
@@ -127,34 +130,32 @@ def test_reconstructions_are_g_of_inferred_codes_and_arbitrary_noise(request, im
     np.testing.assert_array_equal(first, again)
     assert (np.abs(first - other).max(axis=(1, 2, 3)) > 1e-4).all()
     noise = sample_prior(system.config.latent, 8, tfp.random.split_seed(seeds[0], 3)[1]).noise
-    np.testing.assert_allclose(first, system.generate(noise, code), atol=1e-4)
+    np.testing.assert_allclose(first, system.generate(Latents(noise, code[:, :4], code[:, 4:])), atol=1e-4)
 
 
 # Randomness
 
 
 def test_latents_and_noise_are_a_function_of_seed_and_step(system):
-    """Not of how often or in what order they are drawn, nor of the weights; compiled and eager draws are the same."""
-    latents, noise = draws(system)
-    assert isinstance(latents, Latents) and isinstance(noise, StepNoise)
-    assert [v.shape for v in latents] == [(8, 7), (8, 7)]
-    assert [v.shape for v in flat(noise)] == [(8, 3), (8, 4), (8, 3), (8, 4), (8, 3)]
-    first = flat(draws(system))
-    assert all((a != b).any() for a, b in zip(first, flat(draws(system, step=6)), strict=True))
-    assert same(first, flat(draws(system)))
-    compiled = tf.function(lambda step: (system.sample_latents(step, 8), system.sample_step_noise(step, 8)))(
-        tf.constant(5, tf.int64)
-    )
+    """Not of how often or in what order they are sampled, nor of the weights; compiled or eager makes no difference."""
+    random = sampled(system)
+    assert isinstance(random.latents, Latents) and isinstance(random.noise, CodeNoise)
+    assert [v.shape for v in random.latents] == [(8, 7), (8, 4), (8, 3)]
+    assert [v.shape for v in flat(random.noise)] == [(8, 3), (8, 4), (8, 3), (8, 4), (8, 3)]
+    first = flat(random)
+    assert all((a != b).any() for a, b in zip(first, flat(sampled(system, step=6)), strict=True))
+    assert same(first, flat(sampled(system)))
+    compiled = tf.function(lambda step: system.sample_step(step, 8))(tf.constant(5, tf.int64))
     assert same(first, flat(compiled))
     config, system.config = system.config, dataclasses.replace(system.config, seed=1)
     try:
-        assert all((a != b).any() for a, b in zip(first, flat(draws(system)), strict=True))
+        assert all((a != b).any() for a, b in zip(first, flat(sampled(system)), strict=True))
     finally:
         system.config = config
 
 
 def test_a_step_has_fresh_noise_at_each_of_the_three_places(system):
-    _, noise = draws(system)
+    noise = sampled(system).noise
     normals = [noise.real.normal.numpy(), noise.fake.normal.numpy(), noise.estimate.numpy()]
     assert all((normals[i] != normals[j]).all() for i, j in ((0, 1), (0, 2), (1, 2)))
     assert (noise.real.uniform.numpy() != noise.fake.uniform.numpy()).all()
@@ -163,18 +164,18 @@ def test_a_step_has_fresh_noise_at_each_of_the_three_places(system):
 def test_the_step_counts_and_chooses_the_latents(system, images, monkeypatch):
     seen = []
 
-    def iterate(self, x, latents, noise):
-        seen.append((latents, noise))
+    def update(self, x, random):
+        seen.append(random)
         return {name: tf.constant(float(len(seen))) for name in self.trackers}
 
-    monkeypatch.setattr(type(system), "iterate", iterate)
+    monkeypatch.setattr(type(system), "update", update)
     for tracker in system.trackers.values():
         tracker.reset_state()
     system.train_step(images)
     report = system.train_step(images)
     assert int(system.step) == 2
-    for step, (latents, noise) in enumerate(seen):
-        assert same(flat((latents, noise)), flat(draws(system, step)))
+    for step, random in enumerate(seen):
+        assert same(flat(random), flat(sampled(system, step)))
     assert {name: float(v) for name, v in report.items()} == {
         "d_loss": 1.5,
         "g_loss": 1.5,
@@ -219,26 +220,51 @@ def test_fit_runs_the_compiled_step(system, images):
 
 
 def test_all_learning_rates_decay_together_if_asked_to():
-    """Half after two steps, and so on, or from the step that was named on; constant otherwise."""
-    batch = tf.zeros((4, 2, 2, 1))
+    """Half after two updates, and so on, or from the named update on; constant otherwise."""
     for half_life, hold, share in ((None, 0, 1.0), (2, 0, 0.5**1.5), (2, 2, 0.5**0.5), (2, 3, 1.0), (2, 7, 1.0)):
-        tiny = Tiny(tiny_config(learning_rate_half_life=half_life, learning_rate_hold=hold))
+        hyper = make_config(learning_rate_half_life=half_life, learning_rate_hold=hold).hyper
+        optimizer = adam(1e-2, hyper)
+        variable = keras.Variable(0.0)
+        optimizer.build([variable])
         for _ in range(3):
-            tiny.train_step(batch)
-        rates = {name: float(optimizer.learning_rate) for name, optimizer in tiny.optimizers.items()}
-        assert rates == {"d": pytest.approx(1e-2 * share), "q": pytest.approx(1e-3 * share)}
+            optimizer.apply([tf.ones([])], [variable])
+        assert float(optimizer.learning_rate) == pytest.approx(1e-2 * share)
 
 
-def test_until_they_decay_rates_are_the_constant_ones_to_the_bit():
-    batch = tf.random.stateless_uniform((4, 2, 2, 1), seed=[1, 2])
-    constant, held = Tiny(), Tiny(tiny_config(learning_rate_half_life=1, learning_rate_hold=2))
-    for step in range(5):
-        for tiny in (constant, held):
-            tiny.train_step(batch)
-        equal = all(
-            np.array_equal(a, b)
-            for a, b in zip(
-                constant.networks["generator"].get_weights(), held.networks["generator"].get_weights(), strict=True
-            )
-        )
-        assert equal == (step <= 2)
+# State
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_state_names_every_variable_once(build_system, name):
+    system = build_system(**EVERY[name])
+    variables = [v for network in system.networks.values() for v in network.variables]
+    moments = [2 * len(system.variables_of(name)) + 3 for name in system.optimizers]
+    assert len(system.state()) == 2 + 2 * len(system.trackers) + len(variables) + sum(moments)
+
+
+def test_two_variables_of_one_name_are_an_error(make_config):
+    block = keras.layers.Bidirectional(keras.layers.LSTM(2, name="lstm"), name="block")
+    network = keras.Sequential([keras.Input((3, 2)), block])
+    with pytest.raises(AssertionError, match="two variables of infovaegan_code are both called encoder/block/kernel"):
+        System(make_config(), {"encoder": network}, {}, ()).state()
+
+
+def test_nested_layers_of_one_name_have_paths_of_their_own(make_config):
+    def block(name):
+        inputs = keras.Input((2,))
+        return keras.Model(inputs, linear(2, 0, "same")(inputs), name=name)
+
+    inputs = keras.Input((2,))
+    network = keras.Model(inputs, block("second")(block("first")(inputs)))
+    state = System(make_config(), {"encoder": network}, {}, ()).state()
+    assert {"encoder/first/same/kernel", "encoder/second/same/kernel"} < state.keys()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_system_without_training_has_no_optimizers(make_config, name):
+    config = make_config(**EVERY[name])
+    system, trained = registry.build(config, training=False), registry.build(config)
+    assert not system.optimizers and trained.optimizers
+    for network in system.networks:
+        for a, b in zip(system.networks[network].variables, trained.networks[network].variables, strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.nn.augment import Affine, sample_affine, seen
+from common.nn.augment import Affine, apply_affine, sample_affine
 
 
 def view(stretch=(1, 1), shear=0, shift=(0, 0)):
@@ -13,7 +13,7 @@ def view(stretch=(1, 1), shear=0, shift=(0, 0)):
 
 
 def look(image, **how):
-    return seen(tf.constant(image, tf.float32)[None, :, :, None], view(**how)).numpy()[0, :, :, 0]
+    return apply_affine(tf.constant(image, tf.float32)[None, :, :, None], view(**how)).numpy()[0, :, :, 0]
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_images_are_slanted_about_the_row_that_was_the_middle_one():
 def test_each_image_has_its_own_view_and_channels_have_theirs_in_common():
     images = np.random.RandomState(1).normal(size=(2, 6, 4, 3)).astype(np.float32)
     views = sample_affine(tf.constant([3, 4]), 2, 1, 0.3, 0.2)
-    both = seen(tf.constant(images), views).numpy()
+    both = apply_affine(tf.constant(images), views).numpy()
     assert both.shape == images.shape
     for i in range(2):
         for channel in range(3):
-            alone = seen(
+            alone = apply_affine(
                 tf.constant(images[i : i + 1, :, :, channel : channel + 1]),
                 Affine(*(part[i : i + 1] for part in views)),
             )
@@ -88,4 +88,6 @@ def test_draws_are_uniform_up_to_the_most_each_way():
 
 def test_nothing_to_draw_is_the_image_itself():
     images = np.random.RandomState(2).normal(size=(3, 8, 8, 1)).astype(np.float32)
-    np.testing.assert_array_equal(seen(tf.constant(images), sample_affine(tf.constant([1, 2]), 3, 0, 0.0, 0.0)), images)
+    np.testing.assert_array_equal(
+        apply_affine(tf.constant(images), sample_affine(tf.constant([1, 2]), 3, 0, 0.0, 0.0)), images
+    )

@@ -7,7 +7,6 @@ import tensorflow_probability as tfp
 
 from common.config import LatentSpec
 from common.nn.distributions import (
-    Latents,
     NoisePosterior,
     Posterior,
     code_entropy,
@@ -31,7 +30,7 @@ def softmax(logits):
 
 
 def relaxed_one_hot(logits, uniform):
-    """REFERENCE section 3 in float64."""
+    """Section 3 in float64."""
     gumbel = -np.log(-np.log(uniform + 1e-20) + 1e-20)
     return softmax((np.log(softmax(logits) + 1e-10) + gumbel) / 0.1)
 
@@ -84,7 +83,10 @@ def test_log_normal_is_tfps(arrays):
     got = log_normal(tf.constant(value, tf.float32), q)
     assert got.shape == (60,)
     np.testing.assert_allclose(
-        got, tf.reduce_sum(q.continuous.log_prob(tf.constant(value, tf.float32)), axis=1), rtol=1e-4, atol=1e-5
+        got,
+        tf.reduce_sum(tfp.distributions.Normal(q.mean, q.stddev).log_prob(tf.constant(value, tf.float32)), axis=1),
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
@@ -163,7 +165,7 @@ def test_categorical_samples_are_distributed_as_tfps():
     uniform = tf.random.stateless_uniform([n, 4], seed=[1, 2])
     q = posterior(np.tile(logits, (n, 1)))
     ours = q.sample_categorical(uniform).numpy()
-    theirs = q.categorical.sample(seed=SEED).numpy()
+    theirs = q.categorical().sample(seed=SEED).numpy()
     four_sigma = 4 * np.sqrt(p * (1 - p) / n)
     for sample in (ours, theirs):
         frequency = np.bincount(sample.argmax(axis=1), minlength=4) / n
@@ -186,7 +188,9 @@ def test_kl_continuous_is_tfps(arrays):
     logits, mean, stddev, *_ = arrays
     q = posterior(logits, mean, stddev)
     np.testing.assert_allclose(
-        kl_continuous(q), tf.reduce_sum(tfd.kl_divergence(q.continuous, tfd.Normal(0.0, 1.0)), axis=1), rtol=1e-5
+        kl_continuous(q),
+        tf.reduce_sum(tfd.kl_divergence(tfd.Normal(q.mean, q.stddev), tfd.Normal(0.0, 1.0)), axis=1),
+        rtol=1e-5,
     )
 
 
@@ -249,9 +253,10 @@ def test_priors_are_tfp_distributions_of_one_images_latents():
 def test_prior_draws_are_one_hot_and_uniform():
     """Frequencies, means and variances (1/3 for U(-1, 1)) within 4.5 standard errors; no two values go together."""
     n = 20_000
-    noise, code = (v.numpy() for v in sample_prior(SPEC, n, SEED))
-    assert noise.shape == (n, 3) and code.shape == (n, 6) and noise.dtype == code.dtype == np.float32
-    category, uniform = code[:, :4], np.concatenate([code[:, 4:], noise], axis=1)
+    noise, category, continuous = (v.numpy() for v in sample_prior(SPEC, n, SEED))
+    assert (noise.shape, category.shape, continuous.shape) == ((n, 3), (n, 4), (n, 2))
+    assert noise.dtype == category.dtype == continuous.dtype == np.float32
+    uniform = np.concatenate([continuous, noise], axis=1)
     np.testing.assert_array_equal(np.sort(category, axis=1), np.tile([0, 0, 0, 1], (n, 1)))
     np.testing.assert_allclose(category.mean(axis=0), 1 / 4, atol=4.5 * np.sqrt(3 / 16 / n))
     assert -1 <= uniform.min() < -0.999 and 0.999 < uniform.max() <= 1
@@ -273,8 +278,14 @@ def test_noise_may_be_normal_and_leaves_the_code_as_it_was():
 
 
 def test_noise_and_continuous_codes_are_not_the_same_draws():
-    noise, code = (v.numpy() for v in sample_prior(LatentSpec(noise=3, categories=4, continuous=3), 50, SEED))
-    assert (noise != code[:, 4:]).all()
+    latents = sample_prior(LatentSpec(noise=3, categories=4, continuous=3), 50, SEED)
+    assert (latents.noise.numpy() != latents.continuous.numpy()).all()
+
+
+def test_empty_latents_are_empty_tensors_and_change_no_other():
+    latents, whole = sample_prior(LatentSpec(0, 0, 2), 5, SEED), sample_prior(SPEC, 5, SEED)
+    assert [v.shape for v in latents] == [(5, 0), (5, 0), (5, 2)] and latents.code.shape == (5, 2)
+    np.testing.assert_array_equal(latents.continuous, whole.continuous)
 
 
 def test_posterior_noise_is_standard_normal_and_uniform():
@@ -296,7 +307,3 @@ def test_draws_are_a_function_of_the_seed(draw):
         np.testing.assert_array_equal(first[i], again[i])
         np.testing.assert_array_equal(first[i], compiled[i])
         assert all((first[i].numpy() != other[i].numpy()).any() for other in others)
-
-
-def test_latents_are_noise_then_code():
-    assert Latents._fields == ("noise", "code")

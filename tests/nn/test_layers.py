@@ -119,7 +119,7 @@ def test_gradients_go_through_the_batch_statistics(batch, training, scale):
 
 
 def test_unknown_statistics_are_refused():
-    with pytest.raises(ValueError, match="'batch' or 'moving'; got 'none'"):
+    with pytest.raises(ValueError, match="batch, moving or standing, got 'none'"):
         BatchNorm(statistics="none")
 
 
@@ -216,40 +216,18 @@ def test_a_transposed_convolution_is_the_gradient_of_the_convolution():
 
 
 @pytest.mark.parametrize("make", [conv, deconv])
-@pytest.mark.parametrize("statistics", ["batch", "moving"])
-def test_a_norm_does_with_a_bias_given_apart_what_it_does_with_one_added(make, statistics):
-    """Outputs, averages and gradients are as behind a layer of Keras's, where the gradient of the bias is 0 but for rounding."""
+def test_a_bias_before_a_norm_has_no_gradient_and_no_effect(make):
     random = np.random.RandomState(0)
     x = tf.constant(random.normal(size=(4, 4, 4, 5)), tf.float32)
-    results = []
-    for before_norm in (True, False):
-        layer, norm = make(2, 3, 2, 0, "a", before_norm), BatchNorm(statistics=statistics)
-        layer.build(x.shape)
-        layer.bias.assign([0.1, 0.2])
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            outputs = norm(*layer(x), training=True) if before_norm else norm(layer(x), training=True)
-            weights = tf.constant(np.random.RandomState(1).normal(size=outputs.shape), tf.float32)
-            loss = tf.reduce_sum(outputs * weights)
-        gradients = tape.gradient(loss, [x, layer.kernel, norm.gamma, norm.beta, layer.bias])
-        results.append([outputs, norm(*layer(x)) if before_norm else norm(layer(x)), *averages(norm), *gradients])
-    for got, wanted in zip(*results, strict=True):
-        np.testing.assert_allclose(got, wanted, atol=1e-4)
+    layer, norm = make(2, 3, 2, 0, "a"), BatchNorm()
+    without = norm(layer(x))
+    layer.bias.assign([0.1, 0.2])
+    with tf.GradientTape() as tape:
+        outputs = norm(layer(x), training=True)
+        loss = tf.reduce_sum(outputs * tf.constant(random.normal(size=outputs.shape), tf.float32))
+    np.testing.assert_allclose(outputs, without, atol=1e-4)
+    np.testing.assert_allclose(tape.gradient(loss, layer.bias), [0, 0], atol=1e-4)
     assert averages(norm)[0].max() > 0.01  # The bias has moved the mean.
-    np.testing.assert_array_equal(results[0][-1], [0.0, 0.0])
-
-
-@pytest.mark.parametrize("make", [conv, deconv])
-def test_a_layer_before_a_norm_adds_no_bias(make):
-    x = tf.random.stateless_normal((1, 4, 4, 5), [0, 1])
-    apart, added = (make(2, 3, 2, 0, "a", before_norm) for before_norm in (True, False))
-    outputs = added(x)
-    apart.build(x.shape)
-    apart.bias.assign([10.0, 20.0])
-    without, bias = apart(x)
-    np.testing.assert_array_equal(without, outputs)
-    np.testing.assert_array_equal(bias, [10.0, 20.0])
-    assert [tuple(shape) for shape in apart.compute_output_shape(x.shape)] == [tuple(outputs.shape), (2,)]
 
 
 def test_lrelu_has_slope_0_2():

@@ -79,9 +79,9 @@ def test_gradient_penalty_is_taken_on_the_line_between_with_one_factor_an_image(
     """||x||^2 / 2 has the gradient x: of two images that are 3 and 1 pixels of ones, and fakes of zeros, at 1/2 and 1."""
     x = np.zeros((2, 3, 3, 1), np.float32)
     x[0, 0], x[1, 1, 1] = 1, 1
-    share = tf.reshape(tf.constant([0.5, 1.0]), [2, 1, 1, 1])
+    alpha = tf.reshape(tf.constant([0.5, 1.0]), [2, 1, 1, 1])
     got = losses.gradient_penalty(
-        lambda x: tf.reduce_sum(x**2, axis=[1, 2, 3])[:, None] / 2, tf.constant(x), tf.zeros((2, 3, 3, 1)), share
+        lambda x: tf.reduce_sum(x**2, axis=[1, 2, 3])[:, None] / 2, tf.constant(x), tf.zeros((2, 3, 3, 1)), alpha
     )
     np.testing.assert_allclose(got, ((np.sqrt(3) / 2 - 1) ** 2 + 0) / 2, rtol=1e-5)
 
@@ -117,3 +117,45 @@ def test_all_losses_are_scalars():
         losses.squared_error(tf.zeros((2, 3, 3, 1)), tf.ones((2, 3, 3, 1))),
     )
     assert [v.shape for v in values] == [()] * 4
+
+
+# Regularised information maximisation
+
+
+def test_regularised_information_by_hand():
+    """Two images, two categories: H(d|x) - H(d) + CE with q = (0.9, 0.1), (0.2, 0.8) and their views (0.6, 0.4), (0.5, 0.5)."""
+    q, viewed = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.6, 0.4], [0.5, 0.5]])
+    mean = q.mean(axis=0)
+    conditional = -(q * np.log(q)).sum(axis=1).mean()
+    agreement = -(q * np.log(viewed)).sum(axis=1).mean()
+    wanted = conditional + (mean * np.log(mean)).sum() + agreement
+    got = losses.regularised_information(*(tf.constant(np.log(p), tf.float32) for p in (q, viewed)))
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("logits", "view_logits", "wanted"),
+    [
+        (50 * np.eye(4), 50 * np.eye(4), -np.log(4)),  # Perfect: sure, balanced, the same under views.
+        (np.tile([50.0, 0, 0, 0], (4, 1)), np.tile([50.0, 0, 0, 0], (4, 1)), 0),  # One category for all.
+        (np.zeros((4, 4)), np.zeros((4, 4)), np.log(4)),  # No idea: log 4 - log 4 + log 4.
+        (50 * np.eye(4), np.zeros((4, 4)), 0),  # Sure, but not under views: 0 - log 4 + log 4.
+    ],
+    ids=["perfect", "constant", "uniform", "forgotten"],
+)
+def test_regularised_information_of_known_cases(logits, view_logits, wanted):
+    got = losses.regularised_information(*(tf.constant(v, tf.float32) for v in (logits, view_logits)))
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_the_agreement_has_the_clean_prediction_as_a_constant_target():
+    logits, view_logits = (tf.constant(RANDOM.normal(size=(5, 3)), tf.float32) for _ in range(2))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([logits, view_logits])
+        loss = losses.regularised_information(logits, view_logits)
+        p = tf.nn.softmax(logits)
+        mean = tf.reduce_mean(p, 0)
+        first = tf.reduce_sum(mean * tf.math.log(mean)) - tf.reduce_mean(tf.reduce_sum(p * tf.math.log(p), 1))
+    np.testing.assert_allclose(tape.gradient(loss, logits), tape.gradient(first, logits), atol=1e-6)
+    wanted = (tf.nn.softmax(view_logits) - tf.nn.softmax(logits)) / 5
+    np.testing.assert_allclose(tape.gradient(loss, view_logits), wanted, atol=1e-6)

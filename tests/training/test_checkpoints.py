@@ -44,7 +44,11 @@ def test_state_holds_every_variable_exactly_once(system):
     assert len(set(held)) == len(held)
     variables = [v for network in system.networks.values() for v in network.variables]
     variables += [v for o in system.optimizers.values() for v in o.variables if v is not o._learning_rate]
-    variables += [system.step, system.rollbacks, *(v for tracker in system.trackers.values() for v in tracker.variables)]
+    variables += [
+        system.step,
+        system.rollbacks,
+        *(v for tracker in system.trackers.values() for v in tracker.variables),
+    ]
     assert {id(v.value) for v in variables} == set(held)
 
 
