@@ -31,23 +31,35 @@ CONFIG = Config(
     ),
 )
 
-# Tuned by hand (docs/experiments.md).
-PRESETS = {
-    "tuned": dataclasses.replace(
-        CONFIG,
-        latent=dataclasses.replace(CONFIG.latent, noise=16),
-        epochs=6,
-        hyper=dataclasses.replace(
-            CONFIG.hyper,
-            generator_multiplier=10.0,  # As in the authors' InfoGAN (section 4).
-            learning_rate_hold=3748,  # Four epochs of 937 steps.
-            learning_rate_half_life=400,
-            encoder_shift=2,
-            encoder_shear=0.3,
-            encoder_stretch=0.15,
-        ),
-    )
-}
+# Tuned by hand on other seeds than those reported (docs/experiments.md).
+_TUNED = dataclasses.replace(
+    CONFIG,
+    latent=dataclasses.replace(CONFIG.latent, noise=16),  # Little noise leaves the writing to the codes.
+    epochs=6,
+    hyper=dataclasses.replace(
+        CONFIG.hyper,
+        generator_multiplier=10.0,  # As in the authors' InfoGAN (section 4).
+        learning_rate_hold=3748,  # Four epochs of 937 steps; then the rates fall, which steadies the encoder.
+        learning_rate_half_life=400,
+        # An encoder that sees digits moved, slanted and stretched cannot tell categories apart by slant or width.
+        encoder_shift=2,
+        encoder_shear=0.3,
+        encoder_stretch=0.15,
+    ),
+)
+_LIGHT = dataclasses.replace(
+    _TUNED,
+    batch_norm="standing",  # Half a point above batch statistics, and an image no longer depends on its batch.
+    hyper=dataclasses.replace(
+        _TUNED.hyper,
+        width=0.25,  # A step takes a tenth of the time.
+        rim_multiplier=5.0,  # The encoder's rate. Real images, without labels, keep digits from sharing categories.
+        # Wider than the encoder's: as wide as the slant of handwriting, by which stuck runs split digits.
+        rim_shear=0.6,
+        rim_stretch=0.25,
+    ),
+)
+PRESETS = {"tuned": _TUNED, "light": _LIGHT}
 
 if __name__ == "__main__":
     sys.exit(main(CONFIG, __doc__, presets=PRESETS))
