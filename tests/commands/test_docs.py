@@ -1,48 +1,101 @@
-"""The README against the code: its commands, its files and the tests it names exist."""
+"""The pages and the docstrings against the code: links, anchors, sections, flags, files and tests that they name exist."""
 
+import ast
 import re
-import runpy
 
-from common import cli
-from common.benchmark import __main__ as benchmark
-from common.evaluation import summary
-from helpers.paths import ROOT
+import pytest
 
+from helpers.paths import ROOT, TESTS
+
+pytestmark = pytest.mark.fast
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), TESTS / "recordings" / "README.md"])
+CODE = sorted([*ROOT.glob("*.py"), *(ROOT / "common").rglob("*.py")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def prose(page):
+    """A page without its code blocks."""
+    return re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def anchors(page):
+    """What GitHub makes of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pages
+def test_links_lead_to_files_and_headings(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if not link.startswith("http"):
+            file, _, anchor = link.partition("#")
+            target = page.parent / file if file else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+@pages
+def test_tests_that_a_page_names_exist(page):
+    tests = "".join(path.read_text(encoding="utf-8") for path in TESTS.rglob("*.py"))
+    files = {path.stem for path in TESTS.rglob("test_*.py")}
+    names = set(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")))
+    assert {name for name in names - files if f"def {name}(" not in tests} == set()
+
+
+@pages
+def test_flags_that_a_page_names_exist(page):
+    code = "".join(path.read_text(encoding="utf-8") for path in CODE)
+    text = re.sub(r"pip install[^\n`]*|-m venv [^&\n]*|pytest [^\n`]*", "", page.read_text(encoding="utf-8"))
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text))
+    names = {flag: flag[2:].removeprefix("no-").replace("-", "_") for flag in flags}
+    known = re.compile(r"[\w-]+")
+    words = set(known.findall(code))
+    assert {flag for flag, name in names.items() if not {flag, name, f"no_{name}"} & words} == set()
+
+
+@pages
+def test_files_that_a_page_names_exist(page):
+    named = re.findall(
+        r"`((?:common|tests|docs|results)/[\w/.-]+\.\w+|InfoVAE_\w+\.py)`", page.read_text(encoding="utf-8")
+    )
+    examples = {"common/data/glyphs.py", "InfoVAE_Glyphs.py", "common/evaluation/metrics/usage.py"}
+    assert [name for name in named if name not in examples and not (ROOT / name).exists()] == []
+
+
+def test_docstrings_cite_sections_that_exist():
+    sections = set(
+        re.findall(r"^## (\d+)\.", (ROOT / "docs" / "original.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    for path in CODE:
+        text = path.read_text(encoding="utf-8")
+        assert "REFERENCE" not in text and "../shared" not in text, path
+        for cited in re.findall(r"docs/original\.md, sections? ([\d, and]+)", text):
+            assert set(re.findall(r"\d+", cited)) <= sections, path
+
+
+def test_code_names_pages_that_exist():
+    for path in CODE:
+        for page in re.findall(r"docs/[\w-]+\.md", path.read_text(encoding="utf-8")):
+            assert (ROOT / page).is_file(), (path, page)
+
+
+def test_the_readme_is_read_in_two_minutes():
+    lines = README.splitlines()
+    assert len(lines) <= 150 and max(map(len, lines)) <= 120
+
+
+def test_the_readme_names_every_script():
+    assert set(re.findall(r"InfoVAE_\w+\.py", README)) == {path.name for path in ROOT.glob("InfoVAE_*.py")}
+
+
+def test_the_example_in_the_readme_is_python():
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    ast.parse(example)
 
 
 def test_ci_runs_the_test_command_of_the_readme_literally():
     commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
     assert len(commands) == 2
     assert commands[1] in (ROOT / ".ci" / "run").read_text().splitlines()
-
-
-def test_every_test_it_names_exists():
-    names = set(re.findall(r"`(test_\w+)`", README))
-    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
-    assert names and {name for name in names if f"def {name}(" not in tests} == set()
-
-
-def test_every_flag_it_names_exists():
-    script = runpy.run_path(str(ROOT / "InfoVAE_MNIST.py"))
-    helps = (
-        "".join(
-            cli.parser(script["CONFIG"], "", command, tuple(script["PRESETS"])).format_help()
-            for command in cli.COMMANDS
-        )
-        + benchmark.parser("mnist").format_help()
-        + summary.parser().format_help()
-    )
-    named = set(re.findall(r"--[a-z][a-z0-9-]*[a-z0-9]", re.sub(r"python3 -m venv [^&]*", "", README)))
-    assert {flag for flag in named if flag not in helps} == set()
-
-
-def test_every_script_and_picture_it_names_exists():
-    scripts = set(re.findall(r"InfoVAE_\w+\.py", README))
-    assert scripts == {path.name for path in ROOT.glob("InfoVAE_*.py")}
-    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (ROOT / picture).is_file()
-
-
-def test_no_placeholder_is_left():
-    assert not re.findall(r"\{[A-Z][A-Z0-9]*\}", README)
