@@ -1,127 +1,119 @@
-"""What the commands can be told beside a `Config`: plain frozen data with defaults for two slow cores. Knows no TensorFlow."""
+"""Options of the commands: frozen dataclasses, from whose fields the flags follow. Does not import TensorFlow.
+
+A field is declared by `described(default, help, minimum=, above=, choices=, flag=, metavar=, common=)` (`common.fields`).
+Its flag is `--name-of-the-field` unless `flag` says otherwise; its type is that of the annotation: int, float, str,
+pathlib.Path, bool (a flag without a value: `--x` if false by default, and with flag="--no-x" if true by default),
+tuple[int, ...] (several values), tuple[float, float] (two), each possibly `| None`. `require_ranges(self)` in
+`__post_init__` checks types and ranges and names the flag in its errors. --help shows fields with `common=True`,
+--help-all shows all. So a new field is a new flag: nothing else has to change.
+"""
 
 import argparse
 import dataclasses
-import math
 import os
 import pathlib
 import re
 from typing import NamedTuple
 
 from common.errors import UserError
+from common.fields import described, require_ranges
 
 DATA_MODES = ("auto", "real", "synthetic")
 STRATEGIES = ("auto", "mirrored", "multiworker")
-STRIPS = 64  # Draws of a traversal in the original, of which five were published (REFERENCE.md section 7).
-FACTOR_VAE = ("paper", "disentanglement_lib", "none")  # Whose sizes the FactorVAE score is taken at.
-SMALL = 32  # Pixels: up to here networks are fast, and defaults generous.
+STRIPS = 64  # Samples of a traversal in the original, of which five were published (docs/original.md, section 7).
+FACTOR_VAE = ("paper", "disentanglement_lib", "none")  # Whose sample sizes the FactorVAE score uses.
+SMALL = 32  # Pixels: up to this size networks are fast, and defaults generous.
 
 
 @dataclasses.dataclass(frozen=True)
 class Cache:
-    """Where preprocessed images are kept; `enabled=False` decodes them anew each time they are needed."""
+    """The folder of preprocessed images; with `enabled=False` they are decoded each time they are needed."""
 
     folder: pathlib.Path
     enabled: bool = True
 
 
 def default_cache_folder() -> pathlib.Path:
-    """`infovaegan` in the user's cache folder."""
+    """Return `infovaegan` in the user's cache folder."""
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "infovaegan"
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
-    """What is measured, on how many images.
+    """What `evaluate` measures, on how many images.
 
-    Attributes:
-        seed: decides which images are drawn and generated.
-        images: encoded from each split, at most; None for all with up to 32 pixels, 10,000 with more.
-        compared: images a side of FID and KID, and reconstructed images, at most; None for 10,000 with up to 32 pixels, 2,000 with more.
-        factor_vae: one of `FACTOR_VAE`.
-        votes, vote_images: of the FactorVAE score, and images a vote, in place of the sizes that `factor_vae` names.
-        moving: whether accuracy is measured with the other kind of batch-norm statistics too.
-        inception_weights: Keras's InceptionV3 without its top, for `fid_keras` and `kid_keras`.
-        classifier_images: what the small classifier behind `fid_classifier` and `kid_classifier` is trained on, at most.
+    Raises:
+        UserError: a value is out of range.
     """
 
-    seed: int = 0
-    images: int | None = None
-    compared: int | None = None
-    factor_vae: str = "paper"
-    votes: int | None = None
-    vote_images: int | None = None
-    moving: bool = True
-    inception_weights: pathlib.Path | None = None
-    classifier_images: int = 20_000
+    seed: int = described(
+        0, "random seed of the evaluation: chooses and generates images", minimum=0, flag="--evaluation-seed"
+    )
+    images: int | None = described(
+        None, "number of images to encode per split (default: all up to 32 pixels, 10,000 above)", minimum=2
+    )
+    compared: int | None = described(
+        None,
+        "number of real and of generated images for FID and KID, and of images to reconstruct "
+        "(default: 10,000 up to 32 pixels, 2,000 above)",
+        minimum=2,
+    )
+    factor_vae: str = described("paper", "sample sizes of the FactorVAE score, or none to skip it", choices=FACTOR_VAE)
+    votes: int | None = described(None, "number of votes for the FactorVAE score (default: as --factor-vae)", minimum=2)
+    vote_images: int | None = described(None, "images per vote (default: as --factor-vae)", minimum=2)
+    moving: bool = described(True, "skip the accuracy with the other kind of batch-norm statistics", flag="--no-moving")
+    inception_weights: pathlib.Path | None = described(
+        None,
+        "Keras's InceptionV3 weights without the top, for fid_keras and kid_keras (default: skip them)",
+        metavar="H5",
+    )
+    classifier_images: int = described(
+        20_000, "number of images that the classifier behind fid_classifier is trained on", minimum=2
+    )
 
     def __post_init__(self):
-        _require(0 <= self.seed < 2**20, "--evaluation-seed", self.seed, "in [0, 2^20)")
-        _require(self.factor_vae in FACTOR_VAE, "--factor-vae", self.factor_vae, f"one of {', '.join(FACTOR_VAE)}")
-        for flag, value in (
-            ("--images", self.images),
-            ("--compared", self.compared),
-            ("--votes", self.votes),
-            ("--vote-images", self.vote_images),
-            ("--classifier-images", self.classifier_images),
-        ):
-            _require(value is None or value >= 2, flag, value, "at least 2")
+        require_ranges(self)
 
     def images_of(self, side: int) -> int | None:
-        """How many images of `side` pixels are encoded from each split, at most; None for all."""
+        """Return how many images of `side` pixels to encode per split; None for all."""
         return self.images or (None if side <= SMALL else 10_000)
 
     def compared_of(self, side: int) -> int:
-        """How many images of `side` pixels are compared or reconstructed, at most."""
+        """Return how many images of `side` pixels to compare and to reconstruct."""
         return self.compared or (10_000 if side <= SMALL else 2000)
 
 
 @dataclasses.dataclass(frozen=True)
 class FigureSettings:
-    """What is drawn.
+    """What `figures` draws.
 
-    Attributes:
-        seed: decides which latents and which real images are shown.
-        rows: of the class grid, a draw of (z, c) each.
-        draws: which of the 64 draws of (z, u) the traversals show, a strip each.
-        codes: which continuous codes are traversed; None for all.
-        range, steps: from where to where, at how many points, ends included.
-        protocol: whether traversals by the original's protocol are drawn too.
-        columns: real images in the figure of reconstructions, and points on the way between two real images.
-        pairs: of real images to interpolate between.
-        images: how many the mutual information of codes and factors is estimated from, at most.
+    Raises:
+        UserError: a value is out of range.
     """
 
-    seed: int = 0
-    rows: int = 10
-    draws: tuple[int, ...] = (0, 1, 2, 3, 4)
-    codes: tuple[int, ...] | None = None
-    range: tuple[float, float] = (-1.0, 1.0)
-    steps: int = 11
-    protocol: bool = False
-    columns: int = 10
-    pairs: int = 5
-    images: int = 2000
+    seed: int = described(
+        0, "random seed of the figures: chooses latents and real images", minimum=0, flag="--figure-seed"
+    )
+    rows: int = described(10, "rows of the class grid", minimum=1)
+    draws: tuple[int, ...] = described(
+        (0, 1, 2, 3, 4), "which of 64 samples of the latents the traversals show", minimum=0, metavar="N"
+    )
+    codes: tuple[int, ...] | None = described(
+        None, "which continuous codes to traverse (default: all)", minimum=0, metavar="N"
+    )
+    range: tuple[float, float] = described((-1.0, 1.0), "range of a traversed code", metavar="X")
+    steps: int = described(11, "number of points of a traversal, including both ends", minimum=2)
+    protocol: bool = described(False, "also draw traversals the way the original code does")
+    columns: int = described(10, "number of reconstructed images, and of points between two real images", minimum=2)
+    pairs: int = described(5, "number of image pairs to interpolate", minimum=1)
+    images: int = described(2000, "number of images for the mutual information of codes and factors", minimum=2)
 
     def __post_init__(self):
-        _require(0 <= self.seed < 2**20, "--figure-seed", self.seed, "in [0, 2^20)")
-        for flag, value in (("--rows", self.rows), ("--pairs", self.pairs)):
-            _require(value >= 1, flag, value, "at least 1")
-        for flag, value in (("--columns", self.columns), ("--images", self.images), ("--steps", self.steps)):
-            _require(value >= 2, flag, value, "at least 2")
-        _require(
-            self.draws and all(0 <= draw < STRIPS for draw in self.draws),
-            "--draws",
-            list(self.draws),
-            f"numbers from 0 to {STRIPS - 1}",
-        )
-        low, high = self.range
-        _require(
-            math.isfinite(low) and math.isfinite(high) and low < high,
-            "--range",
-            f"{low:g} {high:g}",
-            "finite, and rising",
-        )
+        require_ranges(self)
+        if not self.draws or max(self.draws) >= STRIPS:
+            raise UserError(f"--draws must be numbers from 0 to {STRIPS - 1}, got {list(self.draws)}")
+        if self.range[0] >= self.range[1]:
+            raise UserError(f"--range must rise, got {self.range[0]:g} {self.range[1]:g}")
 
     @property
     def values(self) -> list[float]:
@@ -130,67 +122,119 @@ class FigureSettings:
         return [round(low + (high - low) * i / (self.steps - 1), 6) for i in range(self.steps)]
 
 
-def _require(holds: bool, flag: str, value, what: str) -> None:
-    if not holds:
-        raise UserError(f"{flag} must be {what}; got {value}")
-
-
 QUICK_FIGURES = FigureSettings(rows=2, draws=(0,), codes=(0,), steps=3, columns=4, pairs=1, images=100)
 QUICK_EVALUATION = EvaluationSettings(images=100, compared=100, votes=20, vote_images=5, classifier_images=200)
 
 
 class SaveInterval(NamedTuple):
-    """When checkpoints are saved beside the end of each epoch: each `steps` steps, or each `minutes` minutes, or never."""
+    """Extra checkpoints within an epoch: every `steps` steps or `minutes` minutes, or none."""
 
     steps: int | None = None
     minutes: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> "SaveInterval":
-        """From "500", steps, or "30m", minutes. Raises argparse.ArgumentTypeError for anything else."""
+        """Return the interval of "500", steps, or "30m", minutes. Raises argparse.ArgumentTypeError for other texts."""
         match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)m", text, re.ASCII)
         if not match or not float(match[1] or match[2]):
-            raise argparse.ArgumentTypeError(
-                f"must be a number of steps, like 500, or of minutes, like 30m, above 0; got {text!r}"
-            )
+            raise argparse.ArgumentTypeError(f"must be steps, like 500, or minutes, like 30m, got {text!r}")
         return cls(int(match[1]), None) if match[1] else cls(None, float(match[2]))
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How a command is run; nothing of it changes what a run computes, but that devices have batch statistics of their own unless synchronised.
+class RunFolders(NamedTuple):
+    """Where a run writes: pictures, numbers and logs to `results`, checkpoints and networks to `models`."""
 
-    Attributes:
-        data_dir: where the user says the data is.
-        data: one of `DATA_MODES`.
-        cache: of preprocessed images.
-        out: below it lie results/<script>/ and models/<script>/.
-        resume: go on from the last checkpoint.
-        overwrite: start again where a run already lies.
-        tensorboard: write TensorBoard logs.
-        checkpoint_every: when checkpoints are saved within an epoch.
-        keep: how many checkpoints are kept.
-        on_nan: "stop" when a loss is not finite, or "rollback" to the last checkpoint and draw other noise.
-        deterministic: let TensorFlow use only operations whose result is the same bits every time.
-        tf1_checkpoint: start from this checkpoint of the original.
-        jit: compile training steps with XLA.
-        strategy: which of `STRATEGIES` spreads training over devices; None for one device.
-        evaluation, figures: what is measured and drawn in the end; nothing, where `evaluation` is None.
+    results: pathlib.Path
+    models: pathlib.Path
+
+    @classmethod
+    def of(cls, name: str, out: pathlib.Path) -> "RunFolders":
+        """Return results/<name>/ and models/<name>/ below `out`."""
+        return cls(out / "results" / name, out / "models" / name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Where a command finds its data and a run, and where it writes.
+
+    Raises:
+        UserError: options contradict each other.
     """
 
-    data_dir: pathlib.Path | None
-    data: str
-    cache: Cache
-    out: pathlib.Path
-    resume: bool
-    overwrite: bool
-    tensorboard: bool = False
-    checkpoint_every: SaveInterval = SaveInterval()
-    keep: int = 3
-    on_nan: str = "stop"
-    deterministic: bool = False
-    tf1_checkpoint: str | None = None
-    jit: bool = False
-    strategy: str | None = None
-    evaluation: EvaluationSettings | None = None
-    figures: FigureSettings = FigureSettings()
+    data_dir: pathlib.Path | None = described(
+        None, "folder of the real data (default: search the usual places)", common=True, metavar="DIR"
+    )
+    data: str = described(
+        "auto",
+        "real: require real data; synthetic: use generated data; auto: real if found, else synthetic",
+        choices=DATA_MODES,
+        common=True,
+    )
+    out: pathlib.Path = described(
+        pathlib.Path("."), "folder to write results/ and models/ to", common=True, metavar="DIR"
+    )
+    cache_dir: pathlib.Path | None = described(
+        None, "folder of preprocessed images (default: infovaegan in your cache folder)", metavar="DIR"
+    )
+    use_cache: bool = described(True, "do not cache preprocessed images", flag="--no-cache")
+    checkpoint: pathlib.Path | None = described(
+        None,
+        "checkpoint of any run, or its folder (default: this script's newest); its saved configuration is used",
+        common=True,
+        metavar="PATH",
+    )
+    tf1_checkpoint: str | None = described(None, "checkpoint of the original TF1 code to start from", metavar="PREFIX")
+
+    def __post_init__(self):
+        require_ranges(self)
+        if self.data == "synthetic" and self.data_dir is not None:
+            raise UserError("--data synthetic cannot be combined with --data-dir")
+        if self.checkpoint is not None and self.tf1_checkpoint is not None:
+            raise UserError("--checkpoint cannot be combined with --tf1-checkpoint")
+
+    @property
+    def cache(self) -> Cache:
+        """The cache of preprocessed images."""
+        return Cache(self.cache_dir or default_cache_folder(), self.use_cache)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingOptions(Options):
+    """Options of `train` that are not hyper-parameters: checkpoints, devices, what follows training.
+
+    Raises:
+        UserError: a value is out of range, or options contradict each other.
+    """
+
+    resume: bool = described(False, "resume from the last checkpoint", common=True)
+    overwrite: bool = described(False, "delete the existing run in --out and start over", common=True)
+    evaluate: bool = described(True, "skip evaluation and figures after training", flag="--no-evaluate", common=True)
+    checkpoint_every: SaveInterval = described(
+        SaveInterval(),
+        "also save a checkpoint every N steps (500) or minutes (30m), not only after each epoch",
+        metavar="N|Nm",
+    )
+    # The newest, and one to fall back on if that is damaged. Each is read back before an older one is deleted.
+    keep: int = described(2, "number of checkpoints to keep", minimum=1)
+    on_nan: str = described(
+        "stop",
+        "on a NaN or infinite loss: stop, or restore the last checkpoint and continue with new noise (at most three "
+        "times)",
+        choices=("stop", "rollback"),
+    )
+    deterministic: bool = described(False, "use deterministic TensorFlow ops (bit-reproducible)")
+    jit: bool = described(False, "compile training steps with XLA")
+    strategy: str | None = described(
+        None,
+        "distribute each batch over devices: mirrored (all GPUs of this machine), multiworker (workers in TF_CONFIG) or "
+        "auto (default: one device)",
+        choices=STRATEGIES,
+    )
+    tensorboard: bool = described(False, "write TensorBoard logs next to the results")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.resume and (self.overwrite or self.tf1_checkpoint is not None):
+            raise UserError("--resume cannot be combined with --overwrite or --tf1-checkpoint")
+        if self.jit and self.strategy is not None:
+            raise UserError("--jit cannot be combined with --strategy")
