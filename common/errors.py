@@ -1,24 +1,24 @@
-"""The errors that are answered with one line instead of a stack trace, and what others say in one line."""
+"""Errors that are reported as one line instead of a stack trace."""
 
 
 class UserError(Exception):
-    """Something that the user can put right: one line that says what is wrong and what to do. The scripts print it and exit with 2."""
+    """A mistake that the user can correct: one line says what is wrong and what to do. The scripts exit with 2."""
 
     exit_code = 2
 
     def __init__(self, message: str):
-        # What a file, or the name of one, puts into it becomes neither a second line nor a command to the terminal.
+        # Escape control characters: file names are untrusted, and an error is one line.
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
 class Diverged(UserError):
-    """Training arrived at a loss or a variable that is not finite; the scripts exit with 1."""
+    """A loss or a variable is not finite. The scripts exit with 1."""
 
     exit_code = 1
 
 
 class Interrupted(UserError):
-    """A signal ended training after a whole step, which was saved; the scripts exit with 128 + its number."""
+    """A signal ended training; the state is saved. The scripts exit with 128 + its number."""
 
     def __init__(self, number: int, message: str):
         super().__init__(message)
@@ -26,5 +26,5 @@ class Interrupted(UserError):
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its kind where it has none."""
+    """Return the first line of an error's message, or the name of its class if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,7 +1,7 @@
 """Options of the commands: frozen dataclasses, from whose fields the flags follow. Does not import TensorFlow.
 
-A field is declared by `described(default, help, minimum=, above=, choices=, flag=, metavar=, common=)` (`common.fields`).
-Its flag is `--name-of-the-field` unless `flag` says otherwise; its type is that of the annotation: int, float, str,
+A field is declared by `described(default, help, minimum=, above=, choices=, flag=, metavar=, common=)`
+(`common.fields`). Its flag is `--name-of-the-field` unless `flag` says otherwise; its type is that of the annotation: int, float, str,
 pathlib.Path, bool (a flag without a value: `--x` if false by default, and with flag="--no-x" if true by default),
 tuple[int, ...] (several values), tuple[float, float] (two), each possibly `| None`. `require_ranges(self)` in
 `__post_init__` checks types and ranges and names the flag in its errors. --help shows fields with `common=True`,
@@ -22,6 +22,7 @@ DATA_MODES = ("auto", "real", "synthetic")
 STRATEGIES = ("auto", "mirrored", "multiworker")
 STRIPS = 64  # Samples of a traversal in the original, of which five were published (docs/original.md, section 7).
 FACTOR_VAE = ("paper", "disentanglement_lib", "none")  # Whose sample sizes the FactorVAE score uses.
+RUN_FILE = "run.json"  # Next to checkpoints and results: what describes the run.
 SMALL = 32  # Pixels: up to this size networks are fast, and defaults generous.
 
 
@@ -165,10 +166,7 @@ class Options:
         None, "folder of the real data (default: search the usual places)", common=True, metavar="DIR"
     )
     data: str = described(
-        "auto",
-        "real: require real data; synthetic: use generated data; auto: real if found, else synthetic",
-        choices=DATA_MODES,
-        common=True,
+        "auto", "require real data, use generated data, or real if found", choices=DATA_MODES, common=True
     )
     out: pathlib.Path = described(
         pathlib.Path("."), "folder to write results/ and models/ to", common=True, metavar="DIR"
@@ -226,8 +224,8 @@ class TrainingOptions(Options):
     jit: bool = described(False, "compile training steps with XLA")
     strategy: str | None = described(
         None,
-        "distribute each batch over devices: mirrored (all GPUs of this machine), multiworker (workers in TF_CONFIG) or "
-        "auto (default: one device)",
+        "distribute each batch over devices: mirrored (all GPUs of this machine), multiworker (workers in TF_CONFIG) "
+        "or auto (default: one device)",
         choices=STRATEGIES,
     )
     tensorboard: bool = described(False, "write TensorBoard logs next to the results")
@@ -238,3 +236,28 @@ class TrainingOptions(Options):
             raise UserError("--resume cannot be combined with --overwrite or --tf1-checkpoint")
         if self.jit and self.strategy is not None:
             raise UserError("--jit cannot be combined with --strategy")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """What `sample` generates images from, and where it writes them.
+
+    Raises:
+        UserError: options are missing or contradict each other.
+    """
+
+    latents: pathlib.Path | None = described(None, "z [n, Z] and u [n, K+C] of the images", common=True, metavar="NPZ")
+    out: pathlib.Path | None = described(None, "file to write G [n, h, w, c] to", common=True, metavar="NPZ")
+    checkpoint: pathlib.Path | None = described(
+        None, "checkpoint of any run, or its folder; its saved configuration is used", common=True, metavar="PATH"
+    )
+    tf1_checkpoint: str | None = described(
+        None, "checkpoint of the original TF1 code instead", common=True, metavar="PREFIX"
+    )
+
+    def __post_init__(self):
+        for flag, value in (("--latents", self.latents), ("--out", self.out)):
+            if value is None:
+                raise UserError(f"sample needs {flag} NPZ")
+        if (self.checkpoint is None) == (self.tf1_checkpoint is None):
+            raise UserError("sample needs one of --checkpoint and --tf1-checkpoint")

@@ -1,30 +1,32 @@
-"""Runs: where they lie, what describes them (run.json), and opening a trained one."""
+"""Runs: what describes them (run.json), which folders they may write to, and opening a trained one."""
 
 import importlib.metadata
 import json
 import pathlib
 import platform
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.config import Config
 from common.data.dataset import Dataset
-from common.data.load import load_dataset
 from common.errors import UserError
 from common.io.atomic import atomic_write
+from common.io.lock import refuse_if_locked
+from common.io.notices import import_tensorflow
 from common.models import registry
-from common.options import Cache
+from common.options import RUN_FILE, Options, RunFolders, TrainingOptions
+from common.training.checkpoint_files import saved
 
 if TYPE_CHECKING:
     from common.models.system import System
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "pillow")
 METRICS_FILE = "metrics.json"  # Among results: what `evaluate` measured.
-RUN_FILE = "run.json"  # Next to checkpoints and results: `provenance`.
 CHANGEABLE = ("epochs", "steps_per_epoch")  # Fields that may change on --resume.
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of Python and of every package that a result depends on."""
+    """Return the versions of Python and of every package that a result depends on."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -35,12 +37,12 @@ def package_versions() -> dict[str, str]:
 
 
 def provenance(config: Config, source: str) -> dict[str, Any]:
-    """What every result is written with: configuration (seed included), data source and versions."""
+    """Return what every result is written with: configuration (seed included), data source and versions."""
     return {"config": config.to_dict(), "data": source, "versions": package_versions()}
 
 
 def read_run(file: pathlib.Path) -> dict[str, Any]:
-    """The `provenance` in `file`: "config", "data" and, if the run did not start from initial weights, "start".
+    """Return the `provenance` in `file`: "config", "data" and "start", a checkpoint that the run started from, or None.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -56,116 +58,56 @@ def read_run(file: pathlib.Path) -> dict[str, Any]:
 
 
 def read_config(file: pathlib.Path) -> Config:
-    """The configuration in `file`. Raises UserError if it is missing or damaged."""
-    values = read_run(file)["config"]
+    """Return the configuration in `file`. Raises UserError if it is missing or damaged."""
+    return _config(read_run(file), file)
+
+
+def _config(description: dict[str, Any], file: pathlib.Path) -> Config:
     try:
-        return registry.config_from_plain(values)
+        return registry.config_from_plain(description["config"])
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, UserError) as error:
-        raise UserError(f"{file} is damaged, or of another version of this project: {error}") from None
+        raise UserError(f"{file} is damaged, or was written by another version of this project: {error}") from None
 
 
-def require_same_run(config: Config, source: str, file: pathlib.Path) -> None:
-    """Raises UserError, naming the first difference, unless `file` describes the run that is about to be resumed.
+def require_same_run(config: Config, source: str, file: pathlib.Path) -> dict[str, Any]:
+    """Raise UserError, naming the first difference, if --resume would change the run that `file` describes.
 
-    Only the fields in `CHANGEABLE` may differ.
+    Only the fields in `CHANGEABLE` may differ. Returns what `read_run` does.
     """
-    saved = read_run(file)
-    old, new = ({**run["config"], "data": run["data"]} for run in (saved, {"config": config.to_dict(), "data": source}))
+    saved_run = read_run(file)
+    new = {**config.to_dict(), "data": source}
+    old = {**saved_run["config"], "data": saved_run["data"]}
     old, new = ({**values, **values.pop("hyper", {})} for values in (old, new))
     for field in sorted(new.keys() | old.keys(), key=lambda name: (name not in ("model", "variant"), name)):
         if field not in CHANGEABLE and old.get(field) != new.get(field):
             was, now = old.get(field), new.get(field)
             raise UserError(f"cannot resume: {field} was {was} in the saved run and is {now} now ({file})")
+    return saved_run
 
 
-class Folders(NamedTuple):
-    """Where a run writes: pictures, numbers and logs to `results`, checkpoints and networks to `models`."""
-
-    results: pathlib.Path
-    models: pathlib.Path
-
-    @classmethod
-    def of(cls, name: str, out: pathlib.Path) -> "Folders":
-        """results/<name>/ and models/<name>/ below `out`."""
-        return cls(out / "results" / name, out / "models" / name)
-
-
-class Where(NamedTuple):
-    """Where a command finds its data and a run: the flags that `train` has too, and a checkpoint, if one was named."""
-
-    data_dir: pathlib.Path | None
-    data: str
-    cache: Cache
-    out: pathlib.Path
-    checkpoint: pathlib.Path | None = None
-    tf1_checkpoint: str | None = None
-
-
-class Run(NamedTuple):
-    """A system in the state of `checkpoint`, the data set that it is looked at with, and the folder for what comes of that."""
-
-    system: "System"
-    checkpoint: str
-    dataset: Dataset
-    results: pathlib.Path
-
-
-def open_with_data(config: Config, where: Where) -> Run:
-    """Opens `where.checkpoint`, or else the newest of the script's own run below `where.out`, and its data. Makes the results folder.
-
-    The configuration is the run's own; `config` says only which data set and whose run, unless a checkpoint of the original is to be
-    opened, which knows none. What comes of a stand-in goes under a name that ends in "-synthetic", as in training.
+def claim_folders(config: Config, source: str, options: TrainingOptions) -> tuple[RunFolders, str | None]:
+    """Return the folders of a run that is about to train, made and writable, and the checkpoint that it started from.
 
     Raises:
-        UserError: there is no such checkpoint or data, they do not fit each other, or the folder cannot be written to.
+        UserError: it would overwrite a run or resume a different one, another process writes there, or nobody can.
     """
-    if where.checkpoint is not None and where.tf1_checkpoint is not None:
-        raise UserError("--checkpoint and --tf1-checkpoint exclude each other: leave one out")
-    if where.checkpoint is not None:
-        system, checkpoint = open_run(where.checkpoint)
-        dataset = load_dataset(system.config, where.data_dir, where.data, where.cache)
-        name = system.config.name
-    else:
-        dataset = load_dataset(config, where.data_dir, where.data, where.cache)
-        name = config.name
-    if dataset.synthetic and not name.endswith("-synthetic"):
-        name += "-synthetic"
-    folders = Folders.of(name, where.out)
-    if where.tf1_checkpoint is not None:
-        system, checkpoint = registry.build(config), where.tf1_checkpoint
-        from common.tf1 import checkpoints as tf1_checkpoints
-
-        tf1_checkpoints.load(system, checkpoint)
-    elif where.checkpoint is None:
-        system, checkpoint = open_run(folders.models)
-    require_matching_images(dataset, system.config, checkpoint)
-    make_writable_folder(folders.results)
-    return Run(system, checkpoint, dataset, folders.results)
-
-
-def open_beside(run: Run, paths: list[pathlib.Path]) -> list[tuple["System", str]]:
-    """Other runs' systems with their checkpoints' paths. Raises UserError for one that cannot be opened, or is made for other images."""
-    opened = [open_run(path) for path in paths]
-    for system, checkpoint in opened:
-        require_matching_images(run.dataset, system.config, checkpoint)
-        if system.config.dataset != run.system.config.dataset:
-            raise UserError(
-                f"{checkpoint} was trained on {system.config.dataset}, and {run.checkpoint} on {run.system.config.dataset}"
-            )
-    return opened
-
-
-def require_matching_images(dataset: Dataset, config: Config, what: str) -> None:
-    """Raises UserError unless the data set's images have the shape that `what`, which `config` describes, is made for."""
-    shape = tuple(dataset.train.take(0, 1).shape[1:])
-    if shape != tuple(config.image_shape):
-        raise UserError(
-            f"{dataset.source}: images are {list(shape)}, and {what} is made for {list(config.image_shape)}"
-        )
+    folders = RunFolders.of(config.name, options.out)
+    refuse_if_locked(folders.models)
+    start = options.tf1_checkpoint
+    if options.resume:
+        if not saved(folders.models):
+            raise UserError(f"nothing to resume: there is no checkpoint in {folders.models}")
+        start = require_same_run(config, source, folders.models / RUN_FILE)["start"]
+    elif saved(folders.models) and not options.overwrite:
+        remedy = "use --resume, another --out, or --overwrite to delete it"
+        raise UserError(f"{folders.models} already contains a run: {remedy}")
+    for folder in folders:
+        make_writable_folder(folder)
+    return folders, start
 
 
 def make_writable_folder(folder: pathlib.Path) -> None:
-    """Makes `folder`. Raises UserError where that, or writing into it, is impossible."""
+    """Make `folder`. Raises UserError if it cannot be made or written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / ".writable") as temporary:
@@ -175,26 +117,133 @@ def make_writable_folder(folder: pathlib.Path) -> None:
         raise UserError(f"cannot write to {folder} ({error.strerror or error}): name another --out") from None
 
 
-def open_run(path: pathlib.Path, training: bool = False) -> tuple["System", str]:
-    """The system of a run and the path of the checkpoint that was loaded: `path`, or the newest intact one in that folder.
+class LoadedRun(NamedTuple):
+    """A trained run, opened without optimizers.
 
-    Without `training` it has no optimizers.
+    Attributes:
+        system: at the weights of `checkpoint`.
+        dataset: the data that it is looked at with.
+        checkpoint: its path.
+        description: what run.json says of it; None for a checkpoint of the original.
+        results: the folder for what comes of it.
+    """
+
+    system: "System"
+    dataset: Dataset
+    checkpoint: str
+    description: dict[str, Any] | None
+    results: pathlib.Path
+
+
+class _Saved(NamedTuple):
+    """A run on disk: its folder, the checkpoint if one is named, its configuration and what run.json says."""
+
+    folder: pathlib.Path
+    checkpoint: str | None
+    config: Config
+    description: dict[str, Any]
+
+    @classmethod
+    def at(cls, path: pathlib.Path) -> "_Saved":
+        """Find the run of a checkpoint, or of a folder of them. Raises UserError if there is none."""
+        names_one = pathlib.Path(f"{path}.index").is_file()
+        if not names_one and not saved(path):
+            example = "models/InfoVAE_MNIST/InfoVAE_MNIST-937"
+            raise UserError(f"no checkpoint at {path}: it should be a path like {example}, or the folder")
+        file = (path.parent if names_one else path) / RUN_FILE
+        description = read_run(file)
+        return cls(file.parent, str(path) if names_one else None, _config(description, file), description)
+
+    def restore(self, training: bool) -> tuple["System", str]:
+        """Build the system and load the checkpoint, or the newest intact one. Returns the checkpoint's path, too."""
+        import_tensorflow()
+        from common.training.checkpoints import Checkpoints
+
+        system = registry.build(self.config, training)
+        checkpoints = Checkpoints(system, self.folder, self.config.checkpoint_name)
+        if self.checkpoint is None:
+            return system, checkpoints.restore_latest()
+        checkpoints.restore(self.checkpoint)
+        return system, self.checkpoint
+
+
+def open_run(path: pathlib.Path, training: bool = False) -> tuple["System", str]:
+    """Open a run: its system, and the path of the checkpoint that was loaded.
+
+    Args:
+        path: a checkpoint, without ending, or a folder, for the newest intact one in it.
+        training: whether to build the optimizers, too.
 
     Raises:
         UserError: there is no checkpoint, or it is damaged or does not match.
     """
-    from common.training.checkpoints import Checkpoints, saved
+    return _Saved.at(path).restore(training)
 
-    folder, names_one = path.parent, pathlib.Path(f"{path}.index").is_file()
-    if not names_one:
-        folder = path
-        if not saved(path):
-            example = "models/InfoVAE_MNIST/InfoVAE_MNIST-937"
-            raise UserError(f"no checkpoint at {path}: it should be a path like {example}, or the folder")
-    config = read_config(folder / RUN_FILE)
-    system = registry.build(config, training)
-    checkpoints = Checkpoints(system, folder, config.checkpoint_name)
-    if not names_one:
-        return system, checkpoints.restore_latest()
-    checkpoints.restore(str(path))
-    return system, str(path)
+
+def open_with_data(config: Config, options: Options, load: Callable[..., Dataset]) -> LoadedRun:
+    """Open --checkpoint, or the newest checkpoint of the script's own run below --out, and its data.
+
+    The configuration is the run's own; `config` decides only which data set and whose run, except for a checkpoint of
+    the original, which has none. Results on synthetic data go to a folder whose name ends in "-synthetic".
+
+    Raises:
+        UserError: there is no such checkpoint or data, they do not match, or the folder cannot be written to.
+    """
+    run = None if options.checkpoint is None else _Saved.at(options.checkpoint)
+    if run is None and options.tf1_checkpoint is None:
+        _require_trained(config, options)
+    elif run is not None and run.config.dataset != config.dataset:
+        raise UserError(
+            f"{options.checkpoint} was trained on {run.config.dataset}, and this script is for {config.dataset}: "
+            f"use {run.config.name.removesuffix('-synthetic')}.py"
+        )
+    dataset = load(config, options.data_dir, options.data, options.cache)
+    name = _name_on(dataset, run.config.name if run else config.name)
+    results, models = RunFolders.of(name, options.out)
+    if options.tf1_checkpoint is not None:
+        system, checkpoint, description = _open_tf1(config, options.tf1_checkpoint), options.tf1_checkpoint, None
+    else:
+        run = run or _Saved.at(models)
+        (system, checkpoint), description = run.restore(training=False), run.description
+    require_matching_images(dataset, system.config, checkpoint)
+    make_writable_folder(results)
+    return LoadedRun(system, dataset, checkpoint, description, results)
+
+
+def _open_tf1(config: Config, prefix: str) -> "System":
+    import_tensorflow()
+    from common.tf1 import checkpoints as tf1_checkpoints
+
+    system = registry.build(config)  # With optimizers, which the checkpoint has, too.
+    tf1_checkpoints.load(system, prefix)
+    return system
+
+
+def _require_trained(config: Config, options: Options) -> None:
+    """Raise UserError if the script has no trained run below --out, on real or synthetic data."""
+    folders = [RunFolders.of(name, options.out).models for name in (config.name, f"{config.name}-synthetic")]
+    if not any(saved(folder) for folder in folders):
+        remedy = f"train first (python {config.name}.py), or name another --out or a --checkpoint"
+        raise UserError(f"there is no trained run in {folders[0]}: {remedy}")
+
+
+def _name_on(dataset: Dataset, name: str) -> str:
+    return f"{name}-synthetic" if dataset.synthetic and not name.endswith("-synthetic") else name
+
+
+def open_beside(run: LoadedRun, paths: list[pathlib.Path]) -> list[tuple["System", str]]:
+    """Open other runs: (system, checkpoint) each. Raises UserError if one cannot be opened or is for other images."""
+    opened = [open_run(path) for path in paths]
+    for system, checkpoint in opened:
+        require_matching_images(run.dataset, system.config, checkpoint)
+        first, other = run.system.config.dataset, system.config.dataset
+        if other != first:
+            raise UserError(f"{checkpoint} was trained on {other}, and {run.checkpoint} on {first}")
+    return opened
+
+
+def require_matching_images(dataset: Dataset, config: Config, what: str) -> None:
+    """Raise UserError unless the images of the data set have the shape of those of `what`, which `config` describes."""
+    shape, wanted = list(dataset.train.take(0, 1).shape[1:]), list(config.image_shape)
+    if shape != wanted:
+        raise UserError(f"{dataset.source}: images are {shape}, and {what} is made for {wanted}")

@@ -190,7 +190,7 @@ def main(argv: list[str] | None = None) -> int:
         earlier = read_earlier(given["against"]) if given["against"] else None
         if given["json"] and not given["json"].absolute().parent.is_dir():
             raise UserError(f"--json {given['json']}: there is no folder {given['json'].absolute().parent}")
-        threads.suit(config)
+        threads.configure_threads(config)
         from common.benchmark.measure import Plan, measure
 
         plain = given["plain"] or ("float32" if given["gains"] else None)

@@ -105,7 +105,7 @@ def measure(config: Config, plan: Plan, progress: Callable[[dict], None] = lambd
     step = _Step(system.train_step, images)
     add(build_s=build, tracing_s=step.tracing, first_step_s=step.first, peak_memory_mib=peak_memory())
     others = [_plain_step(config, plan, images, parts) for parts in _parts(plan)]
-    alone = machine.Ceiling(graph.operations(step.graph), threads.side_by_side(), plan.jit)
+    alone = machine.Ceiling(graph.operations(step.graph), threads.parallel_ops(), plan.jit)
     _time([step, *others], alone, plan)
     add(**step.report())
     if others:

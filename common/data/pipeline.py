@@ -6,6 +6,8 @@ import tensorflow as tf
 from common.data.dataset import Images
 from common.errors import UserError
 
+_FIXED = tf.data.Options()
+_FIXED.autotune.enabled = False  # Destroying an iterator waits up to 60 s for its autotuning thread.
 _STREAM = 0x0DA7A << 32  # Keeps the order of the data apart from everything else that the seed decides.
 
 
@@ -45,8 +47,9 @@ class Batches:
         """The batches of steps [first, last): float32 [B, h, w, c], scaled."""
         return (
             tf.data.Dataset.range(first, last)
-            .map(self._load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .map(self._load, num_parallel_calls=2, deterministic=True)
             .prefetch(2)
+            .with_options(_FIXED)
         )
 
     def _load(self, step: tf.Tensor) -> tf.Tensor:

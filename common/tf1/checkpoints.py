@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from common.errors import UserError, first_line
 from common.runs import open_run
-from common.training.checkpoint_index import plain, read_index
+from common.training.checkpoint_index import literal_path, read_index
 from common.training.checkpoints import DAMAGE
 
 _SHOWN = 10  # Names of each kind in a message.
@@ -130,7 +130,7 @@ def load(system, prefix: str) -> None:
                 f"{prefix} does not fit this configuration: {name} is {tf.as_dtype(dtype).name}, should be float32"
             )
     try:
-        with plain(prefix) as path:
+        with literal_path(prefix) as path:
             reader = tf.train.load_checkpoint(path)
             values = {name: reader.get_tensor(name) for name in variables}
     except DAMAGE as error:

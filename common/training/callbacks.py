@@ -1,35 +1,38 @@
-"""What happens between training steps: the log, the pictures, the score, checkpoints, and the reasons to stop."""
+"""Keras callbacks of training: scores, sample grids, log.csv, checkpoints and the conditions to stop.
+
+Their order matters; it is fixed in `common.training.train`.
+"""
 
 import csv
 import math
 import pathlib
 import time
+from collections.abc import Callable, Mapping
 
 import keras
 
-from common.data.dataset import Dataset
 from common.errors import Diverged, Interrupted
-from common.evaluation.evaluate import majority_test_accuracy
-from common.evaluation.figures.generated import class_grid
-from common.evaluation.figures.image_files import save_grid
 from common.io.atomic import atomic_write
 from common.models.system import System
 from common.options import SaveInterval
 from common.training.checkpoints import Checkpoints
 from common.training.signals import StopSignals
 
-GRID = 8  # Rows and columns of the sample grids.
-CLASS_ROWS = 10  # Of the class grid.
+
+def step_of(system: System) -> int:
+    """Return the number of training steps that `system` has taken."""
+    return int(system.step.numpy())
 
 
 class EpochLog(keras.callbacks.CSVLogger):
-    """log.csv: a row an epoch, a column each of `names`. Left to itself, Keras adds an empty validation column for each loss.
+    """Writes log.csv: one row per epoch, one column per name.
 
-    Rows of epochs from `first` on are dropped: they were written by a run that stopped before its next checkpoint.
+    Keras's own logger would add an empty val_ column per loss.
+    Rows of epochs from `first` on are dropped: their run stopped before its next checkpoint.
     """
 
     def __init__(self, path: pathlib.Path, first: int, names: list[str]):
-        super().__init__(path, append=True)  # `fit` is called once for a cut epoch and again for the rest.
+        super().__init__(path, append=True)  # `fit` is called once for a partial epoch and again for the rest.
         self._names = names
         rows = []
         if path.exists():
@@ -39,63 +42,75 @@ class EpochLog(keras.callbacks.CSVLogger):
             csv.writer(file, lineterminator="\n").writerows([["epoch", *names], *rows])
 
     def on_train_begin(self, logs=None):
-        """Opens the file."""
+        """Open the file."""
         super().on_train_begin(logs)
         self.keys = self._names
 
+    def on_epoch_end(self, epoch, logs=None):
+        """Write a row."""
+        super().on_epoch_end(epoch, logs)
+        self.csv_file.flush()  # For those who read it while the run goes on.
+
 
 class RestoreEpochMeans(keras.callbacks.Callback):
-    """The mean losses of an epoch that was cut off go on from where the checkpoint left them; `fit` sets them to 0 as an epoch begins."""
+    """Restores the running loss means when resuming within an epoch; `fit` resets them as an epoch begins."""
 
     def __init__(self, system: System):
         super().__init__()
-        self._means = {
-            name: (tracker.total.numpy(), tracker.count.numpy()) for name, tracker in system.trackers.items()
-        }
+        self._means = {name: (mean.total.numpy(), mean.count.numpy()) for name, mean in system.trackers.items()}
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Puts them back, once."""
+        """Restore them, once."""
         for name, (total, count) in self._means.items():
             self.model.trackers[name].total.assign(total)
             self.model.trackers[name].count.assign(count)
         self._means = {}
 
 
-class Evaluation(keras.callbacks.Callback):
-    """Adds the unsupervised accuracy on the test images to the log of each epoch."""
+class Scores(keras.callbacks.Callback):
+    """Adds scores to the log of each epoch."""
 
-    NAME = "test_accuracy"
-
-    def __init__(self, dataset: Dataset):
+    def __init__(self, score: Callable[[], Mapping[str, float]]):
         super().__init__()
-        self._dataset = dataset
+        self._score = score
 
     def on_epoch_end(self, epoch, logs=None):
-        """Scores the categories of all test images."""
-        logs[self.NAME] = majority_test_accuracy(self.model, self._dataset)
+        """Score the system."""
+        logs.update(self._score())
 
 
 class SampleGrids(keras.callbacks.Callback):
-    """After epoch e, the original's pictures: VAE{e}.jpg and, from epoch 1, Real{e}.png; and the class grid, class_grid.png."""
+    """Calls `draw(epoch)` after each epoch and, within the first, after 100, 200, 500, 1,000, ... steps."""
 
-    def __init__(self, dataset: Dataset, folder: pathlib.Path):
+    def __init__(self, draw: Callable[[int], None], steps_per_epoch: int):
         super().__init__()
-        self._dataset, self._folder = dataset, folder
+        self._draw, self._steps_per_epoch = draw, steps_per_epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Draw if this is one of those steps."""
+        step = step_of(self.model)
+        if 100 <= step < self._steps_per_epoch and str(step).rstrip("0") in ("1", "2", "5"):
+            self._draw(0)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Draws them. The samples are G(z, u) for the last batch's own z and u, the first 64 of them."""
-        system, cells = self.model, GRID * GRID
-        latents = system.sample_latents(system.step - 1, system.config.batch_size)
-        save_grid(system.generate(latents).numpy()[:cells], GRID, GRID, self._folder / f"VAE{epoch}.jpg")
-        if epoch >= 1:
-            save_grid(self._dataset.train.take(0, cells), GRID, GRID, self._folder / f"Real{epoch}.png")
-        save_grid(
-            class_grid(system, CLASS_ROWS), CLASS_ROWS, system.config.latent.categories, self._folder / "class_grid.png"
-        )
+        """Draw."""
+        self._draw(epoch)
+
+
+class AfterEpoch(keras.callbacks.Callback):
+    """Calls a function without arguments after each epoch."""
+
+    def __init__(self, function: Callable[[], None]):
+        super().__init__()
+        self._function = function
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Call it."""
+        self._function()
 
 
 class SaveCheckpoint(keras.callbacks.Callback):
-    """Saves a checkpoint at the end of each epoch and as `every` says. Comes after all that writes what an epoch leaves."""
+    """Saves a checkpoint after each epoch, and within epochs as `every` says."""
 
     def __init__(self, checkpoints: Checkpoints, every: SaveInterval, steps_per_epoch: int):
         super().__init__()
@@ -103,8 +118,8 @@ class SaveCheckpoint(keras.callbacks.Callback):
         self._last = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Saves where one is due, but not at an epoch's last step: to go on from there would leave out what its end writes."""
-        step = int(self.model.step.numpy())
+        """Save if due, except after the last step of an epoch: it is saved once its log and pictures are written."""
+        step = step_of(self.model)
         due = (self._every.steps is not None and step % self._every.steps == 0) or (
             self._every.minutes is not None and time.monotonic() - self._last >= 60 * self._every.minutes
         )
@@ -112,7 +127,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
             self._save()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Saves."""
+        """Save."""
         self._save()
 
     def _save(self) -> None:
@@ -121,33 +136,32 @@ class SaveCheckpoint(keras.callbacks.Callback):
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Raises Diverged after a step whose loss is not finite. Comes before what saves."""
+    """Raises Diverged after a step whose loss is not finite."""
 
     def on_train_batch_end(self, batch, logs=None):
-        """`logs` has means over the epoch so far: once a loss is not finite, neither is its mean. Without a value it is NaN."""
-        for name, value in logs.items():
+        """Check the means of the epoch so far: they stay non-finite. A loss that no step has had yet is NaN."""
+        for name, value in (logs or {}).items():
             if not math.isfinite(float(value)) and float(self.model.trackers[name].count):
-                raise Diverged(f"{name} is {float(value)} at step {int(self.model.step.numpy())}")
+                raise Diverged(f"{name} is {float(value)} at step {step_of(self.model)}")
 
 
-class Stop(keras.callbacks.Callback):
-    """Saves and raises Interrupted after a step during which a signal came; after an epoch's last one, when all is written. Comes last."""
+class StopOnSignal(keras.callbacks.Callback):
+    """Saves and raises Interrupted after the step in which a signal came, or after the epoch if that was its last."""
 
-    def __init__(self, checkpoints: Checkpoints, interrupts: StopSignals, steps_per_epoch: int):
+    def __init__(self, checkpoints: Checkpoints, signals: StopSignals, steps_per_epoch: int):
         super().__init__()
-        self._checkpoints, self._interrupts, self._steps_per_epoch = checkpoints, interrupts, steps_per_epoch
+        self._checkpoints, self._signals, self._steps_per_epoch = checkpoints, signals, steps_per_epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        """Looks for a signal."""
-        if self._interrupts.received and int(self.model.step.numpy()) % self._steps_per_epoch:
+        """Stop within an epoch."""
+        if self._signals.received and step_of(self.model) % self._steps_per_epoch:
             self._stop(self._checkpoints.save())
 
     def on_epoch_end(self, epoch, logs=None):
-        """Looks for a signal."""
-        if self._interrupts.received:
+        """Stop after an epoch, which has been saved."""
+        if self._signals.received:
             self._stop(self._checkpoints.newest())
 
-    def _stop(self, path: str) -> None:
-        raise Interrupted(
-            self._interrupts.received, f"stopped after step {int(self.model.step.numpy())}, saved as {path}"
-        )
+    def _stop(self, path: str | None) -> None:
+        assert self._signals.received is not None
+        raise Interrupted(self._signals.received, f"stopped after step {step_of(self.model)}, saved as {path}")

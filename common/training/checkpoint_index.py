@@ -1,7 +1,9 @@
-"""The index of a TensorFlow checkpoint, read before TensorFlow reads it: of what an index claims under a right checksum, TensorFlow
-believes all, and ends the process where it makes no sense.
+"""Validate the index of a checkpoint before TensorFlow opens it.
 
-An index is a sorted table of blocks with a footer (LevelDB's format); its values are the messages of TensorFlow's tensor_bundle.proto.
+TensorFlow trusts an index whose checksums are right, and aborts the process if it is inconsistent.
+
+An index is a sorted table of blocks with a footer (LevelDB's format); its values are messages of TensorFlow's
+tensor_bundle.proto.
 """
 
 import contextlib
@@ -9,6 +11,7 @@ import math
 import os
 import struct
 import tempfile
+from collections.abc import Iterator
 
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import types_pb2
@@ -28,9 +31,11 @@ _SIZES = {
 
 
 def read_index(prefix: str) -> dict[str, tuple[list[int], int]]:
-    """The tensors of the checkpoint at `prefix`: name -> (shape, dtype as in TensorFlow's types.proto).
+    """Return the tensors of the checkpoint at `prefix`: name -> (shape, dtype as in TensorFlow's types.proto).
 
-    Raises OSError where its two files cannot be read, and ValueError where the index is damaged or they do not fit each other.
+    Raises:
+        OSError: one of its two files cannot be read.
+        ValueError: the index is damaged, or does not match the data.
     """
     index, data = (prefix + ending for ending in _ENDINGS)
     with open(index, "rb") as file:
@@ -49,8 +54,11 @@ def read_index(prefix: str) -> dict[str, tuple[list[int], int]]:
 
 
 @contextlib.contextmanager
-def plain(prefix: str):
-    """Yields a prefix under which TensorFlow finds the checkpoint at `prefix`, which it takes for a pattern: links, where it has a bracket."""
+def literal_path(prefix: str) -> Iterator[str]:
+    """Yield a path under which TensorFlow finds the checkpoint at `prefix`.
+
+    TensorFlow reads a path as a glob pattern; if `prefix` has special characters, the path is that of symbolic links.
+    """
     if not set(prefix) & set("[]\\"):
         yield prefix
         return
@@ -68,7 +76,7 @@ def _check_header(key: bytes, header) -> None:
         or header.version.min_consumer > 1
         or header.version.bad_consumers
     ):
-        raise ValueError("its index is of another version, or of several parts")
+        raise ValueError("its index is of another version, or in several parts")
 
 
 def _shape(name: str, entry, size: int) -> list[int]:
@@ -81,7 +89,7 @@ def _shape(name: str, entry, size: int) -> list[int]:
         else -1
     )
     if entry.offset + entry.size > size:
-        raise ValueError(f"its data end before {name!r}")
+        raise ValueError(f"its data file ends before {name!r}")
     if (
         entry.shape.unknown_rank
         or len(shape) > 8
@@ -98,9 +106,9 @@ def _shape(name: str, entry, size: int) -> list[int]:
 
 
 def _items(table: bytes) -> list[tuple[bytes, bytes]]:
-    """The table's keys and values. Raises ValueError unless the keys rise."""
+    """Return the keys and values of the table. Raises ValueError unless the keys rise."""
     if table[-8:] != _MAGIC or len(table) < _FOOTER:
-        raise ValueError("its index has no end")
+        raise ValueError("its index has no footer")
     body, footer = table[:-_FOOTER], table[-_FOOTER:]
     meta_offset, at = _varint(footer, 0)
     meta_size, at = _varint(footer, at)
@@ -111,15 +119,15 @@ def _items(table: bytes) -> list[tuple[bytes, bytes]]:
         start, at = _varint(handle, 0)
         block = _block(body, start, _varint(handle, at)[0])
         if not block or not last <= block[0][0] <= block[-1][0] <= key:
-            raise ValueError("its index is in disorder")
+            raise ValueError("the keys of its index are not in order")
         items, last = items + block, key
-    if any(a >= b for (a, _), (b, _) in zip(items, items[1:])):
-        raise ValueError("its index is in disorder")
+    if any(a >= b for (a, _), (b, _) in zip(items, items[1:], strict=False)):
+        raise ValueError("the keys of its index are not in order")
     return items
 
 
 def _block(body: bytes, offset: int, size: int) -> list[tuple[bytes, bytes]]:
-    """Keys and values of one block: each key is told by how much of the one before it shares, but for those where reading may start."""
+    """Return the keys and values of one block. Keys are prefix-compressed, except where reading may start."""
     block = body[offset : offset + size]
     if size < 8 or offset + size + _TRAILER > len(body) or body[offset + size] != 0:  # 0: not compressed.
         raise ValueError("a block of its index is damaged")
@@ -149,7 +157,7 @@ def _block(body: bytes, offset: int, size: int) -> list[tuple[bytes, bytes]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at `at`, seven bits a byte, and where it ends."""
+    """Return the number at `at`, seven bits per byte, and the position after it."""
     value = 0
     for shift in range(0, 35, 7):
         byte = data[at]

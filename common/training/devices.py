@@ -1,8 +1,8 @@
-"""Several devices, or several workers, that train one system as one device would train it on the joint batch.
+"""Multi-device and multi-worker training with tf.distribute.
 
-Each replica takes its share of the images, of the latents and of the noise, all of which are drawn for the joint batch. Losses are means over
-equal shares, so the joint loss is the mean of the replicas', and so is its gradient once the replicas' batch statistics are joined
-too (`BatchNorm` with `synchronized`); otherwise each replica normalises with the statistics of its own share.
+Each replica takes its slice of the images, latents and noise of the global batch. Losses are means over equal slices,
+so the global loss and its gradient are the means over replicas, if batch statistics are synchronised too
+(`--sync-batch-norm`); otherwise each replica normalises with the statistics of its slice.
 """
 
 import json
@@ -15,26 +15,28 @@ from common.errors import UserError
 
 
 def open_strategy(name: str | None) -> tf.distribute.Strategy:
-    """The `tf.distribute.Strategy` called `name`: "mirrored", over all GPUs of this machine or, without any, its (logical) CPUs; "multiworker", as
-    the environment variable TF_CONFIG says; "auto", multiworker where that names several workers, else mirrored; None, one device.
+    """Return the `tf.distribute.Strategy` of that name. Call it before any other TensorFlow op.
 
-    Comes before anything else that TensorFlow does: workers find each other at its start. Raises UserError where TF_CONFIG is missing or wrong.
+    Args:
+        name: "mirrored", all GPUs of this machine, or its (logical) CPUs if there are none; "multiworker", the workers
+            of the environment variable TF_CONFIG; "auto", multiworker if TF_CONFIG names several workers, else
+            mirrored; None, one device.
+
+    Raises:
+        UserError: TF_CONFIG is missing or wrong.
     """
     if name is None:
         return tf.distribute.get_strategy()
     if name == "multiworker" or (name == "auto" and _workers() > 1):
         if not _workers():
-            raise UserError(
-                "--strategy multiworker needs the environment variable TF_CONFIG, which names all workers and this one"
-            )
+            raise UserError("--strategy multiworker needs the environment variable TF_CONFIG, which names all workers")
         return tf.distribute.MultiWorkerMirroredStrategy()
-    return tf.distribute.MirroredStrategy(
-        [device.name for device in tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")]
-    )
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def _workers() -> int:
-    """How many workers TF_CONFIG names, itself included; 0 without it."""
+    """Return how many workers TF_CONFIG names, this one included; 0 without it."""
     text = os.environ.get("TF_CONFIG")
     if not text:
         return 0
@@ -50,21 +52,17 @@ def _workers() -> int:
     )
 
 
-def check(config: Config, strategy: tf.distribute.Strategy) -> None:
-    """Raises UserError where the replicas of `strategy` cannot share the batches of `config`."""
-    count = strategy.num_replicas_in_sync
+def require_divisible_batch(config: Config, count: int) -> None:
+    """Raise UserError unless `count` devices can share the batches of `config`."""
     if config.batch_size % count or config.batch_size // count < 2:
-        raise UserError(
-            f"--batch-size {config.batch_size} cannot be shared by {count} devices: it must be a multiple of {count}, at least {2 * count}"
-        )
+        least = f"a multiple of {count}, at least {2 * count}"
+        raise UserError(f"--batch-size must be {least}, for {count} devices, got {config.batch_size}")
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes results and checkpoints; the only one is."""
+    """Return whether this process writes results and checkpoints; a process without other workers does."""
     resolver = strategy.cluster_resolver
-    return (
-        resolver is None
-        or not resolver.task_type
-        or (resolver.task_type, resolver.task_id)
-        == ("chief" if "chief" in resolver.cluster_spec().jobs else "worker", 0)
-    )
+    if resolver is None or not resolver.task_type:
+        return True
+    chief = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return (resolver.task_type, resolver.task_id) == (chief, 0)

@@ -1,28 +1,28 @@
-"""How many threads TensorFlow gives each operation, where its own choice is not the best."""
+"""The number of threads per TensorFlow op, where TensorFlow's own choice is not the fastest."""
 
 import os
 
 from common.config import Config
 
-_SMALL = 28  # Pixels: at 64, operations are large enough to be split.
+_SMALL = 28  # Pixels: at 64, ops are large enough to be split.
 VARIABLE = "TF_NUM_INTRAOP_THREADS"
 
 
-def suit(config: Config) -> None:
-    """Before TensorFlow starts: one thread an operation for training small networks on two cores; an environment that says otherwise stands.
+def configure_threads(config: Config) -> None:
+    """Before TensorFlow starts, choose one thread per op for small networks on two cores, unless the variable is set.
 
-    Then two operations run side by side instead of each being split in two: as much at a time, and nothing waits for its other half.
+    Two ops in parallel beat one op split in two: nothing waits for its other half.
     """
     if cores() == 2 and max(config.image_shape[:2]) <= _SMALL:
         os.environ.setdefault(VARIABLE, "1")
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def side_by_side() -> int:
-    """How many operations it takes to give all cores work, if each has as many threads as the environment says: all cores, if nothing."""
+def parallel_ops() -> int:
+    """Return the number of ops to run in parallel to occupy all cores, given the threads per op in the environment."""
     text = os.environ.get(VARIABLE, "")
     return max(1, cores() // int(text)) if text.isdecimal() and int(text) else 1

@@ -1,245 +1,253 @@
-"""The command `train`: data, system and callbacks put together around `keras.Model.fit`."""
+"""Training: `prepare` builds or restores a system, `Training.run` trains it by `keras.Model.fit`.
+
+Nothing here knows of metrics, figures or the command line: data, folders, the description of the run and the functions
+that score and draw are passed in.
+"""
 
 import atexit
 import dataclasses
-import importlib.util
+import logging
 import pathlib
 import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from common.config import Config
-from common.data.dataset import Dataset
-from common.data.load import load_dataset
 from common.data.pipeline import Batches
 from common.errors import Diverged, Interrupted, UserError, first_line
-from common.evaluation import draw
-from common.evaluation.evaluate import evaluate
 from common.io.atomic import atomic_write, sweep, write_json
 from common.io.lock import NAME as LOCK
-from common.io.lock import refuse_if_locked, write_lock
 from common.models import registry
 from common.models.system import System
-from common.options import Options
-from common.runs import (
-    RUN_FILE,
-    Folders,
-    make_writable_folder,
-    provenance,
-    read_run,
-    require_matching_images,
-    require_same_run,
-)
-from common.tf1 import checkpoints as tf1_checkpoints
-from common.training import callbacks, devices
-from common.training.checkpoints import Checkpoints, CheckpointWriteError, saved
+from common.options import RUN_FILE, RunFolders, TrainingOptions
+from common.training import callbacks, progress
+from common.training.checkpoints import Checkpoints, CheckpointWriteError
 from common.training.signals import StopSignals
 
 ROLLBACKS = 3  # At most, in the whole life of a run.
 
+logger = logging.getLogger(__name__)
 
-def train(config: Config, options: Options, load: Callable[..., Dataset] = load_dataset) -> System:
-    """Trains as `config` says, from the start or from the last checkpoint, measures and draws, and returns the trained system.
 
-    Nothing is written before the data has been found whole and the output folders writable.
+@dataclasses.dataclass(frozen=True)
+class Observers:
+    """What looks at a run while it trains; training knows nothing else of it.
+
+    Attributes:
+        columns: the names of the scores; each is a column of log.csv.
+        score: scores the system.
+        draw: draws sample grids, for an epoch.
+        plot: plots log.csv, after each epoch.
+        quicker: what makes a run shorter.
+    """
+
+    columns: Sequence[str] = ()
+    score: Callable[[], Mapping[str, float]] = dict
+    draw: Callable[[int], None] | None = None
+    plot: Callable[[], None] | None = None
+    quicker: str = "fewer --epochs or --steps-per-epoch"
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """A run that is ready to train, from its first step or from the last checkpoint.
+
+    Attributes:
+        system: the system, at the weights that it starts from.
+        batches: its data.
+        folders: where it writes; they exist and are locked.
+        checkpoints: those of the run.
+        description: what run.json says of the run.
+        options: how it is run.
+    """
+
+    system: System
+    batches: Batches
+    folders: RunFolders
+    checkpoints: Checkpoints
+    description: dict[str, Any]
+    options: TrainingOptions
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training steps of an epoch."""
+        return self.system.config.steps_per_epoch or self.batches.steps_per_epoch
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs have been trained."""
+        return callbacks.step_of(self.system) >= self.steps_per_epoch * self.system.config.epochs
+
+    def run(self, observers: Observers = Observers()) -> None:
+        """Train to the end of the last epoch, looked at by `observers`, and save the networks.
+
+        Raises:
+            UserError: something could not be written; the state is saved if that is possible anywhere.
+            Diverged: a loss or a variable is not finite.
+            Interrupted: a signal came; the state is saved.
+        """
+        try:
+            self._fit_with_rollbacks(observers)
+            for name, network in self.system.networks.items():
+                with atomic_write(self.folders.models / f"{name}.keras") as temporary:
+                    network.save(temporary)
+        except (OSError, CheckpointWriteError) as error:
+            raise UserError(f"{first_line(error)}; {self._rescue()}") from None
+        except Interrupted as stop:
+            raise Interrupted(stop.exit_code - 128, f"{stop}; resume with: {resume_command()}") from None
+
+    def _rescue(self) -> str:
+        """Save the state in the run's own folder, or in a temporary one, and say where."""
+        after = f"the state after step {callbacks.step_of(self.system)} is saved as"
+        try:
+            return f"{after} {self.checkpoints.save()}"
+        except UserError:
+            pass
+        config = self.system.config
+        try:
+            out = pathlib.Path(tempfile.mkdtemp(prefix="infovaegan-"))
+            folders = RunFolders.of(config.name, out)
+            for folder in folders:
+                folder.mkdir(parents=True)
+            path = Checkpoints(self.system, folders.models, config.checkpoint_name).save()
+            write_json(self.description, folders.models / RUN_FILE)
+            return f"{after} {path}; resume with: {resume_command(out)}"
+        except (OSError, UserError) as error:
+            last = self.checkpoints.newest()
+            return f"it cannot be saved elsewhere either ({first_line(error)}); the last checkpoint is {last}"
+
+    def _fit_with_rollbacks(self, observers: Observers) -> None:
+        """Run `fit`; on divergence with --on-nan rollback, restore the last checkpoint, change the noise and retry."""
+        rollback = self.options.on_nan == "rollback"
+        if rollback and not self.checkpoints.newest():
+            self.checkpoints.save()  # For a divergence in the first epoch.
+        with StopSignals() as signals:
+            while True:
+                try:
+                    return self._fit(signals, observers)
+                except Diverged as failure:
+                    count = int(self.system.rollbacks.numpy()) + 1
+                    last = f"the last checkpoint is {self.checkpoints.newest()}"
+                    if not rollback:
+                        remedy = "a lower --learning-rate, or --on-nan rollback, may help"
+                        raise Diverged(f"{failure}; {last}: {remedy}") from None
+                    if count > ROLLBACKS:
+                        raise Diverged(f"{failure}, after {ROLLBACKS} rollbacks; {last}") from None
+                    path = self.checkpoints.restore_latest()
+                    logger.warning("%s: rolled back to %s; rollback %d uses other noise", failure, path, count)
+                    self.system.rollbacks.assign(count)
+
+    def _fit(self, signals: StopSignals, observers: Observers) -> None:
+        """Run `keras.Model.fit` from the system's step to the end of its last epoch."""
+        epochs, steps, start = self.system.config.epochs, self.steps_per_epoch, callbacks.step_of(self.system)
+        hooks = self._callbacks(signals, observers, start)
+        partial = start % steps
+        # A partial epoch is finished first.
+        spans = [(start // steps, start // steps + 1, steps - partial)] if partial else []
+        spans.append((-(-start // steps), epochs, steps))
+        for first, last, count in spans:
+            if first >= last:
+                continue
+            position = callbacks.step_of(self.system)
+            # One batch more than it takes: after the last one, Keras would open a second iterator.
+            data = self.batches.from_step(position, position + (last - first) * count + 1)
+            try:
+                self.system.fit(
+                    data, initial_epoch=first, epochs=last, steps_per_epoch=count, callbacks=hooks, shuffle=False,
+                    verbose=1 if sys.stdout.isatty() else 0,
+                )  # fmt: skip
+            except tf.errors.OpError:
+                if self.batches.failure:
+                    raise self.batches.failure from None
+                raise
+
+    def _callbacks(self, signals: StopSignals, observers: Observers, start: int) -> list[keras.callbacks.Callback]:
+        system, steps, results = self.system, self.steps_per_epoch, self.folders.results
+        bar, lines = progress.callbacks(steps, system.config.epochs, observers.quicker)
+        columns = [*system.trackers, *observers.columns]
+        # A loss is checked before anything is saved. Scores come before the log, and all that an epoch writes before
+        # the checkpoint that says it is over, so that a run killed in between writes it again. Signals come last.
+        return [
+            callbacks.StopOnNonFinite(),
+            *([callbacks.RestoreEpochMeans(system)] if start % steps else []),
+            *bar,
+            callbacks.Scores(observers.score),
+            *([callbacks.SampleGrids(observers.draw, steps)] if observers.draw else []),
+            callbacks.EpochLog(results / "log.csv", start // steps, columns),
+            *([callbacks.AfterEpoch(observers.plot)] if observers.plot else []),
+            *([keras.callbacks.TensorBoard(results / "tensorboard")] if self.options.tensorboard else []),
+            lines,
+            callbacks.SaveCheckpoint(self.checkpoints, self.options.checkpoint_every, steps),
+            callbacks.StopOnSignal(self.checkpoints, signals, steps),
+        ]
+
+
+def prepare(
+    config: Config,
+    batches: Batches,
+    folders: RunFolders,
+    description: dict[str, Any],
+    options: TrainingOptions,
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+    initialise: Callable[[System], None] | None = None,
+) -> Training:
+    """Build the system of `config`, or restore it from the last checkpoint, and write run.json.
 
     Args:
         config: what is computed.
+        batches: the data.
+        folders: where to write; they exist and are locked by the caller.
+        description: what run.json is to say.
         options: how it is run.
-        load: finds the data; called as `load_dataset` is.
+        strategy: the devices; by default one.
+        initialise: sets other initial weights, unless the run is resumed.
 
     Raises:
-        UserError: something must be put right first, or could not be written; then the state is saved where that is possible.
-        Diverged: a loss or a variable is not finite.
-        Interrupted: a signal came; the state is saved.
+        UserError: there is no checkpoint to resume, or it does not match.
     """
-    if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise UserError("--tensorboard needs the package of that name: pip install tensorboard")
-    if options.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    strategy = devices.open_strategy(options.strategy)
-    devices.check(config, strategy)
-    dataset = load(config, options.data_dir, options.data, options.cache)
-    if dataset.synthetic:
-        config = dataclasses.replace(config, name=f"{config.name}-synthetic")
-    require_matching_images(dataset, config, config.name)
-    batches = Batches(dataset.train.images, config.batch_size, config.scaling, config.seed)
-    if not devices.is_chief(strategy):
-        options = dataclasses.replace(options, out=aside(config, options))
-    folders = Folders.of(config.name, options.out)
-    refuse_if_locked(folders.models)
-    check_free(config, options, folders, dataset.source)
-    for folder in folders:
-        make_writable_folder(folder)
-    with write_lock(folders.models):
-        with strategy.scope():
-            system = registry.build(config)
-        if options.jit:
-            system.compile_with_xla()
-        start = options.tf1_checkpoint
-        if start:
-            tf1_checkpoints.load(system, start)
-        checkpoints = Checkpoints(system, folders.models, config.checkpoint_name, options.keep)
-        if options.resume:
-            print(f"Going on from {checkpoints.restore_latest()}")
-            start = read_run(folders.models / RUN_FILE)["start"]
-        elif options.overwrite:
-            clear(folders)
-        run = {**provenance(config, dataset.source), "start": start, "devices": strategy.num_replicas_in_sync}
-        for folder in (folders.results, folders.models):
-            sweep(folder)
-            write_json(run, folder / RUN_FILE)
-        print(
-            f"Training on {len(dataset.train)} images from {dataset.source}; writing to {folders.results} and {folders.models}",
-            flush=True,
-        )
-        try:
-            fit_with_rollbacks(system, dataset, batches, folders, checkpoints, options)
-            for name, network in system.networks.items():
-                with atomic_write(folders.models / f"{name}.keras") as temporary:
-                    network.save(temporary)
-        except (OSError, CheckpointWriteError) as error:
-            raise UserError(f"{first_line(error)}; {rescue(system, checkpoints, run, options)}") from None
-        except Interrupted as stop:
-            raise Interrupted(stop.exit_code - 128, f"{stop}; to go on: {command_to_go_on(options.out)}") from None
-    if options.evaluation is not None:
-        evaluate(system, dataset, folders.results, checkpoints.newest(), options.evaluation)
-        draw.draw_figures(system, dataset, folders.results, checkpoints.newest(), options.figures)
-    return system
-
-
-def aside(config: Config, options: Options) -> pathlib.Path:
-    """A temporary folder in the place of --out for a worker that is not the chief, with a copy of the run's checkpoints if it goes on from them."""
-    out = pathlib.Path(tempfile.mkdtemp(prefix="infovaegan-worker-"))
-    atexit.register(shutil.rmtree, out, ignore_errors=True)
-    own, shared = Folders.of(config.name, out), Folders.of(config.name, options.out)
-    if options.resume and shared.models.is_dir():
-        shutil.copytree(shared.models, own.models, ignore=shutil.ignore_patterns(LOCK, ".*"))
-    return out
-
-
-def check_free(config: Config, options: Options, folders: Folders, source: str) -> None:
-    """Raises UserError where this run would overwrite another, or goes on from one that it is not."""
+    with (strategy or tf.distribute.get_strategy()).scope():
+        system = registry.build(config)
+    if options.jit:
+        system.compile_with_xla()
+    checkpoints = Checkpoints(system, folders.models, config.checkpoint_name, options.keep)
     if options.resume:
-        checkpoints = saved(folders.models)
-        if not checkpoints:
-            raise UserError(f"nothing to resume: there is no checkpoint in {folders.models}")
-        require_same_run(config, source, folders.models / RUN_FILE)
-    elif saved(folders.models) and not options.overwrite:
-        raise UserError(
-            f"{folders.models} holds a run already: --resume goes on with it, --out writes elsewhere, --overwrite starts again and loses it"
-        )
+        logger.info("Resuming from %s", checkpoints.restore_latest())
+    elif initialise:
+        initialise(system)
+    if options.overwrite:
+        _delete_files(folders)
+    for folder in folders:
+        sweep(folder)
+        write_json(description, folder / RUN_FILE)
+    return Training(system, batches, folders, checkpoints, description, options)
 
 
-def clear(folders: Folders) -> None:
-    """Removes what an earlier run left, so that no file of it is taken for this one's."""
-    for folder in (folders.results, folders.models):
+def _delete_files(folders: RunFolders) -> None:
+    """Delete the files of an earlier run, so that none is mistaken for one of this run."""
+    for folder in folders:
         for path in folder.iterdir():
             if path.is_file() and path.name != LOCK:
                 path.unlink()
 
 
-def command_to_go_on(out: pathlib.Path, replace_out: bool = False) -> str:
-    """The command line of this process with --resume, and, with `replace_out`, writing to `out` instead."""
+def resume_command(out: pathlib.Path | None = None) -> str:
+    """Return the command line of this process with --resume, and with another --out if given."""
     arguments = [a for a in sys.argv if a not in ("--resume", "--overwrite")]
-    return shlex.join([sys.executable, *arguments, "--resume", *([f"--out={out}"] if replace_out else [])])
+    return shlex.join([sys.executable, *arguments, "--resume", *([f"--out={out}"] if out else [])])
 
 
-def rescue(system: System, checkpoints: Checkpoints, run: dict, options: Options) -> str:
-    """Saves the training state where that is still possible, in the run's own folder or the temporary one, and says where."""
-    try:
-        return f"the state after step {int(system.step.numpy())} is saved as {checkpoints.save()}"
-    except UserError:
-        pass
-    try:
-        out = pathlib.Path(tempfile.mkdtemp(prefix="infovaegan-"))
-        folders = Folders.of(system.config.name, out)
-        for folder in folders:
-            make_writable_folder(folder)
-        path = Checkpoints(system, folders.models, system.config.checkpoint_name).save()
-        write_json(run, folders.models / RUN_FILE)
-        return f"the state after step {int(system.step.numpy())} is saved as {path}; to go on from there: {command_to_go_on(out, replace_out=True)}"
-    except (OSError, UserError) as error:
-        return f"nor can it be saved elsewhere ({first_line(error)}); the last checkpoint is {checkpoints.newest()}"
-
-
-def fit_with_rollbacks(
-    system: System, dataset: Dataset, batches: Batches, folders: Folders, checkpoints: Checkpoints, options: Options
-) -> None:
-    """`fit`, and with `--on-nan rollback` again from the last checkpoint, under the next noise stream, each time a loss is not finite.
-
-    Raises Diverged when that is not asked for, or has been done `ROLLBACKS` times.
-    """
-    if options.on_nan == "rollback" and not checkpoints.newest():
-        checkpoints.save()  # Or there would be nothing to go back to in the first epoch.
-    with StopSignals() as interrupts:
-        while True:
-            try:
-                return fit(system, dataset, batches, folders, checkpoints, interrupts, options)
-            except Diverged as failure:
-                stream = int(system.rollbacks.numpy()) + 1
-                if options.on_nan != "rollback":
-                    raise Diverged(
-                        f"{failure}; the last checkpoint is {checkpoints.newest()}: a lower --learning-rate, or --on-nan rollback, may help"
-                    ) from None
-                if stream > ROLLBACKS:
-                    raise Diverged(
-                        f"{failure}, after {ROLLBACKS} rollbacks; the last checkpoint is {checkpoints.newest()}"
-                    ) from None
-                print(
-                    f"{failure}: rolled back to {checkpoints.restore_latest()}, under noise stream {stream}", flush=True
-                )
-                system.rollbacks.assign(stream)
-
-
-def fit(
-    system: System,
-    dataset: Dataset,
-    batches: Batches,
-    folders: Folders,
-    checkpoints: Checkpoints,
-    interrupts: StopSignals,
-    options: Options,
-) -> None:
-    """Runs `keras.Model.fit` from the system's step to the end of its last epoch."""
-    config = system.config
-    steps = config.steps_per_epoch or batches.steps_per_epoch
-    start = int(system.step.numpy())
-    evaluation = [callbacks.Evaluation(dataset)] if dataset.label and dataset.test else []
-    columns = [*system.trackers, *(e.NAME for e in evaluation)]
-    hooks = [
-        callbacks.StopOnNonFinite(),
-        *([callbacks.RestoreEpochMeans(system)] if start % steps else []),
-        *evaluation,
-        callbacks.SampleGrids(dataset, folders.results),
-        callbacks.EpochLog(folders.results / "log.csv", start // steps, columns),
-        *([keras.callbacks.TensorBoard(folders.results / "tensorboard")] if options.tensorboard else []),
-        callbacks.SaveCheckpoint(checkpoints, options.checkpoint_every, steps),
-        callbacks.Stop(checkpoints, interrupts, steps),
-    ]
-    # An epoch that was cut off is finished first, with as many steps as it lacks.
-    cut = start % steps
-    spans = [(start // steps, start // steps + 1, steps - cut)] if cut else []
-    spans.append((-(-start // steps), config.epochs, steps))
-    for first, last, count in spans:
-        if first < last:
-            position = int(system.step.numpy())
-            try:
-                system.fit(
-                    batches.from_step(position, position + (last - first) * count),
-                    initial_epoch=first,
-                    epochs=last,
-                    steps_per_epoch=count,
-                    callbacks=hooks,
-                    shuffle=False,
-                    verbose=1 if sys.stdout.isatty() else 2,
-                )
-            except tf.errors.OpError:
-                if batches.failure:
-                    raise batches.failure from None
-                raise
+def worker_out(config: Config, options: TrainingOptions) -> pathlib.Path:
+    """Return a temporary --out for a worker that is not the chief, with the checkpoints copied in when resuming."""
+    out = pathlib.Path(tempfile.mkdtemp(prefix="infovaegan-worker-"))
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
+    own, shared = RunFolders.of(config.name, out), RunFolders.of(config.name, options.out)
+    if options.resume and shared.models.is_dir():
+        shutil.copytree(shared.models, own.models, ignore=shutil.ignore_patterns(LOCK, ".*"))
+    return out

@@ -1,0 +1,232 @@
+"""What each command does: data, training, evaluation and figures put together.
+
+TensorFlow is imported only once data and options have been checked.
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import logging
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from common import runs
+from common.config import Config
+from common.data.dataset import Dataset
+from common.data.load import load_dataset
+from common.errors import UserError
+from common.io.lock import write_lock
+from common.io.notices import import_tensorflow
+from common.options import (
+    QUICK_EVALUATION,
+    QUICK_FIGURES,
+    EvaluationSettings,
+    FigureSettings,
+    Options,
+    RunFolders,
+    SampleOptions,
+    TrainingOptions,
+)
+from common.training import threads
+
+_FEW = 10_000  # Images: a run that trained on fewer is measured at small sizes.
+_HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
+    "accuracy_majority": ("accuracy of the categories on test images", "higher is better", {}),
+    "factor_vae": ("FactorVAE score", "higher is better", {}),
+    "fid_classifier": ("FID in a small classifier's features", "lower is better", {}),
+    "reconstruction_error_per_value": ("squared error of a reconstructed pixel", "lower is better", {}),
+}
+
+logger = logging.getLogger(__name__)
+
+
+def describe(config: Config, options: Options) -> dict[str, Any]:
+    """Return the provenance of a run that has not begun. Raises UserError if the data that it needs is missing."""
+    return runs.provenance(config, _find_data(config, options))
+
+
+def _find_data(config: Config, options: Options) -> str:
+    module = importlib.import_module(f"common.data.{config.dataset}")
+    if options.data == "synthetic":
+        return "synthetic"
+    if options.data_dir is not None:
+        if not options.data_dir.exists():
+            wanted = f"it should be or contain {module.ACCEPTED_FORMATS}"
+            raise UserError(f"--data-dir {options.data_dir} does not exist; {wanted}")
+        return str(options.data_dir)
+    found = next((path for path in module.default_paths() if path.exists()), None)
+    instead = "an error" if options.data == "real" else "synthetic data"
+    return str(found) if found else f"not on this machine: a download will be tried, or else {instead}"
+
+
+def train(
+    config: Config,
+    options: TrainingOptions,
+    load: Callable[..., Dataset] = load_dataset,
+    evaluation: EvaluationSettings | None = None,
+    figures: FigureSettings | None = None,
+) -> None:
+    """Train a run, from the start or from its last checkpoint, then evaluate it and draw its figures.
+
+    Nothing is written until data and output folders have been checked.
+
+    Args:
+        config: what is computed.
+        options: how it is run.
+        load: loads the data, as `load_dataset` does.
+        evaluation: sizes of the evaluation that follows; by default in proportion to the run.
+        figures: sizes of the figures; likewise.
+
+    Raises:
+        UserError: something must be put right first, or could not be written.
+        Diverged: a loss or a variable is not finite.
+        Interrupted: a signal came; the state is saved.
+    """
+    began = time.monotonic()
+    if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise UserError("--tensorboard needs the package of that name: pip install tensorboard")
+    threads.configure_threads(config)
+    import_tensorflow()
+    import tensorflow as tf
+
+    from common.data.pipeline import Batches
+    from common.training import devices
+    from common.training.train import Observers, prepare, worker_out
+
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = devices.open_strategy(options.strategy)
+    devices.require_divisible_batch(config, strategy.num_replicas_in_sync)
+    dataset = load(config, options.data_dir, options.data, options.cache)
+    if dataset.synthetic:
+        config = dataclasses.replace(config, name=f"{config.name}-synthetic")
+    runs.require_matching_images(dataset, config, config.name)
+    batches = Batches(dataset.train.images, config.batch_size, config.scaling, config.seed)
+    if not devices.is_chief(strategy):
+        options = dataclasses.replace(options, out=worker_out(config, options))
+    folders, start = runs.claim_folders(config, dataset.source, options)
+    description = {**runs.provenance(config, dataset.source), "start": start, "devices": strategy.num_replicas_in_sync}
+    with write_lock(folders.models):
+        training = prepare(
+            config, batches, folders, description, options,
+            strategy=strategy,
+            initialise=_load_tf1(options.tf1_checkpoint) if options.tf1_checkpoint else None,
+        )  # fmt: skip
+        finished = training.finished
+        logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
+        logger.info("Writing to %s and %s", *folders)
+        columns, score = _scores(training.system, dataset)
+        training.run(Observers(columns, score, _draw(training.system, dataset, folders)))
+    if finished:
+        longer = f"--resume --epochs {2 * config.epochs}"
+        return logger.info("The run had already trained its %d epochs. To train longer: %s", config.epochs, longer)
+    run = runs.LoadedRun(training.system, dataset, str(training.checkpoints.newest()), description, folders.results)
+    steps = training.steps_per_epoch * config.epochs
+    metrics = _after_training(run, steps, evaluation, figures) if options.evaluate else {}
+    for line in summary(config, folders, metrics, time.monotonic() - began):
+        logger.info(line)
+
+
+def _after_training(
+    run: runs.LoadedRun, steps: int, evaluation: EvaluationSettings | None, figures: FigureSettings | None
+) -> dict[str, float]:
+    """Evaluate a run that has just been trained, and draw its figures; return its metrics."""
+    from common.evaluation import draw
+    from common.evaluation.evaluate import evaluate as measure
+
+    few = steps * run.system.config.batch_size < _FEW
+    if few:
+        logger.info("A short run: evaluated and drawn at small sizes. The commands evaluate and figures use full ones.")
+    evaluation = evaluation or (QUICK_EVALUATION if few else EvaluationSettings())
+    figures = figures or (QUICK_FIGURES if few else FigureSettings())
+    result = measure(run.system, run.dataset, run.results, run.checkpoint, evaluation)
+    draw.draw_figures(run.system, run.dataset, run.results, run.checkpoint, figures)
+    return result["metrics"]
+
+
+def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seconds: float) -> list[str]:
+    """Return the last lines of a run: its length, what came out, what to look at, and what to do next."""
+    from common.training.progress import duration
+
+    lines = [f"Finished {config.epochs} epochs after {duration(seconds)}."]
+    for name in [name for name in _HEADLINES if name in metrics][:2]:
+        what, better, paper = _HEADLINES[name]
+        other = f"; the paper's: {paper[config.dataset]:.4g}" if config.dataset in paper else ""
+        lines.append(f"{name} {metrics[name]:.4g}: {what} ({better}{other})")
+    pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
+    picture = next((path for path in pictures if path.is_file()), folders.results)
+    script = f"{config.name.removesuffix('-synthetic')}.py"
+    return [*lines, f"Look at {picture}.", f"More: python {script} figures --help, python {script} evaluate --help"]
+
+
+def _load_tf1(prefix: str) -> Callable[[Any], None]:
+    from common.tf1 import checkpoints
+
+    return lambda system: checkpoints.load(system, prefix)
+
+
+def _scores(system: Any, dataset: Dataset) -> tuple[tuple[str, ...], Callable[[], dict[str, float]]]:
+    """Return the columns of log.csv besides the losses, and what scores a system after an epoch."""
+    from common.evaluation.evaluate import majority_test_accuracy
+
+    if not dataset.label or not dataset.test:
+        return (), dict
+    return ("test_accuracy",), lambda: {"test_accuracy": majority_test_accuracy(system, dataset)}
+
+
+def _draw(system: Any, dataset: Dataset, folders: RunFolders) -> Callable[[int], None] | None:
+    """Return what draws the sample grids of a system, in the results of a run."""
+    if not system.can("sample"):
+        return None
+    from common.evaluation.figures.generated import class_grid
+    from common.evaluation.figures.image_files import save_grid
+
+    side, rows = 8, 10  # Of the sample grids, as the original's; of the class grid.
+
+    def draw(epoch: int) -> None:
+        latents = system.sample_latents(system.step - 1, system.config.batch_size)
+        images = system.generate(latents).numpy()[: side * side]
+        save_grid(images, side, side, folders.results / f"VAE{epoch}.jpg")
+        if epoch >= 1:
+            save_grid(dataset.train.take(0, side * side), side, side, folders.results / f"Real{epoch}.png")
+        if system.config.latent.categories:
+            grid, columns = class_grid(system, rows), system.config.latent.categories
+            save_grid(grid, rows, columns, folders.results / "class_grid.png")
+
+    return draw
+
+
+def evaluate(config: Config, options: Options, settings: EvaluationSettings) -> None:
+    """Measure a trained run and write metrics.json."""
+    run = runs.open_with_data(config, options, load_dataset)
+    from common.evaluation.evaluate import evaluate as measure
+
+    measure(run.system, run.dataset, run.results, run.checkpoint, settings)
+
+
+def figures(config: Config, options: Options, settings: FigureSettings, also: Sequence[pathlib.Path] = ()) -> None:
+    """Draw the figures of a trained run, with reconstructions of the runs in `also` below its own."""
+    run = runs.open_with_data(config, options, load_dataset)
+    from common.evaluation.draw import Trained, draw_figures
+
+    others = [Trained(*other) for other in runs.open_beside(run, list(also))]
+    draw_figures(run.system, run.dataset, run.results, run.checkpoint, settings, others)
+
+
+def sample(config: Config, options: SampleOptions) -> None:
+    """Generate images for latents from a file."""
+    import_tensorflow()
+    from common.evaluation.sample import sample as generate
+
+    assert options.latents is not None and options.out is not None
+    generate(config, options.checkpoint, options.tf1_checkpoint, options.latents, options.out)
+
+
+def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
+    """Run the end-to-end self-test."""
+    import_tensorflow()
+    from common.smoke import smoke as test
+
+    test(config, data_dir)

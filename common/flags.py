@@ -1,0 +1,328 @@
+"""The flags of each command, generated from dataclass fields. Does not import TensorFlow.
+
+`common.fields` says what a field declares. Parsed values are keyed by flag (`given["--epochs"]`); a flag that was not
+given is absent.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import functools
+import pathlib
+import re
+import shutil
+import typing
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from common.config import BATCH_NORMS, PRECISIONS, Config
+from common.errors import UserError
+from common.fields import described, flag_of, type_of
+from common.models import registry
+from common.options import EvaluationSettings, FigureSettings, Options, SampleOptions, TrainingOptions
+
+COMMANDS = {
+    "train": "Write sample grids and checkpoints after each epoch.",
+    "evaluate": "Measure a trained run of {script} and write metrics.json.",
+    "figures": "Draw the paper's figures from a trained run of {script}.",
+    "sample": "Generate images for latents from a file, with a trained run of {script}.",
+}
+EXAMPLES = {
+    "train": ("--epochs 2 --steps-per-epoch 200", "--resume --epochs 20"),
+    "evaluate": ("evaluate", "evaluate --quick --checkpoint models/{name}"),
+    "figures": ("figures", "figures --codes 0 --range -2 2"),
+    "sample": (
+        "sample --latents latents.npz --out images.npz --checkpoint models/{name}",
+        "sample --latents latents.npz --out images.npz --tf1-checkpoint PREFIX",
+    ),
+}
+_PLACES = ("data_dir", "data", "out", "cache_dir", "use_cache")
+_RUN = ("resume", "overwrite", "evaluate")
+_ELSEWHERE = {  # What other tools call our flags.
+    "--lr": "--learning-rate", "--bs": "--batch-size", "--batch": "--batch-size", "--gpu": "--strategy",
+    "--gpus": "--strategy", "--ngpu": "--strategy", "--device": "--strategy", "--n-epochs": "--epochs",
+    "--num-epochs": "--epochs", "--max-epochs": "--epochs", "--nepoch": "--epochs", "--steps": "--steps-per-epoch",
+    "--data-root": "--data-dir", "--dataroot": "--data-dir", "--data-path": "--data-dir", "--dataset": "--data-dir",
+    "--output": "--out", "--outdir": "--out", "--output-dir": "--out", "--logdir": "--out", "--save-dir": "--out",
+    "--z-dim": "--noise", "--nz": "--noise", "--latent-dim": "--continuous", "--n-classes": "--categories",
+    "--amp": "--precision", "--fp16": "--precision", "--bf16": "--precision", "--beta1": "--adam-beta1",
+    "--beta2": "--adam-beta2", "--continue": "--resume", "--force": "--overwrite", "--load": "--checkpoint",
+    "--ckpt": "--checkpoint", "--random-seed": "--seed", "--test": "--smoke",
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """Fields of `Config`: the length and the randomness of a run."""
+
+    epochs: int = described(1, "total number of epochs, with those before --resume", common=True)
+    steps_per_epoch: int | None = described(
+        None, "end an epoch after N steps (default: all whole batches)", common=True
+    )
+    batch_size: int = described(2, "images per training step", common=True)
+    seed: int = described(0, "random seed (initial weights, noise, data order)", common=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Model:
+    """Fields of `Config`: the model."""
+
+    model: str = described("", "model to train", common=True)
+    variant: str = described("", "as the original code or as the paper's text", common=True)
+    batch_norm: str = described(
+        "",
+        "statistics at inference: of each batch (as the original), moving averages of training, or standing averages "
+        "taken after training",
+        choices=BATCH_NORMS,
+    )
+    precision: str = described(
+        "", "compute dtype of the networks; all else stays float32", choices=PRECISIONS, common=True
+    )
+    sync_batch_norm: bool = described(False, "with --strategy: synchronise batch-norm statistics across devices")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Latents:
+    """Fields of `LatentSpec`."""
+
+    noise: int = described(0, "length of the noise z", metavar="Z")
+    categories: int = described(0, "number of categories of d", metavar="K")
+    continuous: int = described(0, "number of continuous codes c", metavar="C")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Extras:
+    """Flags that only the command line knows."""
+
+    preset: str | None = described(None, "use a named set of defaults instead of the original's", common=True)
+    smoke: bool = described(False, "run a one-minute end-to-end self-test in a temporary folder", common=True)
+    quick: bool = described(False, "quick check on ~100 images; not for reporting", common=True)
+    also: tuple[pathlib.Path, ...] = described(
+        (), "further checkpoints: one row of reconstructions each", common=True, metavar="PATH"
+    )
+    dry_run: bool = described(False, "print the resolved configuration, check the data, and exit", common=True)
+
+
+class Flag(NamedTuple):
+    """One flag: its name as typed, the type of its values, its default, and what --help says."""
+
+    flag: str
+    kind: Any
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    metavar: str | None = None
+    common: bool = False
+    negatable: bool = False
+
+    def add(self, parser: argparse._ArgumentGroup, shown: bool) -> None:
+        """Add it to a parser; `shown` says whether help lists it."""
+        text = argparse.SUPPRESS if not shown else (self.help + self._default()).replace("%", "%%")
+        options: dict[str, Any] = {"dest": self.flag, "default": argparse.SUPPRESS, "help": text}
+        if self.kind is bool and self.negatable:
+            options["action"] = argparse.BooleanOptionalAction
+        elif self.kind is bool:
+            options["action"] = "store_false" if self.flag.startswith("--no-") else "store_true"
+        else:
+            kind, options["nargs"] = _values_of(self.kind)
+            options["type"] = functools.partial(_convert, kind, self.choices)
+            options["metavar"] = self.metavar or (f"{{{','.join(self.choices)}}}" if self.choices else _METAVARS[kind])
+        parser.add_argument(self.flag, **options)
+
+    def _default(self) -> str:
+        if self.kind is bool and self.negatable:
+            return " (default: on)" if self.default else " (default: off)"
+        if self.kind is bool or self.default in (None, (), "") or "(default" in self.help:
+            return ""
+        values = self.default if isinstance(self.default, tuple) else (self.default,)
+        if all(value is None for value in values):
+            return ""
+        return f" (default: {' '.join(f'{v:g}' if isinstance(v, float) else str(v) for v in values)})"
+
+
+_METAVARS = {int: "N", float: "X", str: "TEXT", pathlib.Path: "PATH"}
+
+
+def _values_of(kind: Any) -> tuple[Any, str | int | None]:
+    """Return the type of a single value, and argparse's `nargs`."""
+    if typing.get_origin(kind) is not tuple:
+        return kind, None
+    members = typing.get_args(kind)
+    return members[0], "+" if members[-1] is Ellipsis else len(members)
+
+
+def _convert(kind: Any, choices: Sequence[str], text: str) -> Any:
+    if choices and text not in choices:
+        near = difflib.get_close_matches(text, choices, 1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(choices)}, got {text!r}{hint}")
+    try:
+        return getattr(kind, "parse", kind)(text)
+    except ValueError:
+        wanted = {int: "a whole number", float: "a number"}[kind]
+        raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}") from None
+
+
+def _flags(kind: type, defaults: Any = None, names: Collection[str] = (), negatable: bool = False) -> list[Flag]:
+    """Return a flag for each field of a dataclass, or for those of `names`; defaults are those of an object."""
+    flags = []
+    for field in dataclasses.fields(kind):
+        if names and field.name not in names:
+            continue
+        default = getattr(defaults, field.name) if defaults is not None else field.default
+        data, positive = field.metadata, negatable and type_of(field) is bool
+        text = (flag_of(field), type_of(field), default, data["help"])
+        flags.append(Flag(*text, data["choices"], data["metavar"], data["common"], positive))
+    return flags
+
+
+def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> list[tuple[str, list[Flag]]]:
+    """Return the flags of a command by group.
+
+    Args:
+        command: one of `COMMANDS`.
+        config: gives the defaults, and the system.
+        presets: the names that --preset may have.
+        tf1: whether --tf1-checkpoint is given, which knows no configuration: then the model's flags belong to all.
+    """
+    extras = {flag.flag: flag for flag in _flags(_Extras)}
+    title = registry.spec_of(config).title
+    model = [flag for flag in _flags(_Model, config) if flag.flag != "--sync-batch-norm" or command == "train"]
+    names = {"--model": tuple(registry.models()), "--variant": tuple(registry.variants())}
+    model = [flag._replace(choices=names.get(flag.flag, flag.choices)) for flag in model]
+    models = [
+        ("model", model + _flags(_Latents, config.latent)),
+        (f"hyper-parameters of {title}", _flags(type(config.hyper), config.hyper, negatable=True)),
+    ]
+    if command == "train":
+        others = [f.name for f in dataclasses.fields(TrainingOptions) if f.name not in (*_PLACES, *_RUN, "checkpoint")]
+        preset = [extras["--preset"]._replace(choices=tuple(presets), metavar=None)] if presets else []
+        run = _flags(_Run, config) + preset + _flags(TrainingOptions, names=_RUN) + [extras["--smoke"]]
+        places = _flags(TrainingOptions, names=_PLACES)
+        return [
+            ("training", [*run, extras["--dry-run"]]),
+            ("data and output", places),
+            *models,
+            ("checkpoints and devices", _flags(TrainingOptions, names=others)),
+        ]
+    own = {
+        "evaluate": [*_flags(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
+        "figures": [*_flags(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
+        "sample": [*_flags(SampleOptions), extras["--dry-run"]],
+    }[command]
+    found = [] if command == "sample" else [("run and data", _flags(Options))]
+    return [
+        *found,
+        (command, own),
+        *([("configuration of the TF1 checkpoint", _flags(_Run, config)), *models] if tf1 else []),
+    ]
+
+
+def values(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a dataclass whose flags were given: name -> value."""
+    found = {f.name: given[flag_of(f)] for f in dataclasses.fields(kind) if flag_of(f) in given}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def resolve(config: Config, given: Mapping[str, Any]) -> Config:
+    """Return `config`, of the system that was asked for, with the flags given. Raises UserError for bad values."""
+    changes = values(_Run, given) | values(_Model, given)
+    latent = dataclasses.replace(config.latent, **values(_Latents, given))
+    hyper = dataclasses.replace(config.hyper, **values(type(config.hyper), given))
+    return dataclasses.replace(config, latent=latent, hyper=hyper, **changes)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        """Raise UserError in this project's words."""
+        message = re.sub(r"^argument (--[\w-]+)[^:]*: ", r"\1 ", message)
+        for theirs, ours in (
+            (r"expected one argument", "needs a value"),
+            (r"expected (at least one|\d+) arguments?", r"needs \1 value(s)"),
+            (r"ignored explicit argument", "takes no value, got"),
+        ):
+            message = re.sub(theirs, ours, message)
+        raise UserError(message)
+
+
+def parser(
+    command: str, config: Config, description: str, presets: Sequence[str] = (), *, tf1: bool = False, shown: str = ""
+) -> argparse.ArgumentParser:
+    """Return the parser of a command, its defaults taken from `config`.
+
+    Args:
+        command: one of `COMMANDS`.
+        config: the configuration of the system that was asked for.
+        description: what the script trains.
+        presets: the names that --preset may have.
+        tf1: whether --tf1-checkpoint is given.
+        shown: what help lists: "" the common flags, "system" those and the system's hyper-parameters, "all" all.
+    """
+    script = f"{config.name}.py"
+    what = COMMANDS[command].format(script=script)
+    others = ", ".join(name for name in COMMANDS if name != command)
+    examples = [f"  python {script} {text.format(name=config.name)}" for text in EXAMPLES[command]]
+    p = _Parser(
+        prog=script,
+        usage=f"python {script} [{command}] [FLAGS]" if command == "train" else f"python {script} {command} [FLAGS]",
+        description=f"{description} {what}" if command == "train" else what,
+        epilog="\n".join(
+            ["examples:", *examples, "", f"other commands, as first argument: {others}"]
+            + ([] if shown == "all" else ["--help-all lists all flags"])
+            + ([f"--model NAME --help lists a model's hyper-parameters; models: {', '.join(registry.models())}"]
+               if command == "train" and not shown else [])
+        ),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=_width()),
+        add_help=False,
+        allow_abbrev=False,
+    )  # fmt: skip
+    for title, flags in groups(command, config, presets, tf1):
+        group = p.add_argument_group(title)
+        for flag in flags:
+            flag.add(group, flag.common or shown == "all" or (shown == "system" and title.startswith("hyper")))
+    return p
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size().columns, 100)
+
+
+def unknown(token: str, command: str, config: Config, presets: Sequence[str], tf1: bool) -> UserError:
+    """Return the error for an argument that is not a flag of this command, with the nearest one that is."""
+    if not token.startswith("-"):
+        if token in COMMANDS:
+            return UserError(f"{token} is a command: put it first")
+        return UserError(f"unknown argument {token!r}{_near(token, COMMANDS)}")
+    flag = "--" + token.split("=")[0].lstrip("-").lower().replace("_", "-")
+    known = _all_flags(command, config, presets, tf1)
+    if flag in known or _ELSEWHERE.get(flag) in known:
+        return UserError(
+            f"unknown flag {token.split('=')[0]}: did you mean {flag if flag in known else _ELSEWHERE[flag]}?"
+        )
+    owners = registry.owners(flag[2:].replace("-", "_"))
+    if command == "train" and owners:
+        title = registry.spec_of(config).title
+        return UserError(f"{flag} is not a flag of {title}; it belongs to: {', '.join(owners)}")
+    near = _near(flag, known)
+    for other in COMMANDS:
+        if other != command and flag in _all_flags(other, config, presets, tf1=False):
+            if other == "train" and flag not in {f.flag for f in _flags(TrainingOptions)} | {"--preset", "--smoke"}:
+                return UserError(
+                    f"{flag} is a flag of train: a trained run keeps the configuration it was trained with"
+                )
+            return UserError(f"{flag} is a flag of {other}, not of {command}")
+    if not near:
+        near = _near(flag, [flag_of(f) for spec in registry.specs() for f in dataclasses.fields(spec.hyperparameters)])
+    return UserError(f"unknown flag {token.split('=')[0]}{near or ': --help-all lists all flags'}")
+
+
+def _all_flags(command: str, config: Config, presets: Sequence[str], tf1: bool) -> list[str]:
+    return [flag.flag for _, flags in groups(command, config, presets, tf1) for flag in flags] + [
+        "--help",
+        "--help-all",
+    ]
+
+
+def _near(word: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f": did you mean {near[0]}?" if near else ""
