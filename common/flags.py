@@ -167,7 +167,7 @@ def _flags(kind: type, defaults: Any = None, names: Collection[str] = (), negata
     """Return a flag for each field of a dataclass, or for those of `names`; defaults are those of an object."""
     flags = []
     for field in dataclasses.fields(kind):
-        if names and field.name not in names:
+        if not field.metadata or (names and field.name not in names):
             continue
         default = getattr(defaults, field.name) if defaults is not None else field.default
         data, positive = field.metadata, negatable and type_of(field) is bool
