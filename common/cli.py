@@ -12,7 +12,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common import commands, flags
+from common import commands, flags, suggestions
 from common.config import Config
 from common.errors import Interrupted, UserError
 from common.models import registry
@@ -61,7 +61,7 @@ def main(
 def _run(config: Config, description: str, argv: list[str], presets: Mapping[str, Config]) -> None:
     command = argv.pop(0) if argv and argv[0] in flags.COMMANDS else "train"
     if argv and not argv[0].startswith("-"):
-        raise flags.unknown(argv[0], command, config, tuple(presets), tf1=False)
+        raise suggestions.unknown(argv[0], command, config, tuple(presets), tf1=False)
     config, chosen = _look_ahead(config, argv, presets)
     tf1 = any(argument.split("=")[0] == "--tf1-checkpoint" for argument in argv)
     names = tuple(presets)
@@ -70,7 +70,7 @@ def _run(config: Config, description: str, argv: list[str], presets: Mapping[str
         return print(flags.parser(command, config, description, names, tf1=tf1, shown=shown).format_help().strip())
     parsed, rest = flags.parser(command, config, description, names, tf1=tf1).parse_known_args(argv)
     if rest:
-        raise flags.unknown(rest[0], command, config, names, tf1)
+        raise suggestions.unknown(rest[0], command, config, names, tf1)
     given = vars(parsed)
     _COMMANDS[command](flags.resolve(config, given), given)
 

@@ -1,5 +1,8 @@
 """Errors that are reported as one line instead of a stack trace."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A mistake that the user can correct: one line says what is wrong and what to do. The scripts exit with 2."""
@@ -28,3 +31,9 @@ class Interrupted(UserError):
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message, or the name of its class if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ": did you mean X?" for the nearest of the known words, or nothing if none is near."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f": did you mean {near[0]}?" if near else ""

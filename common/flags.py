@@ -6,17 +6,17 @@ given is absent.
 
 import argparse
 import dataclasses
-import difflib
 import functools
 import pathlib
 import re
 import shutil
+import textwrap
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from common.config import BATCH_NORMS, PRECISIONS, Config
-from common.errors import UserError
+from common.errors import UserError, did_you_mean
 from common.fields import described, flag_of, type_of
 from common.models import registry
 from common.options import EvaluationSettings, FigureSettings, Options, SampleOptions, TrainingOptions
@@ -32,23 +32,12 @@ EXAMPLES = {
     "evaluate": ("evaluate", "evaluate --quick --checkpoint models/{name}"),
     "figures": ("figures", "figures --codes 0 --range -2 2"),
     "sample": (
-        "sample --latents latents.npz --out images.npz --checkpoint models/{name}",
-        "sample --latents latents.npz --out images.npz --tf1-checkpoint PREFIX",
+        "sample --latents l.npz --out g.npz --checkpoint RUN",
+        "sample --latents l.npz --out g.npz --tf1-checkpoint P",
     ),
 }
 _PLACES = ("data_dir", "data", "out", "cache_dir", "use_cache")
 _RUN = ("resume", "overwrite", "evaluate")
-_ELSEWHERE = {  # What other tools call our flags.
-    "--lr": "--learning-rate", "--bs": "--batch-size", "--batch": "--batch-size", "--gpu": "--strategy",
-    "--gpus": "--strategy", "--ngpu": "--strategy", "--device": "--strategy", "--n-epochs": "--epochs",
-    "--num-epochs": "--epochs", "--max-epochs": "--epochs", "--nepoch": "--epochs", "--steps": "--steps-per-epoch",
-    "--data-root": "--data-dir", "--dataroot": "--data-dir", "--data-path": "--data-dir", "--dataset": "--data-dir",
-    "--output": "--out", "--outdir": "--out", "--output-dir": "--out", "--logdir": "--out", "--save-dir": "--out",
-    "--z-dim": "--noise", "--nz": "--noise", "--latent-dim": "--continuous", "--n-classes": "--categories",
-    "--amp": "--precision", "--fp16": "--precision", "--bf16": "--precision", "--beta1": "--adam-beta1",
-    "--beta2": "--adam-beta2", "--continue": "--resume", "--force": "--overwrite", "--load": "--checkpoint",
-    "--ckpt": "--checkpoint", "--random-seed": "--seed", "--test": "--smoke",
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,9 +142,9 @@ def _values_of(kind: Any) -> tuple[Any, str | int | None]:
 
 def _convert(kind: Any, choices: Sequence[str], text: str) -> Any:
     if choices and text not in choices:
-        near = difflib.get_close_matches(text, choices, 1)
-        hint = f": did you mean {near[0]}?" if near else ""
-        raise argparse.ArgumentTypeError(f"must be one of {', '.join(choices)}, got {text!r}{hint}")
+        raise argparse.ArgumentTypeError(
+            f"must be one of {', '.join(choices)}, got {text!r}{did_you_mean(text, choices)}"
+        )
     try:
         return getattr(kind, "parse", kind)(text)
     except ValueError:
@@ -163,7 +152,7 @@ def _convert(kind: Any, choices: Sequence[str], text: str) -> Any:
         raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}") from None
 
 
-def _flags(kind: type, defaults: Any = None, names: Collection[str] = (), negatable: bool = False) -> list[Flag]:
+def flags_of(kind: type, defaults: Any = None, names: Collection[str] = (), negatable: bool = False) -> list[Flag]:
     """Return a flag for each field of a dataclass, or for those of `names`; defaults are those of an object."""
     flags = []
     for field in dataclasses.fields(kind):
@@ -185,36 +174,37 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
         presets: the names that --preset may have.
         tf1: whether --tf1-checkpoint is given, which knows no configuration: then the model's flags belong to all.
     """
-    extras = {flag.flag: flag for flag in _flags(_Extras)}
+    extras = {flag.flag: flag for flag in flags_of(_Extras)}
     title = registry.spec_of(config).title
-    model = [flag for flag in _flags(_Model, config) if flag.flag != "--sync-batch-norm" or command == "train"]
+    model = [flag for flag in flags_of(_Model, config) if flag.flag != "--sync-batch-norm" or command == "train"]
     names = {"--model": tuple(registry.models()), "--variant": tuple(registry.variants())}
     model = [flag._replace(choices=names.get(flag.flag, flag.choices)) for flag in model]
+    model[0] = model[0]._replace(metavar="NAME", help=f"model to train: {', '.join(model[0].choices)}")
     models = [
-        ("model", model + _flags(_Latents, config.latent)),
-        (f"hyper-parameters of {title}", _flags(type(config.hyper), config.hyper, negatable=True)),
+        ("model", model + flags_of(_Latents, config.latent)),
+        (f"hyper-parameters of {title}", flags_of(type(config.hyper), config.hyper, negatable=True)),
     ]
     if command == "train":
         others = [f.name for f in dataclasses.fields(TrainingOptions) if f.name not in (*_PLACES, *_RUN, "checkpoint")]
         preset = [extras["--preset"]._replace(choices=tuple(presets), metavar=None)] if presets else []
-        run = _flags(_Run, config) + preset + _flags(TrainingOptions, names=_RUN) + [extras["--smoke"]]
-        places = _flags(TrainingOptions, names=_PLACES)
+        run = flags_of(_Run, config) + preset + flags_of(TrainingOptions, names=_RUN) + [extras["--smoke"]]
+        places = flags_of(TrainingOptions, names=_PLACES)
         return [
             ("training", [*run, extras["--dry-run"]]),
             ("data and output", places),
             *models,
-            ("checkpoints and devices", _flags(TrainingOptions, names=others)),
+            ("checkpoints and devices", flags_of(TrainingOptions, names=others)),
         ]
     own = {
-        "evaluate": [*_flags(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
-        "figures": [*_flags(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
-        "sample": [*_flags(SampleOptions), extras["--dry-run"]],
+        "evaluate": [*flags_of(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
+        "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
+        "sample": [*flags_of(SampleOptions), extras["--dry-run"]],
     }[command]
-    found = [] if command == "sample" else [("run and data", _flags(Options))]
+    found = [] if command == "sample" else [("run and data", flags_of(Options))]
     return [
         *found,
         (command, own),
-        *([("configuration of the TF1 checkpoint", _flags(_Run, config)), *models] if tf1 else []),
+        *([("configuration of the TF1 checkpoint", flags_of(_Run, config)), *models] if tf1 else []),
     ]
 
 
@@ -265,12 +255,11 @@ def parser(
     p = _Parser(
         prog=script,
         usage=f"python {script} [{command}] [FLAGS]" if command == "train" else f"python {script} {command} [FLAGS]",
-        description=f"{description} {what}" if command == "train" else what,
+        description=textwrap.fill(f"{description} {what}" if command == "train" else what, _width()),
         epilog="\n".join(
             ["examples:", *examples, "", f"other commands, as first argument: {others}"]
             + ([] if shown == "all" else ["--help-all lists all flags"])
-            + ([f"--model NAME --help lists a model's hyper-parameters; models: {', '.join(registry.models())}"]
-               if command == "train" and not shown else [])
+            + (["--model NAME --help lists a model's hyper-parameters"] if command == "train" and not shown else [])
         ),
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=_width()),
         add_help=False,
@@ -285,44 +274,3 @@ def parser(
 
 def _width() -> int:
     return min(shutil.get_terminal_size().columns, 100)
-
-
-def unknown(token: str, command: str, config: Config, presets: Sequence[str], tf1: bool) -> UserError:
-    """Return the error for an argument that is not a flag of this command, with the nearest one that is."""
-    if not token.startswith("-"):
-        if token in COMMANDS:
-            return UserError(f"{token} is a command: put it first")
-        return UserError(f"unknown argument {token!r}{_near(token, COMMANDS)}")
-    flag = "--" + token.split("=")[0].lstrip("-").lower().replace("_", "-")
-    known = _all_flags(command, config, presets, tf1)
-    if flag in known or _ELSEWHERE.get(flag) in known:
-        return UserError(
-            f"unknown flag {token.split('=')[0]}: did you mean {flag if flag in known else _ELSEWHERE[flag]}?"
-        )
-    owners = registry.owners(flag[2:].replace("-", "_"))
-    if command == "train" and owners:
-        title = registry.spec_of(config).title
-        return UserError(f"{flag} is not a flag of {title}; it belongs to: {', '.join(owners)}")
-    near = _near(flag, known)
-    for other in COMMANDS:
-        if other != command and flag in _all_flags(other, config, presets, tf1=False):
-            if other == "train" and flag not in {f.flag for f in _flags(TrainingOptions)} | {"--preset", "--smoke"}:
-                return UserError(
-                    f"{flag} is a flag of train: a trained run keeps the configuration it was trained with"
-                )
-            return UserError(f"{flag} is a flag of {other}, not of {command}")
-    if not near:
-        near = _near(flag, [flag_of(f) for spec in registry.specs() for f in dataclasses.fields(spec.hyperparameters)])
-    return UserError(f"unknown flag {token.split('=')[0]}{near or ': --help-all lists all flags'}")
-
-
-def _all_flags(command: str, config: Config, presets: Sequence[str], tf1: bool) -> list[str]:
-    return [flag.flag for _, flags in groups(command, config, presets, tf1) for flag in flags] + [
-        "--help",
-        "--help-all",
-    ]
-
-
-def _near(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1)
-    return f": did you mean {near[0]}?" if near else ""

@@ -1,15 +1,15 @@
-"""Flags, and the user's mistakes: one line, exit code 2, nothing written."""
+"""Flags, help and the user's mistakes: one line, exit code 2, nothing written."""
 
-import dataclasses
 import json
 import runpy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from common import cli
-from common.config import LatentSpec
+from common import cli, flags
 from common.errors import Diverged, Interrupted
 from common.options import SaveInterval
 from helpers.paths import ROOT
@@ -17,25 +17,36 @@ from helpers.paths import ROOT
 SCRIPTS = sorted(p.stem for p in ROOT.glob("InfoVAE_*.py"))
 
 
-def read_config(script):
-    return runpy.run_path(str(ROOT / f"{script}.py"))["CONFIG"]
+def read_script(script="InfoVAE_MNIST"):
+    return runpy.run_path(str(ROOT / f"{script}.py"))
 
 
 def mistake(capsys, *arguments, script="InfoVAE_MNIST"):
-    """The one line that the command line answers with; asserts exit code 2."""
-    try:
-        code = cli.main(read_config(script), "", [str(a) for a in arguments])
-    except SystemExit as exit_:  # argparse's own.
-        code = exit_.code
-    assert code == 2
-    error = capsys.readouterr().err.strip().splitlines()
-    assert ": error: " in error[-1] and "Traceback" not in "".join(error)
-    return error[-1]
+    """The line that the command line answers with; asserts that it is one, and exit code 2."""
+    names = read_script(script)
+    assert cli.main(names["CONFIG"], "", [str(a) for a in arguments], names.get("PRESETS", {})) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    prefix = f"{script}.py: error: "
+    assert line.startswith(prefix)
+    return line.removeprefix(prefix)
+
+
+def resolved(capsys, *arguments, script="InfoVAE_MNIST"):
+    """The configuration that the flags resolve to."""
+    names = read_script(script)
+    assert cli.main(names["CONFIG"], "", ["--dry-run", *arguments], names.get("PRESETS", {})) == 0
+    return json.loads(capsys.readouterr().out)["config"]
+
+
+def helped(capsys, *arguments):
+    names = read_script()
+    assert cli.main(names["CONFIG"], names["__doc__"], arguments, names["PRESETS"]) == 0
+    return capsys.readouterr().out
 
 
 @pytest.fixture
 def mnist(tmp_path):
-    """Writes an mnist.npz with the arrays given in place of good ones; None leaves one out."""
+    """Writes an mnist.npz with the arrays given instead of good ones; None leaves one out."""
 
     def write(**changes):
         arrays = {
@@ -53,215 +64,191 @@ def mnist(tmp_path):
     return write
 
 
+# Help
+
+
+@pytest.mark.parametrize("command", flags.COMMANDS)
+def test_help_fits_on_a_screen_of_eighty_columns(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = helped(capsys, command, "--help").splitlines()
+    assert len(lines) <= 60 and max(map(len, lines)) <= 80
+    assert sum(line.startswith("  --") for line in lines) <= 20
+    assert sum(line.startswith("  python InfoVAE_MNIST.py ") for line in lines) == 2
+
+
+@pytest.mark.parametrize("command", flags.COMMANDS)
+def test_help_all_lists_every_flag_of_the_command_alone(capsys, command):
+    text = helped(capsys, command, "--help-all")
+    names = {
+        flag.flag for _, group in flags.groups(command, read_script()["CONFIG"], ("tuned",), False) for flag in group
+    }
+    assert {line.split()[0].rstrip(",") for line in text.splitlines() if line.startswith("  --")} == names
+    assert ("--critic-steps" in text, "--vae-multiplier" in text) == (False, command == "train")
+
+
+def test_help_of_a_system_lists_its_hyper_parameters(capsys):
+    assert "--vae-multiplier" not in helped(capsys, "--help")
+    text = helped(capsys, "--variant", "paper", "--help")
+    assert "--critic-steps N" in text and "critic updates per generator update (default: 5)" in text
+
+
+def test_help_of_evaluate_does_not_begin_with_training(capsys):
+    assert "Measure a trained run of InfoVAE_MNIST.py" in helped(capsys, "evaluate", "--help").splitlines()[2]
+
+
+@pytest.mark.parametrize("command", flags.COMMANDS)
+def test_help_texts_begin_with_a_letter_and_have_no_final_stop(command):
+    for _, group in flags.groups(command, read_script()["CONFIG"], ("tuned",), True):
+        assert [flag.flag for flag in group if not flag.help[0].isalpha() or flag.help.endswith(".")] == []
+
+
+def test_help_dry_runs_and_mistakes_do_not_import_tensorflow(tmp_path):
+    program = f"""
+import runpy, sys
+from common import cli
+script = runpy.run_path("InfoVAE_MNIST.py")
+sample = ["sample", "--latents", "a.npz", "--out", "b.npz", "--checkpoint", "c"]
+for arguments, code in (
+    (["--help"], 0), (["--dry-run"], 0), (["evaluate", "--dry-run"], 0), (["figures", "--dry-run"], 0),
+    ([*sample, "--dry-run"], 0), (["--epochs", "0"], 2), (["--epoch", "3"], 2), (["evaluate", "--images", "0"], 2),
+    (["evaluate", "--out", {str(tmp_path)!r}], 2), (["figures", "--checkpoint", {str(tmp_path)!r}], 2),
+):
+    assert cli.main(script["CONFIG"], "", arguments, script["PRESETS"]) == code, arguments
+assert not {{"tensorflow", "keras"}} & sys.modules.keys()
+"""
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert process.returncode == 0, process.stderr
+
+
+# Configuration
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_every_script_has_the_same_flags_and_says_what_it_resolves_to(script, capsys):
-    config = read_config(script)
-    assert cli.main(config, "", ["--dry-run", "--epochs", "3", "--noise", "5", "--seed", "9"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert printed["config"]["name"] == script
-    assert (printed["config"]["epochs"], printed["config"]["latent"]["noise"], printed["config"]["seed"]) == (3, 5, 9)
-    assert printed["config"]["learning_rate"] == config.hyper.learning_rate
+def test_every_script_has_the_same_flags(script, capsys):
+    config = resolved(capsys, "--epochs", "3", "--noise", "5", "--seed", "9", script=script)
+    assert config["name"] == script
+    assert (config["epochs"], config["latent"]["noise"], config["seed"]) == (3, 5, 9)
+    assert config["hyper"] == read_script(script)["CONFIG"].to_dict()["hyper"]
 
 
 def test_a_preset_changes_the_defaults_and_flags_overrule_it(capsys):
-    config = read_config("InfoVAE_MNIST")
-    presets = {
-        "other": dataclasses.replace(
-            config,
-            epochs=77,
-            learning_rate=1e-3,
-            latent=LatentSpec(5, 6, 7),
-            learning_rate_half_life=9,
-            learning_rate_hold=4,
-            settings={"encoder_shift": 3, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 8},
-        )
-    }
-
-    def resolved(*arguments):
-        assert cli.main(config, "", ["--dry-run", *arguments], presets) == 0
-        return json.loads(capsys.readouterr().out)["config"]
-
-    assert resolved("--preset", "other") == presets["other"].to_dict()
-    assert resolved("--epochs", "10", "--preset", "other", "--noise", "100") == {
-        **presets["other"].to_dict(),
+    preset = read_script()["PRESETS"]["tuned"].to_dict()
+    assert resolved(capsys, "--preset", "tuned") == preset
+    changed = resolved(capsys, "--epochs", "10", "--preset", "tuned", "--noise", "100", "--encoder-shift", "1")
+    assert changed == {
+        **preset,
         "epochs": 10,
-        "latent": {"noise": 100, "categories": 6, "continuous": 7},
-    }
-    assert resolved("--preset", "other", "--encoder-shift", "1")["settings"] == {
-        "encoder_shift": 1,
-        "encoder_shear": 0.0,
-        "encoder_stretch": 0.0,
-        "encoder_shift_after": 8,
-    }
-    assert resolved() == {
-        **config.to_dict(),
-        "settings": {"encoder_shift": 0, "encoder_shear": 0.0, "encoder_stretch": 0.0, "encoder_shift_after": 0},
+        "latent": {**preset["latent"], "noise": 100},
+        "hyper": {**preset["hyper"], "encoder_shift": 1},
     }
 
 
-def test_mnist_s_preset_decays_in_its_last_two_epochs_and_changes_nothing_unsaid(capsys):
-    script = runpy.run_path(str(ROOT / "InfoVAE_MNIST.py"))
-    assert cli.main(script["CONFIG"], "", ["--dry-run", "--preset", "tuned"], script["PRESETS"]) == 0
-    config, reference = json.loads(capsys.readouterr().out)["config"], script["CONFIG"].to_dict()
-    begins = (config["epochs"] - 2) * (60_000 // reference["batch_size"])
-    assert config["learning_rate_hold"] == begins
-    assert {name for name in config if config[name] != reference[name]} == {
-        "epochs",
-        "generator_multiplier",
-        "latent",
-        "learning_rate_hold",
-        "learning_rate_half_life",
-        "settings",
-    }
+def test_the_tuned_preset_decays_in_its_last_two_epochs():
+    config = read_script()["PRESETS"]["tuned"]
+    assert config.hyper.learning_rate_hold == (config.epochs - 2) * (60_000 // config.batch_size)
+
+
+def test_a_model_brings_its_own_defaults_and_flags_overrule_them(capsys):
+    hyper = resolved(capsys, "--model", "infogan", script="InfoVAE_3DChairs")["hyper"]
+    assert hyper["generator_multiplier"] == 10 and hyper["first_batch_norm"]
+    changes = ("--generator-multiplier", "3", "--no-first-batch-norm")
+    hyper = resolved(capsys, "--model", "infogan", *changes, script="InfoVAE_3DChairs")["hyper"]
+    assert hyper["generator_multiplier"] == 3 and not hyper["first_batch_norm"]
+
+
+def test_the_papers_rates_are_those_of_wgan_gp(capsys):
+    """Gulrajani et al. 2017, algorithm 1: 1e-4, 0, 0.9; one rate for all networks."""
+    hyper = resolved(capsys, "--variant", "paper")["hyper"]
+    assert [hyper[name] for name in ("learning_rate", "adam_beta1", "adam_beta2")] == [1e-4, 0, 0.9]
+    multipliers = ("generator_multiplier", "information_multiplier", "vae_multiplier", "categorical_kl_weight")
+    assert {hyper[name] for name in multipliers} == {1}
+
+
+@pytest.mark.parametrize("variant", ["code", "paper"])
+def test_the_ablation_is_a_flag(capsys, variant):
+    for flag, wanted in (((), True), (("--no-mutual-information",), False)):
+        assert resolved(capsys, "--variant", variant, *flag)["hyper"]["mutual_information"] is wanted
+
+
+def test_a_dry_run_checks_that_the_data_is_there(capsys, mnist):
+    assert cli.main(read_script()["CONFIG"], "", ["--dry-run", "--data-dir", str(mnist())]) == 0
+    assert json.loads(capsys.readouterr().out)["data"].endswith("/data")
+    assert mistake(capsys, "--dry-run", "--data-dir", "nowhere").startswith("--data-dir nowhere does not exist; ")
+
+
+# Mistakes
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--preset", "none"], "invalid choice: 'none'"),
-        (["evaluate", "--preset", "other"], "unrecognized arguments: --preset"),
+        ("--epoch 3", "unknown flag --epoch: did you mean --epochs?"),
+        ("--lr 1e-3", "unknown flag --lr: did you mean --learning-rate?"),
+        ("--lr=1e-3", "unknown flag --lr: did you mean --learning-rate?"),
+        ("--batch 3", "unknown flag --batch: did you mean --batch-size?"),
+        ("--gpu 0", "unknown flag --gpu: did you mean --strategy?"),
+        ("--n-epochs 3", "unknown flag --n-epochs: did you mean --epochs?"),
+        ("--data_dir x", "unknown flag --data_dir: did you mean --data-dir?"),
+        ("-epochs 3", "unknown flag -epochs: did you mean --epochs?"),
+        ("--quux", "unknown flag --quux: --help-all lists all flags"),
+        ("--votes 3", "--votes is a flag of evaluate, not of train"),
+        ("evaluate --resume", "--resume is a flag of train, not of evaluate"),
+        ("evaluate --preset tuned", "--preset is a flag of train, not of evaluate"),
+        ("evaluate --seed 4", "--seed is a flag of train: a trained run keeps the configuration it was trained with"),
+        ("--critic-steps 3", "--critic-steps is not a flag of InfoVAEGAN; it belongs to: the paper's InfoVAEGAN"),
+        ("--model ali --no-mutual-information", "--no-mutual-information is not a flag of ALI; it belongs to: "),
+        ("--epochs 3 evaluate", "evaluate is a command: put it first"),
+        ("evalute", "unknown argument 'evalute': did you mean evaluate?"),
+        ("--epochs 0", "--epochs must be at least 1, got 0"),
+        ("--epochs x", "--epochs must be a whole number, got 'x'"),
+        ("--epochs", "--epochs needs a value"),
+        ("--resume=yes", "--resume takes no value, got 'yes'"),
+        ("--batch-size 1", "--batch-size must be at least 2"),
+        ("--steps-per-epoch -1", "--steps-per-epoch must be at least 1, got -1"),
+        ("--seed -1", "--seed must be in [0, 2^31), got -1"),
+        ("--learning-rate nan", "--learning-rate must be finite, got nan"),
+        ("--learning-rate 0", "--learning-rate must be above 0, got 0.0"),
+        ("--categories 1", "--categories must be 0 or at least 2, got 1"),
+        ("--variant papre", "--variant must be one of code, paper, got 'papre': did you mean paper?"),
+        ("--preset none", "--preset must be one of tuned, light, got 'none'"),
+        ("--model infogan --variant paper", "there is no --model infogan with --variant paper; there are: "),
+        ("--variant paper --critic-steps 0", "--critic-steps must be at least 1, got 0"),
+        ("--variant paper --critic-steps 2.5", "--critic-steps must be a whole number, got '2.5'"),
+        ("--variant paper --stages both", "--stages must be one of interleaved, separate, got 'both'"),
+        ("--variant paper --stages separate", "--stages separate requires --switch-step"),
+        ("--variant paper --jit", "--jit does not work with the paper's InfoVAEGAN; it works with: "),
+        ("--variant paper --strategy auto", "--strategy does not work with the paper's InfoVAEGAN; it works with: "),
+        ("--checkpoint-every 0", "--checkpoint-every must be steps, like 500, or minutes, like 30m, got '0'"),
+        ("--checkpoint-every 5s", "--checkpoint-every must be steps, like 500, or minutes, like 30m, got '5s'"),
+        ("--keep 0", "--keep must be at least 1, got 0"),
+        ("--on-nan ignore", "--on-nan must be one of stop, rollback, got 'ignore'"),
+        ("--resume --overwrite", "--resume cannot be combined with --overwrite or --tf1-checkpoint"),
+        ("--jit --strategy auto", "--jit cannot be combined with --strategy"),
+        ("--sync-batch-norm", "--sync-batch-norm requires --strategy"),
+        ("--data synthetic --data-dir .", "--data synthetic cannot be combined with --data-dir"),
+        ("evaluate --images 1", "--images must be at least 2, got 1"),
+        ("evaluate --checkpoint a --tf1-checkpoint b", "--checkpoint cannot be combined with --tf1-checkpoint"),
+        ("figures --range 1 0", "--range must rise, got 1 0"),
+        ("figures --range 0 nan", "--range must be finite"),
+        ("figures --range 0", "--range needs 2 value(s)"),
+        ("sample --out x.npz", "sample needs --latents NPZ"),
+        ("sample --latents x.npz --out y.npz", "sample needs one of --checkpoint and --tf1-checkpoint"),
     ],
-)
-def test_a_preset_is_one_of_the_scripts_and_for_training(capsys, arguments, said):
-    config = read_config("InfoVAE_MNIST")
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(config, "", arguments, {"other": config})
-    assert said in capsys.readouterr().err
+)  # fmt: skip
+def test_a_mistake_costs_one_line(arguments, said, capsys):
+    assert mistake(capsys, *arguments.split()).startswith(said)
 
 
-def test_a_model_brings_its_own_settings_and_flags_overrule_them(capsys):
-    cli.main(read_config("InfoVAE_3DChairs"), "", ["--dry-run", "--model", "infogan"])
-    config = json.loads(capsys.readouterr().out)["config"]
-    assert config["generator_multiplier"] == 10 and config["first_batch_norm"]
-    cli.main(
-        read_config("InfoVAE_3DChairs"),
-        "",
-        ["--dry-run", "--model", "infogan", "--generator-multiplier", "3", "--no-first-batch-norm"],
-    )
-    config = json.loads(capsys.readouterr().out)["config"]
-    assert config["generator_multiplier"] == 3 and not config["first_batch_norm"]
-
-
-def resolved(capsys, *flags):
-    """The configuration that the flags resolve to."""
-    assert cli.main(read_config("InfoVAE_MNIST"), "", ["--dry-run", *flags]) == 0
-    return json.loads(capsys.readouterr().out)["config"]
-
-
-def test_a_model_s_own_settings_are_flags_with_defaults(capsys):
-    defaults = {"penalty_weight": 10.0, "critic_steps": 5, "stages": "interleaved", "switch_step": 0}
-    assert resolved(capsys)["settings"] == {
-        "encoder_shift": 0,
-        "encoder_shear": 0.0,
-        "encoder_stretch": 0.0,
-        "encoder_shift_after": 0,
-    }
-    assert resolved(capsys, "--model", "ali")["settings"] == {}
-    assert resolved(capsys, "--variant", "paper")["settings"] == defaults
-    flags = (
-        "--variant",
-        "paper",
-        "--penalty-weight",
-        "3",
-        "--critic-steps",
-        "2",
-        "--stages",
-        "separate",
-        "--switch-step",
-        "50",
-    )
-    assert resolved(capsys, *flags)["settings"] == {
-        "penalty_weight": 3.0,
-        "critic_steps": 2,
-        "stages": "separate",
-        "switch_step": 50,
-    }
-
-
-def test_the_paper_s_rates_are_wgan_gp_s_unless_flags_say_otherwise(capsys):
-    """Gulrajani et al. 2017, algorithm 1: 1e-4, 0, 0.9; one rate for all networks."""
-    names = (
-        "learning_rate",
-        "adam_beta1",
-        "adam_beta2",
-        "generator_multiplier",
-        "information_multiplier",
-        "vae_multiplier",
-        "categorical_kl_weight",
-    )
-    config = resolved(capsys, "--variant", "paper")
-    assert [config[name] for name in names] == [1e-4, 0, 0.9, 1, 1, 1, 1]
-    config = resolved(
-        capsys,
-        "--variant",
-        "paper",
-        "--learning-rate",
-        "3e-4",
-        "--vae-multiplier",
-        "2",
-        "--information-multiplier",
-        "4",
-        "--categorical-kl-weight",
-        "0.5",
-    )
-    assert [config[name] for name in names] == [3e-4, 0, 0.9, 1, 4, 2, 0.5]
-
-
-@pytest.mark.parametrize("variant", ["code", "paper"])
-def test_the_ablation_is_a_flag(capsys, variant):
-    assert resolved(capsys, "--variant", variant)["mutual_information"] is True
-    assert resolved(capsys, "--variant", variant, "--no-mutual-information")["mutual_information"] is False
-
-
-@pytest.mark.parametrize(
-    "flags, words",
-    [
-        (["--epochs", "0"], "epochs must be at least 1"),
-        (["--epochs", "x"], "invalid int value"),
-        (["--batch-size", "1"], "batch-size must be at least 2"),
-        (["--steps-per-epoch", "-1"], "steps-per-epoch"),
-        (["--seed", "-1"], "seed must be in [0, 2^31)"),
-        (["--learning-rate", "nan"], "learning-rate must be finite"),
-        (["--categories", "1"], "categories"),
-        (["--variant", "unheard-of"], "invalid choice: 'unheard-of'"),
-        (
-            ["--model", "infogan", "--variant", "paper"],
-            "no model 'infogan' with variant 'paper'; there are: ali, infogan, infovaegan, infovaegan with variant paper",
-        ),
-        (
-            ["--critic-steps", "3"],
-            "--critic-steps is no setting of infovaegan; it is one of: infovaegan with variant paper",
-        ),
-        (["--variant", "paper", "--critic-steps", "0"], "critic-steps must be a whole number of at least 1; got 0"),
-        (["--variant", "paper", "--critic-steps", "2.5"], "invalid int value"),
-        (["--variant", "paper", "--penalty-weight", "nan"], "penalty-weight must be a number of at least 0; got nan"),
-        (["--variant", "paper", "--stages", "both"], "invalid choice: 'both'"),
-        (["--variant", "paper", "--stages", "separate"], "--stages separate and --switch-step STEP"),
-        (["--variant", "paper", "--switch-step", "5"], "need each other"),
-        (
-            ["--model", "ali", "--no-mutual-information"],
-            "means nothing for ali; it is for: infovaegan, infovaegan with variant paper",
-        ),
-        (["--model", "infogan", "--no-mutual-information"], "means nothing for infogan"),
-        (["--checkpoint-every", "0"], "must be a number of steps, like 500, or of minutes, like 30m, above 0; got '0'"),
-        (["--checkpoint-every", "5s"], "got '5s'"),
-        (["--checkpoint-every", "0m"], "got '0m'"),
-        (["--keep", "0"], "--keep must be at least 1; got 0"),
-        (["--on-nan", "ignore"], "invalid choice: 'ignore'"),
-        (["--no-such-flag"], "unrecognized arguments"),
-        (["--resume", "--overwrite"], "leave one out"),
-        (["--data", "synthetic", "--data-dir", "."], "exclude each other"),
-    ],
-)
-def test_bad_flags(flags, words, capsys):
-    assert words in mistake(capsys, *flags)
+def test_a_tf1_checkpoint_brings_the_models_flags(capsys):
+    assert cli.main(read_script()["CONFIG"], "", ["evaluate", "--tf1-checkpoint=a", "--noise", "5", "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"]["latent"]["noise"] == 5
 
 
 @pytest.mark.parametrize(
     ("text", "every"),
     [("500", SaveInterval(500, None)), ("30m", SaveInterval(None, 30.0)), ("0.5m", SaveInterval(None, 0.5))],
 )
-def test_checkpoints_every_so_many_steps_or_minutes(text, every):
+def test_a_save_interval_is_steps_or_minutes(text, every):
     assert SaveInterval.parse(text) == every
 
 
@@ -274,13 +261,20 @@ def test_checkpoints_every_so_many_steps_or_minutes(text, every):
         (KeyboardInterrupt(), 130, ": stopped"),
     ],
 )
-def test_how_a_run_ends_is_its_exit_code(error, code, words, capsys, monkeypatch):
-    def fail(config, given):
+def test_the_exit_code_says_how_a_run_ended(error, code, words, capsys, monkeypatch):
+    def fail(config, options):
         raise error
 
-    monkeypatch.setitem(cli.COMMANDS, "train", cli.COMMANDS["train"]._replace(run=fail))
-    assert cli.main(read_config("InfoVAE_MNIST"), "", []) == code
+    monkeypatch.setattr(cli.commands, "train", fail)
+    assert cli.main(read_script()["CONFIG"], "", []) == code
     assert capsys.readouterr().err.strip().endswith(words)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "figures"])
+def test_before_training_it_says_to_train_first(capsys, tmp_path, mnist, command):
+    said = mistake(capsys, command, "--data-dir", mnist(), "--out", tmp_path / "out")
+    assert said.startswith(f"there is no trained run in {tmp_path}/out/models/InfoVAE_MNIST: train first (python Info")
+    assert not (tmp_path / "out").exists()
 
 
 def test_missing_and_empty_folders_are_named_with_a_remedy(tmp_path, capsys):
