@@ -77,12 +77,20 @@ def require_same_run(config: Config, source: str, file: pathlib.Path) -> dict[st
     saved_run = read_run(file)
     new = {**config.to_dict(), "data": source}
     old = {**saved_run["config"], "data": saved_run["data"]}
-    old, new = ({**values, **values.pop("hyper", {})} for values in (old, new))
+    old, new = (_flat(values) for values in (old, new))
     for field in sorted(new.keys() | old.keys(), key=lambda name: (name not in ("model", "variant"), name)):
         if field not in CHANGEABLE and old.get(field) != new.get(field):
             was, now = old.get(field), new.get(field)
             raise UserError(f"cannot resume: {field} was {was} in the saved run and is {now} now ({file})")
     return saved_run
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a configuration with its hyper-parameters next to them."""
+    hyper = values.get("hyper")
+    if not isinstance(hyper, dict):
+        return values
+    return {name: value for name, value in values.items() if name != "hyper"} | hyper
 
 
 def claim_folders(config: Config, source: str, options: TrainingOptions) -> tuple[RunFolders, str | None]:

@@ -1,21 +1,122 @@
-"""`evaluate` and `figures` as commands: which run they open, what they leave, and the user's mistakes."""
+"""Runs: run.json, which run `evaluate` and `figures` open, what they leave, and the user's mistakes."""
 
 import dataclasses
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from common import cli, runs
-from common.config import LatentSpec, provenance
+from common.config import LatentSpec
+from common.data.load import load_dataset
 from common.errors import UserError
 from common.io.atomic import write_json
-from common.models import registry
-from common.options import Cache
+from common.options import Options
+from common.runs import provenance, read_config, read_run, require_same_run
 from common.training.checkpoints import Checkpoints
-from helpers.paths import ROOT
+
+# run.json
+
+
+@pytest.fixture
+def run_file(make_config, tmp_path):
+    """The file of a run of `make_config()` on "digits"."""
+    write_json(provenance(make_config(), "digits"), tmp_path / "run.json")
+    return tmp_path / "run.json"
+
+
+def test_provenance_names_configuration_data_and_versions(make_config):
+    result = provenance(make_config(), "some data")
+    assert result["config"] == make_config().to_dict()
+    assert result["data"] == "some data"
+    assert result["versions"].keys() == {"python", *runs.PACKAGES}
+    assert all(version[0].isdigit() for version in result["versions"].values())
+
+
+def test_a_missing_package_is_said_to_be(monkeypatch):
+    monkeypatch.setattr(runs, "PACKAGES", ("no-such-package-of-ours",))
+    assert runs.package_versions()["no-such-package-of-ours"] == "not installed"
+
+
+def test_a_run_comes_back_from_its_file(make_config, run_file):
+    assert read_config(run_file) == make_config()
+    assert read_run(run_file) == {"config": make_config().to_dict(), "data": "digits", "start": None}
+
+
+def test_a_run_may_resume_for_longer(make_config, run_file):
+    require_same_run(make_config(), "digits", run_file)
+    assert require_same_run(make_config(epochs=20, steps_per_epoch=5), "digits", run_file) == read_run(run_file)
+
+
+@pytest.mark.parametrize(
+    ("field", "saved", "wanted"),
+    [
+        ("seed", 0, 1),
+        ("batch_size", 8, 16),
+        ("learning_rate", 2e-4, 1e-4),
+        ("image_shape", [28, 28, 1], (32, 32, 3)),
+        ("batch_norm", "batch", "moving"),
+        ("variant", "code", "paper"),
+        ("first_batch_norm", False, True),
+        ("learning_rate_half_life", None, 500),
+        ("latent", {"noise": 7, "categories": 4, "continuous": 3}, LatentSpec(7, 4, 2)),
+    ],
+)
+def test_a_different_run_is_refused_with_both_values(make_config, run_file, field, saved, wanted):
+    now = {tuple: list, LatentSpec: dataclasses.asdict}.get(type(wanted), lambda value: value)(wanted)
+    with pytest.raises(UserError) as error:
+        require_same_run(make_config(**{field: wanted}), "digits", run_file)
+    assert f"{field} was {saved} in the saved run and is {now} now ({run_file})" in str(error.value)
+
+
+def test_other_data_is_a_different_run(make_config, run_file):
+    with pytest.raises(UserError, match="data was digits in the saved run and is letters now"):
+        require_same_run(make_config(), "letters", run_file)
+
+
+DAMAGED = {
+    "empty": b"", "cut off": b"{", "list": b"[]", "null": b"null", "number": b"3", "not text": b"\xff\xfe\x00",
+    "deep": b"[" * 100_000, "no data": b'{"config": {}}', "no config": b'{"data": ""}',
+    "config 3": b'{"config": 3, "data": ""}', "config ab": b'{"config": "ab", "data": ""}',
+    "config list": b'{"config": [1, 2], "data": ""}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_run_file_is_named(make_config, tmp_path, content):
+    file = tmp_path / "run.json"
+    file.write_bytes(content)
+    for read in (read_run, read_config, lambda path: require_same_run(make_config(), "digits", path)):
+        with pytest.raises(UserError, match="is damaged") as error:
+            read(file)
+        assert str(file) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_run_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="run.json not found"):
+        read_run(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"latent": None},
+        {"latent": {"noise": 3, "colours": 2}},
+        {"image_shape": None},
+        {"momentum": 0.9},
+        {"epochs": "two"},
+        {"hyper": None},
+        {"hyper": {"critic_steps": 3}},
+        {"model": "unheard-of"},
+    ],
+)
+def test_a_run_file_of_another_version_is_said_to_be(make_config, tmp_path, changes):
+    write_json({"config": {**make_config().to_dict(), **changes}, "data": "digits"}, tmp_path / "run.json")
+    with pytest.raises(UserError, match="run.json is .*by another version"):
+        read_config(tmp_path / "run.json")
+
+
+# Opening runs
 
 
 @pytest.fixture
@@ -35,7 +136,7 @@ def mnist(tmp_path):
 
 @pytest.fixture
 def keep(system):
-    """`keep(folder, step, **changes)`: saves the tiny system there as a run's checkpoint at `step`; returns the checkpoint's path."""
+    """`keep(folder, step, **changes)`: saves the tiny system as a run at `step`; returns the checkpoint's path."""
 
     def save(folder, step=1, **changes):
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +163,7 @@ def test_both_commands_on_the_newest_checkpoint(keep, mnist, tmp_path, make_conf
     assert command(other, "evaluate", *place) == 0
     metrics = json.loads((out / "results/tiny/metrics.json").read_text())
     assert (metrics["checkpoint"], metrics["step"], metrics["trained_on"]) == (newest, 12, "where it was trained")
-    assert metrics["data"] == str(mnist / "mnist.npz") and metrics["config"] == registry.adapt(make_config()).to_dict()
+    assert metrics["data"] == str(mnist / "mnist.npz") and metrics["config"] == make_config().to_dict()
     assert {
         "accuracy_majority",
         "accuracy_one_to_one",
@@ -85,89 +186,54 @@ def test_both_commands_on_the_newest_checkpoint(keep, mnist, tmp_path, make_conf
     ]
 
 
-def where(tmp_path, mnist, **changes):
-    return runs.Where(
-        **{"data_dir": mnist, "data": "auto", "cache": Cache(tmp_path, False), "out": tmp_path / "out", **changes}
-    )
+def open_(config, tmp_path, mnist, **changes):
+    options = {"data_dir": mnist, "use_cache": False, "out": tmp_path / "out", **changes}
+    return runs.open_with_data(config, Options(**options), load_dataset)
 
 
-def test_a_named_checkpoint_is_opened_with_its_own_name(keep, mnist, tmp_path, make_config):
+def test_open_run_takes_a_checkpoint_or_its_folder(keep, tmp_path):
+    first, newest = keep(tmp_path / "run", 3), keep(tmp_path / "run", 12)
+    assert runs.open_run(tmp_path / "run")[1] == newest
+    system, path = runs.open_run(tmp_path / "run" / first.rsplit("/", 1)[1])
+    assert (path, int(system.step), system.optimizers) == (first, 3, {})
+    (tmp_path / "empty").mkdir()
+    for missing in (tmp_path / "empty", tmp_path / "run" / "tiny-999", tmp_path / "none"):
+        with pytest.raises(UserError, match=f"no checkpoint at {missing}: it should be"):
+            runs.open_run(missing)
+
+
+def test_a_named_checkpoint_is_opened_under_its_own_name(keep, mnist, tmp_path, make_config):
     first = keep(tmp_path / "elsewhere", 3, name="theirs")
     keep(tmp_path / "elsewhere", 12, name="theirs")
-    run = runs.open_with_data(
-        make_config(), where(tmp_path, mnist, checkpoint=tmp_path / "elsewhere" / first.rsplit("/", 1)[1])
-    )
+    run = open_(make_config(), tmp_path, mnist, checkpoint=tmp_path / "elsewhere" / first.rsplit("/", 1)[1])
     assert int(run.system.step) == 3 and run.checkpoint == first
+    assert run.description["data"] == "where it was trained"
     assert run.results == tmp_path / "out/results/theirs" and run.results.is_dir()
     assert not (tmp_path / "out/models").exists()
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-synthetic"])
-def test_what_comes_of_a_stand_in_says_so_once(keep, tmp_path, make_config, name):
+def test_results_on_synthetic_data_say_so_once(keep, tmp_path, make_config, name):
     keep(tmp_path / "run", name=name)
-    run = runs.open_with_data(make_config(), where(tmp_path, None, data="synthetic", checkpoint=tmp_path / "run"))
+    run = open_(make_config(), tmp_path, None, data="synthetic", checkpoint=tmp_path / "run")
     assert run.results == tmp_path / "out/results/tiny-synthetic"
 
 
-def test_without_a_run_it_is_said_where_one_was_looked_for_and_nothing_is_written(mnist, tmp_path, make_config, capsys):
-    for name in ("evaluate", "figures"):
-        assert command(make_config(), name, "--data-dir", mnist, "--no-cache", "--out", tmp_path / "out") == 2
-        assert f"no checkpoint at {tmp_path}/out/models/tiny" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+def test_the_run_of_another_script_is_refused(keep, tmp_path, make_config):
+    """Before any data is loaded."""
+    keep(tmp_path / "run", name="InfoVAE_dSprites", dataset="dsprites")
+    said = "run was trained on dsprites, and this script is for mnist: use InfoVAE_dSprites.py"
+    with pytest.raises(UserError, match=said):
+        open_(make_config(), tmp_path, tmp_path / "nowhere", checkpoint=tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", ["evaluate", "figures"])
-def test_help_dry_runs_and_mistakes_do_not_import_tensorflow(name):
-    program = (
-        "import runpy, sys\n"
-        "from common import cli\n"
-        "config = runpy.run_path('InfoVAE_MNIST.py')['CONFIG']\n"
-        f"assert cli.main(config, '', ['{name}', '--dry-run']) == 0\n"
-        f"assert cli.main(config, '', ['{name}', '--images', '0']) == 2\n"
-        f"try: cli.main(config, '', ['{name}', '--help'])\n"
-        "except SystemExit as e: assert e.code == 0\n"
-        "assert not {'tensorflow', 'keras'} & sys.modules.keys()"
-    )
-    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100)
-    assert process.returncode == 0, process.stderr
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (("evaluate", "--images", "1"), "--images must be at least 2; got 1"),
-        (("evaluate", "--votes", "x"), "invalid int value"),
-        (("evaluate", "--checkpoint", "a", "--tf1-checkpoint", "b"), "leave one out"),
-        (("figures", "--range", "1", "0"), "--range must be finite, and rising; got 1 0"),
-        (("figures", "--range", "0", "nan"), "--range"),
-        (("figures", "--draws", "64"), "--draws must be numbers from 0 to 63"),
-        (("evaluate", "--seed", "4"), "--seed"),
-    ],
-)
-def test_bad_flags(arguments, words, make_config, capsys):
-    try:
-        assert command(make_config(), *arguments) == 2
-    except SystemExit as exit_:  # argparse's own.
-        assert exit_.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert words in lines[-1] and "Traceback" not in "".join(lines)
-
-
-def test_images_of_another_shape_are_refused(keep, mnist, tmp_path, make_config, monkeypatch):
+def test_runs_that_do_not_match_are_not_stacked(keep, mnist, tmp_path, make_config):
     keep(tmp_path / "run")
-    run = runs.open_with_data(make_config(), where(tmp_path, mnist, checkpoint=tmp_path / "run"))
-    other = run._replace(
-        dataset=dataclasses.replace(
-            run.dataset, train=dataclasses.replace(run.dataset.train, images=np.zeros((9, 64, 64, 1), np.uint8))
-        )
-    )
-    with pytest.raises(UserError, match=r"images are \[64, 64, 1\], and .*tiny-1 is made for \[28, 28, 1\]"):
-        runs.open_beside(other, [tmp_path / "run"])
-
-
-def test_a_run_on_another_data_set_does_not_stand_beside(keep, mnist, tmp_path, make_config):
-    keep(tmp_path / "run")
-    run = runs.open_with_data(make_config(), where(tmp_path, mnist, checkpoint=tmp_path / "run"))
+    run = open_(make_config(), tmp_path, mnist, checkpoint=tmp_path / "run")
     keep(tmp_path / "other", dataset="dsprites")
     with pytest.raises(UserError, match="trained on dsprites, and .* on mnist"):
         runs.open_beside(run, [tmp_path / "other"])
+    larger = dataclasses.replace(run.dataset.train, images=np.zeros((9, 64, 64, 1), np.uint8))
+    other = run._replace(dataset=dataclasses.replace(run.dataset, train=larger))
+    with pytest.raises(UserError, match=r"images are \[64, 64, 1\], and .*tiny-1 is made for \[28, 28, 1\]"):
+        runs.open_beside(other, [tmp_path / "run"])

@@ -1,4 +1,4 @@
-"""Threads an operation: one for small networks on two cores; what the environment says stands."""
+"""Threads per op: one for small networks on two cores, unless the environment says otherwise."""
 
 import os
 
@@ -15,16 +15,16 @@ def on(cores, monkeypatch):
     ("cores", "size", "wanted"),
     [(2, 28, "1"), (1, 28, None), (3, 28, None), (16, 28, None), (2, 32, None), (2, 64, None)],
 )
-def test_one_thread_an_operation_for_small_images_on_two_cores(cores, size, wanted, make_config, monkeypatch):
+def test_small_images_on_two_cores_get_one_thread_per_op(cores, size, wanted, make_config, monkeypatch):
     on(cores, monkeypatch)
-    threads.suit(make_config(image_shape=(size, size, 1)))
+    threads.configure_threads(make_config(image_shape=(size, size, 1)))
     assert os.environ.get(threads.VARIABLE) == wanted
 
 
-def test_the_environment_goes_first(make_config, monkeypatch):
+def test_the_environment_takes_precedence(make_config, monkeypatch):
     on(2, monkeypatch)
     monkeypatch.setenv(threads.VARIABLE, "2")
-    threads.suit(make_config())
+    threads.configure_threads(make_config())
     assert os.environ[threads.VARIABLE] == "2"
 
 
@@ -44,12 +44,8 @@ def test_the_environment_goes_first(make_config, monkeypatch):
         (2, None, 1),
     ],
 )
-def test_as_many_operations_side_by_side_as_the_cores_hold(cores, text, wanted, monkeypatch):
+def test_as_many_ops_run_in_parallel_as_the_cores_hold(cores, text, wanted, monkeypatch):
     on(cores, monkeypatch)
     if text is not None:
         monkeypatch.setenv(threads.VARIABLE, text)
-    assert threads.side_by_side() == wanted
-
-
-def test_there_is_a_core():
-    assert threads.cores() >= 1
+    assert threads.parallel_ops() == wanted
