@@ -92,7 +92,7 @@ class System(keras.Model):
         return replicas.expand_scalars(self.report(reported))
 
     def sample_step(self, step: tf.Tensor, batch_size: int) -> Any:
-        """All randomness of training step `step` (int64 scalar), as a structure of tensors [B, ...] that `update` takes."""
+        """All randomness of training step `step` (int64 scalar) for `update`, a structure of tensors [B, ...]."""
         raise NotImplementedError
 
     def update(self, images: tf.Tensor, random: Any) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class System(keras.Model):
         raise NotImplementedError
 
     def tf1_scope(self, network: str) -> str:
-        """The variable scope of a network in the original's checkpoints. Raises UserError if the original has no such system."""
+        """The variable scope of a network in the original's checkpoints. Raises UserError if there are none."""
         registry.require(self.config, "a TF1 checkpoint", lambda spec: spec.tf1)
         return self.TF1_SCOPES[network]
 
