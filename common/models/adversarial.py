@@ -116,7 +116,8 @@ class AdversarialSystem(System):
     def information_pass(self, images: tf.Tensor, random: StepRandom):
         """Regularised information maximisation on real images, for the encoder alone: (losses, gradients).
 
-        Both are empty without it. It is not part of the original. The images and their views pass through the encoder as two batches.
+        Both are empty without it. Not part of the original. The images and their views pass through the encoder as two
+        batches.
         """
         if random.real_view is None:
             return {}, {}

@@ -68,7 +68,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         self.statistics = statistics
 
     def call(self, inputs, training=False):
-        """Normalise `inputs` [B, ..., c]; `training` moves the averages towards the batch's mean and unbiased variance."""
+        """Normalise `inputs` [B, ..., c]; `training` moves the averages towards its mean and unbiased variance."""
         if self.statistics != "batch" and not training:
             return super().call(inputs, training=False)
         together = self.synchronized and replicas.in_replica_context()

@@ -57,7 +57,7 @@ def information_bound(logits: tf.Tensor, category: tf.Tensor, log_continuous: tf
 
 
 def squared_error(x: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
-    """E sum (x - reconstruction)^2 over all axes but the first: -log p(x'|z, d, c), eq. 10, up to scale and constant."""
+    """E sum (x - reconstruction)^2 over all axes but the first: -log p(x'|z, d, c), eq. 10, but for a constant."""
     return tf.reduce_mean(tf.reduce_sum(tf.square(x - reconstruction), axis=list(range(1, x.shape.rank))))
 
 
