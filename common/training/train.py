@@ -20,7 +20,7 @@ from common.data.pipeline import Batches
 from common.errors import Diverged, Interrupted, UserError, first_line
 from common.evaluation import draw
 from common.evaluation.evaluate import evaluate
-from common.io.atomic import atomic_write, sweep, write_json
+from common.io.atomic import atomic_write, remove_leftovers, write_json
 from common.io.lock import NAME as LOCK
 from common.io.lock import refuse_if_locked, write_lock
 from common.models import registry
@@ -92,7 +92,7 @@ def train(config: Config, options: Options, load: Callable[..., Dataset] = load_
             clear(folders)
         run = {**provenance(config, dataset.source), "start": start, "devices": strategy.num_replicas_in_sync}
         for folder in (folders.results, folders.models):
-            sweep(folder)
+            remove_leftovers(folder)
             write_json(run, folder / RUN_FILE)
         print(
             f"Training on {len(dataset.train)} images from {dataset.source}; writing to {folders.results} and {folders.models}",
