@@ -3,6 +3,7 @@
 import os
 
 from common.config import Config
+from common.data.pool import cores
 
 _SMALL = 28  # Pixels: at 64, operations are large enough to be split.
 VARIABLE = "TF_NUM_INTRAOP_THREADS"
@@ -15,11 +16,6 @@ def suit(config: Config) -> None:
     """
     if cores() == 2 and max(config.image_shape[:2]) <= _SMALL:
         os.environ.setdefault(VARIABLE, "1")
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def side_by_side() -> int:

@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from common.data.dataset import Dataset, Split
-from common.data.factors import Factor
+from common.data.dataset import Dataset, Factor, Split
 from common.errors import UserError
 from common.evaluation import draw
 from common.evaluation.figures.generated import (
