@@ -13,7 +13,7 @@ import numpy as np
 
 from common.data.files import ImageFiles
 from common.errors import UserError
-from common.training.threads import cores
+from common.threads import cores
 
 _CHUNK = 256  # Images a worker takes at a time.
 _AHEAD = 3  # Chunks a worker may be ahead of who writes them down: a slow disk must not fill the memory.
