@@ -425,7 +425,7 @@ def _train(config: Config, given: dict) -> None:
         given.get("strategy"),
         EvaluationSettings() if given["evaluate"] else None,
     )
-    threads.configure(config)
+    threads.configure_threads(config)
     from common.training.train import train
 
     train(config, options)

@@ -8,7 +8,7 @@ _SMALL = 28  # Pixels: at 64, operations are large enough to be split.
 VARIABLE = "TF_NUM_INTRAOP_THREADS"
 
 
-def configure(config: Config) -> None:
+def configure_threads(config: Config) -> None:
     """Use one thread per operation for small images on two cores; call it before TensorFlow starts.
 
     Two operations then run side by side and neither waits for its other half. An environment that sets `VARIABLE` is

@@ -13,14 +13,14 @@ from common import threads
 )
 def test_small_images_on_two_cores_get_one_thread(cores, size, expected, make_config, monkeypatch):
     monkeypatch.setattr(threads, "cores", lambda: cores)
-    threads.configure(make_config(image_shape=(size, size, 1)))
+    threads.configure_threads(make_config(image_shape=(size, size, 1)))
     assert os.environ.get(threads.VARIABLE) == expected
 
 
 def test_environment_takes_precedence(make_config, monkeypatch):
     monkeypatch.setattr(threads, "cores", lambda: 2)
     monkeypatch.setenv(threads.VARIABLE, "2")
-    threads.configure(make_config())
+    threads.configure_threads(make_config())
     assert os.environ[threads.VARIABLE] == "2"
 
 
