@@ -1,7 +1,7 @@
 """Measure this machine: python -m common.benchmark {mnist,3dchairs,celeba,dsprites,input}.
 
-The name of a data set measures training steps of its script's configuration, on noise of the images' shape; `input` measures
-the way of a data set's images to the networks.
+The name of a data set measures training steps of its script's configuration, on noise of the images' shape; `input`
+measures how fast images are read and preprocessed.
 """
 
 import argparse

@@ -37,8 +37,8 @@ class Operation(NamedTuple):
     """
 
     kind: str
-    inputs: tuple[tuple[int, ...], tuple[int, ...]]
-    output: tuple[int, ...]
+    inputs: tuple[tuple, ...]
+    output: tuple
     dtype: str
     attributes: tuple[tuple[str, object], ...]
 

@@ -31,14 +31,13 @@ def make_files(name: str, folder: pathlib.Path, count: int) -> None:
     if name == "mnist":
         images, factors = digits.images(np.arange(count))[..., 0], digits.factors(np.arange(count))
         labels = factors[:, [factor.name for factor in digits.FACTORS].index("digit")]
-        arrays = {"x_train": images, "y_train": labels, "x_test": images[:1], "y_test": labels[:1]}
-        np.savez_compressed(folder / "mnist.npz", **arrays)
+        np.savez_compressed(folder / "mnist.npz", x_train=images, y_train=labels, x_test=images[:1], y_test=labels[:1])
     elif name == "dsprites":
         from common.data.dsprites import OFFICIAL
 
         indices = np.linspace(0, sprites.SIZE - 1, count).astype(np.int64)
-        arrays = {"imgs": sprites.images(indices)[..., 0], "latents_classes": sprites.factors(indices)}
-        np.savez_compressed(folder / OFFICIAL, **arrays)
+        pixels, levels = sprites.images(indices)[..., 0], sprites.factors(indices)
+        np.savez_compressed(folder / OFFICIAL, imgs=pixels, latents_classes=levels)
     else:
         source, (width, height), file = _FILES[name]
         (folder / file).parent.mkdir(parents=True)

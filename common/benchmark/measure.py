@@ -160,25 +160,26 @@ def _step_numbers(step: _Step, operations: list[dict], batch_size: int) -> dict:
 
 def _inference_rates(system: System, images: tf.Tensor, rounds: int) -> dict:
     """Images per second that are sampled and encoded, in batches of the training size, if the system can."""
-    calls = {}
+    calls, size = {}, system.config.batch_size
     if system.can("sample"):
-        latents = system.sample_latents(tf.constant(0, tf.int64), images.shape[0])
+        latents = system.sample_latents(tf.constant(0, tf.int64), size)
         calls["sampling_images_per_s"] = lambda: system.generate(latents)
     if system.can("encode"):
         calls["encoding_images_per_s"] = lambda: system.encode(images)
     for call in calls.values():
         call()
     times = {name: statistics.median(machine.seconds(call) for _ in range(rounds)) for name, call in calls.items()}
-    return {name: images.shape[0] / median for name, median in times.items()}
+    return {name: size / median for name, median in times.items()}
 
 
 def table(report: dict, earlier: dict | None = None) -> str:
     """The report as text; with the numbers of an `earlier` one, each number's ratio to it."""
-    config, machine_, numbers = report["config"], report["machine"], report["numbers"]
-    lines = [
-        f"{config['name']}, {config['model']} ({config['variant']}), batches of {config['batch_size']}, "
-        f"{config['precision']}{', XLA' if report['plan']['jit'] else ''}; {machine_['processor']}, {machine_['cores']} cores"
-    ]
+    config, numbers = report["config"], report["numbers"]
+    precision = config["precision"] + (", XLA" if report["plan"]["jit"] else "")
+    system = (
+        f"{config['name']}, {config['model']} ({config['variant']}), batches of {config['batch_size']}, {precision}"
+    )
+    lines = [f"{system}; {report['machine']['processor']}, {report['machine']['cores']} cores"]
     for name, (label, form) in ROWS.items():
         value, before = numbers.get(name), (earlier or {}).get(name)
         if value is not None:

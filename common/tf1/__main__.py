@@ -1,4 +1,4 @@
-"""Compare with the original TF1 code, and exchange checkpoints with it: python -m common.tf1 {compare,export,import}."""
+"""Compare with the original TF1 code and exchange checkpoints: python -m common.tf1 {compare,export,import}."""
 
 import argparse
 import pathlib

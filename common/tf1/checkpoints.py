@@ -3,7 +3,7 @@
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,7 +18,6 @@ from common.training.checkpoints import DAMAGE
 
 _SHOWN = 10  # Names of each kind in a message.
 _ORIGINAL = {"width": 1.0, "rim_multiplier": 0.0}  # Hyper-parameters that change which variables there are.
-_Variable = TypeVar("_Variable")
 
 
 def require_original(config: Config) -> None:
@@ -61,7 +60,7 @@ def all_variables(system: System) -> dict[str, keras.Variable]:
     return {**variables, **slots}
 
 
-def match(ours: Mapping[str, _Variable], shapes: Mapping[str, Sequence[int]]) -> dict[str, _Variable]:
+def match(ours: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """Pair the TF1 names in `shapes` with our variables, whose names are those of the original's 64-pixel scripts.
 
     If an original numbers its layers differently (at other sizes), layers of the same scope and kind are paired in the
@@ -108,7 +107,9 @@ def _renamed_layers(ours, theirs) -> dict[str, str]:
     for side, own in enumerate(sides):
         for layer in sorted(own.keys() - sides[1 - side].keys(), key=_natural):
             groups.setdefault((layer.split("/")[0], frozenset(own[layer])), ([], []))[side].append(layer)
-    return {a: b for left, right in groups.values() if len(left) == len(right) for a, b in zip(left, right)}
+    return {
+        a: b for left, right in groups.values() if len(left) == len(right) for a, b in zip(left, right, strict=True)
+    }
 
 
 def _natural(name: str) -> list:

@@ -18,8 +18,8 @@ from common.tf1.replay import Replay
 
 FAMILIES: tuple[type[Replay], ...] = (InfoVAEGANReplay,)  # A mixture's goes here, from common/tf1/mixture.py.
 MARGIN = 2.0  # Other machines round differently: up to twice the tolerance passes, with a note.
-# The gradient of an image's one to three biases is a sum over all pixels that nearly cancels. Its rounding is that of its
-# layer, so errors are taken relative to the layer's gradient.
+# The gradient of an image's one to three biases is a sum over all pixels that nearly cancels. Its rounding is that of
+# its layer, so errors are taken relative to the layer's gradient.
 _FEW = 3
 NORMALISED = "bias in front of a batch norm: its gradient is zero, and the recorded one is rounding"
 AVERAGE = "moving average: the original updates it in no defined order and never reads it"
@@ -42,10 +42,16 @@ class Row(NamedTuple):
         return "pass" if self.error <= MARGIN * self.tolerance else "FAIL"  # NaN fails.
 
     @property
+    def ratio(self) -> float:
+        """The error as a multiple of its tolerance, 0 if there is none."""
+        return self.error / self.tolerance if self.error is not None and self.tolerance else 0.0
+
+    @property
     def remark(self) -> str:
         """The note, and whether the margin was needed."""
-        margin = self.error is not None and self.tolerance < self.error <= MARGIN * self.tolerance
-        return "; ".join(filter(None, [self.note, f"within the margin of {MARGIN:g}" if margin else ""]))
+        return "; ".join(
+            filter(None, [self.note, f"within the margin of {MARGIN:g}" if 1 < self.ratio <= MARGIN else ""])
+        )
 
 
 def open_replay(recording: Recording) -> Replay:
@@ -76,7 +82,7 @@ def _not_comparable(replay: Replay) -> dict[str, str]:
     reasons = {}
     for network in replay.system.networks.values():
         layers = [layer for layer in network.layers if layer.variables]
-        for layer, following in zip(layers, [*layers[1:], None]):
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
             for v in layer.variables:
                 if v.name.startswith("moving_"):
                     reasons[replay.names[id(v)]] = AVERAGE
@@ -192,12 +198,9 @@ def summary(rows: list[Row]) -> str:
     for stage in dict.fromkeys(row.stage for row in rows):
         own = [row for row in rows if row.stage == stage]
         counts = " ".join(f"{sum(row.verdict == v for row in own):4} {v}" for v in ("pass", "FAIL", "skipped"))
-        measured = [row for row in own if row.error is not None and row.tolerance]
-        worst = max(measured, key=lambda row: row.error / row.tolerance, default=None)
-        lines.append(
-            f"  {stage:24} {counts}"
-            + (f"   largest: {worst.error:.2e} of {worst.tolerance:.1e} ({worst.name})" if worst else "")
-        )
+        worst = max(own, key=lambda row: row.ratio)
+        largest = f"   largest: {worst.error:.2e} of {worst.tolerance:.1e} ({worst.name})" if worst.ratio else ""
+        lines.append(f"  {stage:24} {counts}{largest}")
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """Recordings of the original's graph under TF1, as files: `<name>.json` with `<name>.npz` next to it.
 
-The .json holds the configuration, variables, losses, gradients and a trace of iterations; the .npz holds tensors. Initial
-variables and batches are not stored: they follow from seeds of numpy's legacy generator, which is stable across versions.
+The .json holds the configuration, variables, losses, gradients and a trace of iterations; the .npz holds tensors.
+Initial variables and batches are not stored: they follow from seeds of numpy's legacy generator, which is stable.
 """
 
 import json
@@ -36,7 +36,7 @@ _INITIAL = {
 
 
 def projection(name: str, value: np.ndarray) -> float:
-    """The fingerprint of a variable or gradient: its dot product, in float64, with a normal vector seeded by its name."""
+    """The fingerprint of a variable or gradient: its float64 dot product with a normal vector seeded by its name."""
     direction = np.random.RandomState(zlib.crc32(name.encode()) ^ _PROJECTION_KEY).normal(0, 1, value.size)
     return float(np.dot(direction, value.astype(np.float64).ravel()))
 

@@ -36,6 +36,7 @@ class Replay:
     Attributes:
         FIELD: a field of the .json that only this family has.
         INITIAL: (mean, stddev) of initial variables whose names other families do not have, by the name's last part.
+        update: the system's update, as one graph.
         ITERATIONS: for each iteration the tolerances of (losses, variables).
         FINAL: tolerance of the images after the last iteration, as `final_error` measures them.
         variables: TF1 name -> variable.
@@ -46,12 +47,17 @@ class Replay:
     ITERATIONS: tuple[tuple[float, float], ...]
     FINAL: float
 
-    def __init__(self, recording: Recording, system: System):
-        self.recording, self.system = recording, system
-        self.variables = match(network_variables(system), recording.variables)
+    def __init__(self, recording: Recording):
+        self.recording, self.system = recording, self.build(recording)
+        self.update = tf.function(self.system.update)
+        self.variables = match(network_variables(self.system), recording.variables)
         for name, variable in self.variables.items():
             variable.assign(initial_value(name, recording.variables[name], self.INITIAL))
         self.names = {id(v): name for name, v in self.variables.items()}
+
+    def build(self, recording: Recording) -> System:
+        """The recorded configuration's system. Raises UserError if there is none."""
+        raise NotImplementedError
 
     def initial(self) -> Point:
         """Outputs, losses and gradients at the initial point."""
