@@ -27,7 +27,7 @@ from common.options import (
     default_cache_folder,
 )
 from common.runs import provenance
-from common.training import threads
+from common import threads
 
 
 def parser(config: Config, description: str, command: str, presets: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -425,7 +425,7 @@ def _train(config: Config, given: dict) -> None:
         given.get("strategy"),
         EvaluationSettings() if given["evaluate"] else None,
     )
-    threads.suit(config)
+    threads.configure_threads(config)
     from common.training.train import train
 
     train(config, options)

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import pathlib
 import platform
+import runpy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.config import Config
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "pillow")
 METRICS_FILE = "metrics.json"  # Among results: what `evaluate` measured.
 RUN_FILE = "run.json"  # Next to checkpoints and results: `provenance`.
+SCRIPTS = {  # Short name -> script, next to `common`.
+    "mnist": "InfoVAE_MNIST",
+    "3dchairs": "InfoVAE_3DChairs",
+    "celeba": "InfoVAE_CelebA",
+    "dsprites": "InfoVAE_dSprites",
+}
 CHANGEABLE = ("epochs", "steps_per_epoch")  # Fields that may change on --resume.
 
 
@@ -76,6 +83,14 @@ def require_same_run(config: Config, source: str, file: pathlib.Path) -> None:
         if field not in CHANGEABLE and old.get(field) != new.get(field):
             was, now = old.get(field), new.get(field)
             raise UserError(f"cannot resume: {field} was {was} in the saved run and is {now} now ({file})")
+
+
+def script_config(script: str) -> Config:
+    """The `CONFIG` of a script, one of the values of `SCRIPTS`. Raises UserError if the scripts are not next to `common`."""
+    path = pathlib.Path(__file__).parents[1] / f"{script}.py"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run this command from a checkout of the project")
+    return runpy.run_path(str(path))["CONFIG"]
 
 
 class Folders(NamedTuple):

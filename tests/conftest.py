@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from common.training import threads
+from common import threads
 
 pytest.register_assert_rewrite("helpers")
 

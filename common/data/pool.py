@@ -11,13 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from common.errors import UserError
+from common.threads import cores
 
 _AHEAD = 3  # Limit on queued results per worker, which bounds memory.
-
-
-def cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parallel_map(function: Callable[[Any], Any], arguments: Iterable[Any], count: int) -> Iterator[Any]:

@@ -6,7 +6,6 @@ import keras
 import tensorflow as tf
 
 from common.config import Config
-from common.models import registry
 from common.nn import replicas
 from common.nn.distributions import Latents, NoisePosterior, Posterior
 from common.nn.optimizers import TF1Adam
@@ -184,10 +183,11 @@ class System(keras.Model):
         """Images [B, h, w, c] decoded from the codes of `images`, as a function of `seed` (int32 [2])."""
         raise NotImplementedError
 
-    def tf1_scope(self, network: str) -> str:
-        """The variable scope of a network in the original's checkpoints. Raises UserError if there are none."""
-        registry.require(self.config, "a TF1 checkpoint", lambda spec: spec.tf1)
-        return self.TF1_SCOPES[network]
+    def tf1_name(self, network: str, layer: keras.layers.Layer, variable: keras.Variable) -> str:
+        """The name of a network's variable in the original's checkpoints: scope/layer/variable."""
+        kernel, bias = ("Matrix", "bias") if isinstance(layer, keras.layers.Dense) else ("w", "biases")
+        leaf = {"kernel": kernel, "bias": bias}.get(variable.name, variable.name)
+        return f"{self.TF1_SCOPES[network]}/{layer.name}/{leaf}"
 
 
 def _named_weights(prefix: str, network: keras.Model) -> list[tuple[str, keras.Variable]]:
