@@ -42,7 +42,3 @@ def test_every_script_and_picture_it_names_exists():
     assert scripts == {path.name for path in ROOT.glob("InfoVAE_*.py")}
     for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / picture).is_file()
-
-
-def test_no_placeholder_is_left():
-    assert not re.findall(r"\{[A-Z][A-Z0-9]*\}", README)

@@ -7,7 +7,6 @@ import tensorflow_probability as tfp
 
 from common.config import LatentSpec
 from common.nn.distributions import (
-    Latents,
     NoisePosterior,
     Posterior,
     code_entropy,
@@ -296,7 +295,3 @@ def test_draws_are_a_function_of_the_seed(draw):
         np.testing.assert_array_equal(first[i], again[i])
         np.testing.assert_array_equal(first[i], compiled[i])
         assert all((first[i].numpy() != other[i].numpy()).any() for other in others)
-
-
-def test_latents_are_noise_then_code():
-    assert Latents._fields == ("noise", "code")
