@@ -3,10 +3,14 @@
 import re
 import runpy
 
+import pytest
+
 from common import cli
 from common.benchmark import __main__ as benchmark
 from common.evaluation import summary
 from helpers.paths import ROOT
+
+pytestmark = pytest.mark.fast
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
