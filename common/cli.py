@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from common import threads
 from common.config import BATCH_NORMS, PRECISIONS, Config
 from common.errors import Interrupted, UserError
 from common.models import registry
@@ -27,7 +28,6 @@ from common.options import (
     default_cache_folder,
 )
 from common.runs import provenance
-from common import threads
 
 
 def parser(config: Config, description: str, command: str, presets: Sequence[str] = ()) -> argparse.ArgumentParser:
