@@ -76,10 +76,6 @@ def test_no_images_have_no_accuracy():
         majority_accuracy(contingency(np.array([], int), np.array([], int), 4, 4))
 
 
-def test_accuracy_is_a_python_float():
-    assert type(accuracy(LABELS, 5)) is float
-
-
 def one_to_one(categories, num_categories):
     return one_to_one_accuracy(contingency(categories, LABELS, num_categories, 5))
 

@@ -109,16 +109,6 @@ def test_information_bound_of_a_continuous_code_is_below_the_information_that_it
     assert bound(2 * s) < bound(s) - 0.2 and bound(s / 2) < bound(s) - 0.2
 
 
-def test_all_losses_are_scalars():
-    values = (
-        losses.adversarial(tf.zeros((2, 1)), True),
-        losses.categorical_information(tf.zeros((2, 3)), tf.one_hot([0, 1], 3)),
-        losses.continuous_information(tf.zeros((2, 3)), tf.ones((2, 3))),
-        losses.squared_error(tf.zeros((2, 3, 3, 1)), tf.ones((2, 3, 3, 1))),
-    )
-    assert [v.shape for v in values] == [()] * 4
-
-
 # Regularised information maximisation
 
 

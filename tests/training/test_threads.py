@@ -49,7 +49,3 @@ def test_as_many_operations_side_by_side_as_the_cores_hold(cores, text, wanted, 
     if text is not None:
         monkeypatch.setenv(threads.VARIABLE, text)
     assert threads.side_by_side() == wanted
-
-
-def test_there_is_a_core():
-    assert threads.cores() >= 1
