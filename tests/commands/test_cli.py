@@ -14,6 +14,8 @@ from common.errors import Diverged, Interrupted
 from common.options import SaveInterval
 from helpers.paths import ROOT
 
+pytestmark = pytest.mark.fast
+
 SCRIPTS = sorted(p.stem for p in ROOT.glob("InfoVAE_*.py"))
 
 

@@ -10,6 +10,8 @@ from common.config import LatentSpec, provenance, read_config, read_run, require
 from common.errors import UserError
 from common.io.atomic import write_json
 
+pytestmark = pytest.mark.fast
+
 NAN, INFINITE = float("nan"), float("inf")
 
 

@@ -23,6 +23,8 @@ from helpers.images import VIEWS, encoded, tar
 from helpers.paths import ROOT
 from helpers.prepared import store_mnist
 
+pytestmark = pytest.mark.fast
+
 CONFIG = runpy.run_path(str(ROOT / "InfoVAE_MNIST.py"))["CONFIG"]
 NAMES = ["with spaces ", "ünï → 字", "new\nline", "-dash", "--out", "[a]*?{b}", "'\"$HOME`", "%s %d {0}", "~"]
 WORST = "-w [a]*\nünï?"

@@ -18,6 +18,8 @@ from common.evaluation.metrics.classification import (
     one_to_one_labels,
 )
 
+pytestmark = pytest.mark.fast
+
 LABELS = np.repeat(np.arange(5), [40, 30, 20, 6, 4])  # 100 images.
 
 

@@ -16,6 +16,8 @@ from common.evaluation.evaluate import evaluate, infer, majority_test_accuracy, 
 from common.nn.distributions import Latents, NoisePosterior, Posterior
 from common.options import EvaluationSettings
 
+pytestmark = pytest.mark.fast
+
 CLASSES = 4
 
 

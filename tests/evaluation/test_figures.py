@@ -25,6 +25,8 @@ from common.evaluation.figures.generated import (
 from common.nn.distributions import Posterior, sample_prior
 from common.options import QUICK_FIGURES, FigureSettings
 
+pytestmark = pytest.mark.fast
+
 ROWS = 5
 Z, K, C, BATCH = 7, 4, 3, 8  # Of `make_config`.
 

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from common.nn import losses
 
+pytestmark = pytest.mark.fast
+
 RANDOM = np.random.RandomState(0)
 LOGITS = RANDOM.normal(0, 3, (6, 1)).astype(np.float32)
 

@@ -6,6 +6,8 @@ import pytest
 
 from common.training import threads
 
+pytestmark = pytest.mark.fast
+
 
 def on(cores, monkeypatch):
     monkeypatch.setattr(threads, "cores", lambda: cores)
