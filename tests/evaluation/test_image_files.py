@@ -12,6 +12,8 @@ from common.io.atomic import atomic_write, remove_leftovers, write_json
 
 pytestmark = pytest.mark.fast
 
+pytestmark = pytest.mark.fast
+
 
 def test_image_i_stands_at_row_i_div_columns_and_column_i_mod_columns():
     images = np.arange(6.0)[:, None, None, None] + np.zeros((6, 2, 4, 3))
