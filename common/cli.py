@@ -75,6 +75,15 @@ def _run(config: Config, description: str, argv: list[str], presets: Mapping[str
     _COMMANDS[command](flags.resolve(config, given), given)
 
 
+def configure(config: Config, argv: list[str]) -> Config:
+    """Return `config` changed by flags of the model and the run. Raises UserError for other arguments."""
+    config, _ = _look_ahead(config, argv, {})
+    parsed, rest = flags.model_parser(config).parse_known_args(argv)
+    if rest:
+        raise suggestions.unknown(rest[0], "train", config, (), tf1=False)
+    return flags.resolve(config, vars(parsed))
+
+
 def _look_ahead(config: Config, argv: list[str], presets: Mapping[str, Config]) -> tuple[Config, bool]:
     """Return the configuration that the other flags change, and whether --model or --variant was given.
 

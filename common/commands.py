@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from common import runs
+from common import runs, threads
 from common.config import Config
 from common.data.dataset import Dataset
 from common.data.load import load_dataset
@@ -29,7 +29,6 @@ from common.options import (
     SampleOptions,
     TrainingOptions,
 )
-from common.training import threads
 
 _FEW = 10_000  # Images: a run that trained on fewer is measured at small sizes.
 _HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).

@@ -165,6 +165,19 @@ def flags_of(kind: type, defaults: Any = None, names: Collection[str] = (), nega
     return flags
 
 
+def _model_groups(config: Config) -> list[tuple[str, list[Flag]]]:
+    """Return the flags that change a configuration, by group."""
+    names = {"--model": tuple(registry.models()), "--variant": tuple(registry.variants())}
+    model = [flag._replace(choices=names.get(flag.flag, flag.choices)) for flag in flags_of(_Model, config)]
+    model[0] = model[0]._replace(metavar="NAME", help=f"model to train: {', '.join(model[0].choices)}")
+    hyper = flags_of(type(config.hyper), config.hyper, negatable=True)
+    return [
+        ("run", flags_of(_Run, config)),
+        ("model", model + flags_of(_Latents, config.latent)),
+        (f"hyper-parameters of {registry.spec_of(config).title}", hyper),
+    ]
+
+
 def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> list[tuple[str, list[Flag]]]:
     """Return the flags of a command by group.
 
@@ -172,26 +185,17 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
         command: one of `COMMANDS`.
         config: gives the defaults, and the system.
         presets: the names that --preset may have.
-        tf1: whether --tf1-checkpoint is given, which knows no configuration: then the model's flags belong to all.
+        tf1: whether --tf1-checkpoint is given, which has no configuration: then flags give it to all commands.
     """
     extras = {flag.flag: flag for flag in flags_of(_Extras)}
-    title = registry.spec_of(config).title
-    model = [flag for flag in flags_of(_Model, config) if flag.flag != "--sync-batch-norm" or command == "train"]
-    names = {"--model": tuple(registry.models()), "--variant": tuple(registry.variants())}
-    model = [flag._replace(choices=names.get(flag.flag, flag.choices)) for flag in model]
-    model[0] = model[0]._replace(metavar="NAME", help=f"model to train: {', '.join(model[0].choices)}")
-    models = [
-        ("model", model + flags_of(_Latents, config.latent)),
-        (f"hyper-parameters of {title}", flags_of(type(config.hyper), config.hyper, negatable=True)),
-    ]
+    (_, run), *models = _model_groups(config)
     if command == "train":
         others = [f.name for f in dataclasses.fields(TrainingOptions) if f.name not in (*_PLACES, *_RUN, "checkpoint")]
-        preset = [extras["--preset"]._replace(choices=tuple(presets), metavar=None)] if presets else []
-        run = flags_of(_Run, config) + preset + flags_of(TrainingOptions, names=_RUN) + [extras["--smoke"]]
-        places = flags_of(TrainingOptions, names=_PLACES)
+        preset = [extras["--preset"]._replace(choices=tuple(presets))] if presets else []
+        after = [*flags_of(TrainingOptions, names=_RUN), extras["--smoke"], extras["--dry-run"]]
         return [
-            ("training", [*run, extras["--dry-run"]]),
-            ("data and output", places),
+            ("training", run + preset + after),
+            ("data and output", flags_of(TrainingOptions, names=_PLACES)),
             *models,
             ("checkpoints and devices", flags_of(TrainingOptions, names=others)),
         ]
@@ -201,11 +205,7 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
         "sample": [*flags_of(SampleOptions), extras["--dry-run"]],
     }[command]
     found = [] if command == "sample" else [("run and data", flags_of(Options))]
-    return [
-        *found,
-        (command, own),
-        *([("configuration of the TF1 checkpoint", flags_of(_Run, config)), *models] if tf1 else []),
-    ]
+    return [*found, (command, own), *([("configuration of the TF1 checkpoint", run), *models] if tf1 else [])]
 
 
 def values(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,6 +269,15 @@ def parser(
         group = p.add_argument_group(title)
         for flag in flags:
             flag.add(group, flag.common or shown == "all" or (shown == "system" and title.startswith("hyper")))
+    return p
+
+
+def model_parser(config: Config) -> argparse.ArgumentParser:
+    """Return a parser of the flags that change a configuration alone."""
+    p = _Parser(add_help=False, allow_abbrev=False)
+    for _, flags in _model_groups(config):
+        for flag in flags:
+            flag.add(p.add_argument_group(), shown=False)
     return p
 
 

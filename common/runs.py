@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import pathlib
 import platform
+import runpy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "pillow")
 METRICS_FILE = "metrics.json"  # Among results: what `evaluate` measured.
+SCRIPTS = {  # Short name -> script, next to `common`.
+    "mnist": "InfoVAE_MNIST",
+    "3dchairs": "InfoVAE_3DChairs",
+    "celeba": "InfoVAE_CelebA",
+    "dsprites": "InfoVAE_dSprites",
+}
 CHANGEABLE = ("epochs", "steps_per_epoch")  # Fields that may change on --resume.
 
 
@@ -91,6 +98,14 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(hyper, dict):
         return values
     return {name: value for name, value in values.items() if name != "hyper"} | hyper
+
+
+def script_config(script: str) -> Config:
+    """Return the `CONFIG` of a script, one of the values of `SCRIPTS`. Raises UserError if it is not next to `common`."""
+    path = pathlib.Path(__file__).parents[1] / f"{script}.py"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run this command from a checkout of the project")
+    return runpy.run_path(str(path))["CONFIG"]
 
 
 def claim_folders(config: Config, source: str, options: TrainingOptions) -> tuple[RunFolders, str | None]:

@@ -1,11 +1,12 @@
-"""What several test files share: the smallest configuration that makes sense, systems built from it once, and images for them."""
+"""Fixtures for several files: the smallest sensible configuration, systems built from it once, and images for them."""
 
 import os
 import shutil
+import tempfile
 
 import pytest
 
-from common.training import threads
+from common import threads
 
 pytest.register_assert_rewrite("helpers")
 
@@ -13,13 +14,27 @@ SLOW = ("test_devices.py", "test_scripts.py", "test_smoke.py", "test_faults.py",
 
 
 def pytest_collection_modifyitems(items):
-    """The slowest files first: two workers take a file each, and one should not wait for the other in the end."""
+    """Put the slowest files first: each worker takes a file at a time, and none should wait for another at the end."""
     items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory):
+    """The place for temporary files of the session, which is removed at the end.
+
+    TensorFlow's autograph leaves files in processes that are killed, TFDS an empty folder, and a failed run its state.
+    """
+    tmp_path_factory.getbasetemp()  # It stays where pytest looks for it, and a failed test's folder with it.
+    made = tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True)  # Sockets need a short path.
+    with made as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(autouse=True)
 def threads_as_before():
-    """No test finds the choice of threads that a script's command line made in another, or that of this shell."""
+    """The environment without a choice of threads: neither this shell's nor that of a script run by another test."""
     before = os.environ.pop(threads.VARIABLE, None)
     yield
     os.environ.pop(threads.VARIABLE, None)
@@ -28,8 +43,8 @@ def threads_as_before():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def what_a_file_shares_goes_with_it(tmp_path_factory):
-    """Removes the folders that fixtures of a file made: pytest keeps them to the end, and checkpoints are hundreds of MiB each."""
+def remove_folders_of_fixtures(tmp_path_factory):
+    """Remove the folders made by a file's fixtures: pytest keeps them to the end, and checkpoints are large."""
     yield
     for folder in tmp_path_factory.getbasetemp().iterdir():
         if not folder.name.startswith("test_"):  # Those are of tests that failed.
@@ -46,7 +61,7 @@ def make_config():
 
 @pytest.fixture(scope="session")
 def build_for_all(make_config):
-    """`build_for_all(**changes)`: like `build_system`, but kept to the end. For what many files use."""
+    """`build_for_all(**changes)`: like `build_system`, but built once per session."""
     from helpers.systems import builder
 
     return builder(make_config)
@@ -54,7 +69,7 @@ def build_for_all(make_config):
 
 @pytest.fixture(scope="module")
 def build_system(make_config):
-    """`build_system(**changes)`: the system of `make_config(**changes)` at its initial weights, built once in a file and set back each time."""
+    """`build_system(**changes)`: the system of `make_config(**changes)` at its initial weights, built once per file."""
     from helpers.systems import builder
 
     return builder(make_config)
@@ -62,7 +77,7 @@ def build_system(make_config):
 
 @pytest.fixture
 def system(build_for_all):
-    """`make_config()`'s system at its initial weights: built once, set back for each test."""
+    """The system of `make_config()` at its initial weights: built once, reset for each test."""
     return build_for_all()
 
 
@@ -74,7 +89,7 @@ def infogan(build_system):
 
 @pytest.fixture(scope="session")
 def images(make_config):
-    """A batch of `make_config()`'s images, of noise."""
+    """A batch of noise in the shape of `make_config()`'s images."""
     import tensorflow as tf
 
     return tf.random.stateless_uniform((make_config().batch_size, *make_config().image_shape), seed=[1, 2])

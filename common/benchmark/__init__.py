@@ -1,1 +1,4 @@
-"""How fast a training step is, next to what the machine's own convolutions and matrix products could do: python -m common.benchmark."""
+"""How fast training is on this machine, next to what the machine's own convolutions and matrix products allow.
+
+A tool: nothing else in `common` knows about it.
+"""

@@ -1,4 +1,4 @@
-"""The convolutions and matrix products of a traced step, counted from its graph, and each of them on its own."""
+"""The convolutions and matrix products of a traced step, counted from its graph, and each of them in isolation."""
 
 import collections
 import math
@@ -6,11 +6,22 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-_ATTRIBUTES = {
-    "Conv2D": ("strides", "padding"),
-    "Conv2DBackpropInput": ("strides", "padding"),
-    "Conv2DBackpropFilter": ("strides", "padding"),
-    "MatMul": ("transpose_a", "transpose_b"),
+
+class _Kind(NamedTuple):
+    """How to call an op: which inputs of its node are operands, their names, the name of a size, and its attributes."""
+
+    operands: tuple[int, int]
+    names: tuple[str, str]
+    size: str | None
+    attributes: tuple[str, ...]
+
+
+_STRIDED = ("strides", "padding")
+_KINDS = {
+    "Conv2D": _Kind((0, 1), ("input", "filter"), None, _STRIDED),
+    "Conv2DBackpropInput": _Kind((1, 2), ("filter", "out_backprop"), "input_sizes", _STRIDED),
+    "Conv2DBackpropFilter": _Kind((0, 2), ("input", "out_backprop"), "filter_sizes", _STRIDED),
+    "MatMul": _Kind((0, 1), ("a", "b"), None, ("transpose_a", "transpose_b")),
 }
 
 
@@ -19,64 +30,55 @@ class Operation(NamedTuple):
 
     Attributes:
         kind: TensorFlow's name of it.
-        inputs: the shapes of its two operands: images and kernel of a convolution, kernel and output gradient of its gradient for the
-            images, images and output gradient of that for the kernel.
+        inputs: the shapes of its two operands, in the order of `_KINDS`.
         output: the shape of its result.
         dtype: the name of the type of all three.
-        attributes: its other arguments, (name, value) each.
+        attributes: its other arguments, as (name, value).
     """
 
     kind: str
-    inputs: tuple[tuple[int, ...], tuple[int, ...]]
-    output: tuple[int, ...]
+    inputs: tuple[tuple, ...]
+    output: tuple
     dtype: str
     attributes: tuple[tuple[str, object], ...]
 
     @property
     def flops(self) -> int:
-        """Multiplications and additions. The taps that fall into the padding are counted too, as is usual."""
+        """Multiplications and additions, including those with padding, as is usual."""
         first, second = self.inputs
-        if self.kind == "Conv2D":
-            return 2 * math.prod(self.output) * math.prod(second[:3])
-        if self.kind == "Conv2DBackpropInput":
-            return 2 * math.prod(second) * math.prod(first[:3])
-        if self.kind == "Conv2DBackpropFilter":
-            return 2 * math.prod(second) * math.prod(self.output[:3])
-        return 2 * math.prod(self.output) * first[0 if dict(self.attributes)["transpose_a"] else 1]
+        if self.kind == "MatMul":
+            return 2 * math.prod(self.output) * first[0 if dict(self.attributes)["transpose_a"] else 1]
+        kernel, result = {
+            "Conv2D": (second, self.output),
+            "Conv2DBackpropInput": (first, second),
+            "Conv2DBackpropFilter": (self.output, second),
+        }[self.kind]
+        return 2 * math.prod(result) * math.prod(kernel[:3])
 
     def alone(self, jit: bool = False, copies: int = 1):
-        """(a function that does this to each of `copies` pairs of operands and nothing else, compiled by XLA where `jit`, the pairs: random numbers)."""
-        operands = [
-            tuple(
-                tf.cast(tf.random.stateless_normal(shape, [i, copy]), self.dtype) for i, shape in enumerate(self.inputs)
-            )
+        """(a function that applies this to each of `copies` pairs of operands, the pairs: random numbers)."""
+        kind, raw = _KINDS[self.kind], getattr(tf.raw_ops, self.kind)
+        fixed = {**dict(self.attributes), **({kind.size: self.output} if kind.size else {})}
+        pairs = [
+            tuple(tf.cast(tf.random.stateless_normal(s, [i, copy]), self.dtype) for i, s in enumerate(self.inputs))
             for copy in range(copies)
         ]
-        attributes, raw = dict(self.attributes), getattr(tf.raw_ops, self.kind)
 
-        def one(first, second):
-            if self.kind == "Conv2D":
-                return raw(input=first, filter=second, **attributes)
-            if self.kind == "Conv2DBackpropInput":
-                return raw(input_sizes=self.output, filter=first, out_backprop=second, **attributes)
-            if self.kind == "Conv2DBackpropFilter":
-                return raw(input=first, filter_sizes=self.output, out_backprop=second, **attributes)
-            return raw(a=first, b=second, **attributes)
+        def run(*pairs):
+            return [raw(**dict(zip(kind.names, pair, strict=True)), **fixed) for pair in pairs]
 
-        return tf.function(lambda *pairs: [one(*pair) for pair in pairs], jit_compile=jit).get_concrete_function(
-            *operands
-        ), operands
+        return tf.function(run, jit_compile=jit).get_concrete_function(*pairs), pairs
 
 
 def operations(graph: tf.Graph) -> collections.Counter:
-    """How often each `Operation` is run when the function of `graph` (a `ConcreteFunction.graph`) is called.
+    """How often each `Operation` runs when the function of `graph` (a `ConcreteFunction.graph`) is called.
 
-    Only what the function's results and side effects need is counted, since TensorFlow runs nothing else. Of a `tf.cond`, the branch
-    of more arithmetic is: that of the dearest step.
+    Only what the function's results and side effects need is counted, since TensorFlow runs nothing else. Of a
+    `tf.cond`, the branch with more arithmetic is counted: that of the most expensive step.
     """
     found = collections.Counter()
     for op in _needed(graph):
-        if op.type in _ATTRIBUTES:
+        if op.type in _KINDS:
             found[_operation(op)] += 1
         elif op.type in ("If", "StatelessIf"):
             branches = [operations(_function(op, name)) for name in ("then_branch", "else_branch")]
@@ -87,11 +89,11 @@ def operations(graph: tf.Graph) -> collections.Counter:
 
 
 def total_flops(found: collections.Counter) -> int:
-    """Of all the operations, each as often as it is run."""
+    """Multiplications and additions of all operations, each as often as it runs."""
     return sum(operation.flops * count for operation, count in found.items())
 
 
-def _needed(graph: tf.Graph) -> list[tf.Operation]:
+def _needed(graph: tf.Graph) -> set[tf.Operation]:
     """The operations that the results and side effects of a function depend on."""
     reached, waiting = set(), [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
     while waiting:
@@ -99,7 +101,7 @@ def _needed(graph: tf.Graph) -> list[tf.Operation]:
         if op not in reached:
             reached.add(op)
             waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
-    return list(reached)
+    return reached
 
 
 def _function(op: tf.Operation, attribute: str) -> tf.Graph:
@@ -107,19 +109,14 @@ def _function(op: tf.Operation, attribute: str) -> tf.Graph:
 
 
 def _operation(op: tf.Operation) -> Operation:
-    # The middle operand of a convolution's gradients is a shape, and that is the output's.
-    operands = {"Conv2DBackpropInput": (1, 2), "Conv2DBackpropFilter": (0, 2)}.get(op.type, (0, 1))
-    attributes = tuple((name, _plain(op.get_attr(name))) for name in _ATTRIBUTES[op.type])
+    def plain(value):
+        return value.decode() if isinstance(value, bytes) else tuple(value) if isinstance(value, list) else value
+
+    kind, result = _KINDS[op.type], op.outputs[0]
     return Operation(
         op.type,
-        tuple(tuple(op.inputs[i].shape.as_list()) for i in operands),
-        tuple(op.outputs[0].shape.as_list()),
-        op.outputs[0].dtype.name,
-        attributes,
+        tuple(tuple(op.inputs[i].shape.as_list()) for i in kind.operands),
+        tuple(result.shape.as_list()),
+        result.dtype.name,
+        tuple((name, plain(op.get_attr(name))) for name in kind.attributes),
     )
-
-
-def _plain(value):
-    if isinstance(value, bytes):
-        return value.decode()
-    return tuple(value) if isinstance(value, list) else value

@@ -1,28 +1,54 @@
-"""One measurement of one configuration: everything that `python -m common.benchmark` reports."""
+"""One measurement of one configuration: everything that `python -m common.benchmark <data set>` reports."""
 
 import dataclasses
 import math
+import statistics
 import time
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from common import threads
 from common.benchmark import graph, machine
 from common.benchmark.input_pipeline import peak_memory, reading_rate
-from common.benchmark.plain import Parts, Plain
+from common.benchmark.plain import build_plain
 from common.config import Config
 from common.data.dataset import Dataset, Split
 from common.data.pipeline import scale
-from common.errors import UserError
 from common.models import registry
 from common.models.system import System
 from common.runs import provenance
-from common.training import threads
 
-IMAGES = 2048  # Of the synthetic data that the input pipeline reads.
-_PROFILED = 3  # Steps.
-_UPDATED = 7 * 4  # Bytes a parameter and update: Adam reads four float32 numbers, gradient included, and writes three.
+_IMAGES = 2048  # Of the noise that the input pipeline reads.
+_UPDATED = (
+    7 * 4
+)  # Bytes per parameter and update: Adam reads four float32 numbers, gradient included, and writes three.
+# Each number in the report: its label in the table, and its format.
+ROWS = {
+    "build_s": ("building the system", "{:.2f} s"),
+    "tracing_s": ("tracing the step", "{:.2f} s"),
+    "first_step_s": ("first step", "{:.2f} s"),
+    "peak_memory_mib": ("peak memory after it", "{:.0f} MiB"),
+    "step_s": ("training step, median", "{:.4f} s"),
+    "step_lower_quartile_s": ("  lower quartile", "{:.4f} s"),
+    "step_upper_quartile_s": ("  upper quartile", "{:.4f} s"),
+    "fastest_step_s": ("  fastest", "{:.4f} s"),
+    "images_per_s": ("  images", "{:.1f} /s"),
+    "gflop": ("  arithmetic", "{:.1f} GFLOP"),
+    "plain_step_s": ("plain Keras step, median", "{:.4f} s"),
+    "plain_fastest_step_s": ("  fastest", "{:.4f} s"),
+    "plain_over_step": ("  plain / step", "{:.2f}"),
+    "ceiling_s": ("ceiling: convolutions and products alone", "{:.4f} s"),
+    "ceiling_gflops": ("  rate", "{:.1f} GFLOP/s"),
+    "ceiling_over_step": ("  ceiling / step", "{:.1%}"),
+    "fastest_ceiling_over_step": ("  fastest ceiling / fastest step", "{:.1%}"),
+    "copy_gb_per_s": ("copies", "{:.1f} GB/s"),
+    "updates_s": ("updates of the parameters at that rate", "{:.4f} s"),
+    "ceiling_and_updates_over_step": ("  (ceiling + updates) / step", "{:.1%}"),
+    "sampling_images_per_s": ("sampling", "{:.1f} images/s"),
+    "encoding_images_per_s": ("encoding", "{:.1f} images/s"),
+    "input_images_per_s": ("input pipeline alone", "{:.0f} images/s"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,148 +56,132 @@ class Plan:
     """How much is measured.
 
     Attributes:
-        steps: training steps that are timed.
-        warm_up: steps before them, the first one included.
+        steps: training steps that are timed; the other things are timed as often.
+        warm_up: steps before them, including the first one.
         jit: compile the step with XLA.
-        plain: the precision of the plain Keras step that is timed beside it; None for no such step.
-        gains: time that step also with the product's parts put in one after the other.
-        profile: a folder for a TensorFlow profile of a few more steps.
+        plain: precision of a step in plain Keras that is timed too; None for no such step.
+        profile: folder for a TensorFlow profile of three more steps.
     """
 
     steps: int
     warm_up: int
     jit: bool = False
     plain: str | None = None
-    gains: bool = False
     profile: str | None = None
 
 
 class _Step:
-    """A training step as `fit` runs it, with the times that it took."""
+    """A training step as `fit` runs it, and the times that it took."""
 
-    def __init__(self, train_step, images: tf.Tensor):
-        self._images = images
-        self._function = tf.function(train_step, autograph=False)
+    def __init__(self, system: System, images: tf.Tensor, jit: bool = False):
+        if jit:
+            system.compile_with_xla()
+        function = tf.function(system.train_step, autograph=False)
         start = time.perf_counter()
-        self.graph = self._function.get_concrete_function(images).graph
+        self.operations = graph.operations(function.get_concrete_function(images).graph)
         self.tracing = time.perf_counter() - start
+        self.times: list[float] = []
+        self._call = lambda: function(images)
         self.first = self.run()
-        self.times = []
 
     def run(self) -> float:
-        return machine.seconds(lambda: self._function(self._images))
-
-    def report(self) -> dict:
-        found, times = graph.operations(self.graph), machine.summary(self.times)
-        return {
-            "tracing_s": self.tracing,
-            "first_step_s": self.first,
-            "step_s": times,
-            "images_per_s": self._images.shape[0] / times["median"],
-            "gflop": graph.total_flops(found) / 1e9,
-        }
+        """One more step; returns its time in seconds."""
+        self.times.append(machine.seconds(self._call))
+        return self.times[-1]
 
 
-def measure(config: Config, plan: Plan, progress: Callable[[dict], None] = lambda report: None) -> dict:
-    """Builds the system that `config` names, times it on noise for images, and returns the report as JSON-ready values.
+def measure(config: Config, plan: Plan) -> dict:
+    """Time the system of `config` on noise and return the report as JSON-ready values.
 
-    Peak memory is that of the process after a first step, before there is any plain one. `progress` is called with the report
-    so far each time that something has been added to it.
-
-    Raises UserError where there is no plain Keras step of this system.
+    "numbers" has the keys of `ROWS`, as far as they were measured; "operations" those of the ceiling, one by one.
     """
-    if plan.plain and config.system != "infovaegan":
-        raise UserError(
-            "--plain and --gains are steps of infovaegan with variant code; leave them out, or --model and --variant"
-        )
     if plan.jit:
         registry.require_equal_steps(config, "--jit")
-    pixels = np.random.RandomState(0).randint(
-        0, 2 if config.scaling == "binary" else 256, (max(IMAGES, config.batch_size), *config.image_shape)
-    )
+    levels = 2 if config.scaling == "binary" else 256
+    pixels = np.random.RandomState(0).randint(0, levels, (max(_IMAGES, config.batch_size), *config.image_shape))
     dataset = Dataset("noise", Split(pixels.astype(np.uint8)))
     images = scale(tf.constant(dataset.train.take(0, config.batch_size)), config.scaling)
-    report = {**provenance(config, dataset.source), "machine": machine.describe(), "plan": dataclasses.asdict(plan)}
-
-    def add(**values):
-        report.update(values)
-        progress(report)
-
     start = time.perf_counter()
     system = registry.build(config)
-    if plan.jit:
-        system.compile_with_xla()
-    build = time.perf_counter() - start
-    step = _Step(system.train_step, images)
-    add(build_s=build, tracing_s=step.tracing, first_step_s=step.first, peak_memory_mib=peak_memory())
-    others = [_plain_step(config, plan, images, parts) for parts in _parts(plan)]
-    alone = machine.Ceiling(graph.operations(step.graph), threads.parallel_ops(), plan.jit)
-    _time([step, *others], alone, plan)
-    add(**step.report())
-    if others:
-        plain = others[0].report()
-        add(plain=plain, times_as_fast_as_plain=plain["step_s"]["median"] / report["step_s"]["median"])
-    if plan.gains:
-        add(gains={name: other.report() for name, other in zip(Parts._fields, others[1:], strict=True)})
-    ceiling = alone.report()
-    add(
-        ceiling=ceiling,
-        part_of_ceiling=ceiling["seconds"] / report["step_s"]["median"],
-        part_of_ceiling_by_the_fastest=ceiling["best_seconds"] / report["step_s"]["min"],
-    )
-    bandwidth = machine.copy_bandwidth(plan.steps)
-    updates = (
-        _UPDATED
-        * sum(math.prod(v.shape) for name in system.optimizers for v in system.variables_of(name))
-        / 1e9
-        / bandwidth
-    )
-    add(
-        copy_gb_per_s=bandwidth,
-        updates_s=updates,
-        part_of_ceiling_with_updates=(ceiling["seconds"] + updates) / report["step_s"]["median"],
-    )
-    sampling, encoding = _inference_rates(system, images, plan.steps)
-    add(sampling_images_per_s=sampling, encoding_images_per_s=encoding)
-    add(input_images_per_s=reading_rate(dataset, config.scaling, max(plan.steps, 50), config.batch_size))
+    numbers = {"build_s": time.perf_counter() - start}
+    step = _Step(system, images, plan.jit)
+    numbers |= {"tracing_s": step.tracing, "first_step_s": step.first, "peak_memory_mib": peak_memory()}
+    plain = _Step(build_plain(dataclasses.replace(config, precision=plan.plain)), images) if plan.plain else None
+    alone = machine.Ceiling(step.operations, threads.parallel_ops(), plan.jit)
+    operations = _time([step, plain] if plain else [step], alone, plan)
+    numbers |= _step_numbers(step, operations, config.batch_size)
+    if plain:
+        numbers |= {"plain_step_s": statistics.median(plain.times), "plain_fastest_step_s": min(plain.times)}
+        numbers["plain_over_step"] = numbers["plain_step_s"] / numbers["step_s"]
+    parameters = sum(math.prod(v.shape) for name in system.optimizers for v in system.variables_of(name))
+    numbers["copy_gb_per_s"] = machine.copy_bandwidth(plan.steps)
+    numbers["updates_s"] = _UPDATED * parameters / 1e9 / numbers["copy_gb_per_s"]
+    numbers["ceiling_and_updates_over_step"] = (numbers["ceiling_s"] + numbers["updates_s"]) / numbers["step_s"]
+    numbers |= _inference_rates(system, images, plan.steps)
+    numbers["input_images_per_s"] = reading_rate(dataset, config.scaling, max(plan.steps, 50), config.batch_size)
     if plan.profile:
         with tf.profiler.experimental.Profile(plan.profile):
-            for _ in range(_PROFILED):
+            for _ in range(3):
                 step.run()
-    return report
+    about = {"machine": machine.describe(), "plan": dataclasses.asdict(plan)}
+    return {**provenance(config, dataset.source), **about, "numbers": numbers, "operations": operations}
 
 
-def _parts(plan: Plan) -> list[Parts]:
-    """Of each plain step that `plan` asks for: none, then with `gains` the first part, the first two, and so on."""
-    if not plan.plain:
-        return []
-    return [
-        Parts(*(i < count for i in range(len(Parts._fields))))
-        for count in range(len(Parts._fields) + 1 if plan.gains else 1)
-    ]
-
-
-def _plain_step(config: Config, plan: Plan, images: tf.Tensor, parts: Parts) -> _Step:
-    plain = Plain(registry.build(dataclasses.replace(config, precision=plan.plain)), parts)
-    return _Step(plain.train_step, images)
-
-
-def _time(steps: list[_Step], alone: machine.Ceiling, plan: Plan) -> None:
-    """Takes turns, so that whatever else the machine does slows all alike."""
+def _time(steps: list[_Step], alone: machine.Ceiling, plan: Plan) -> list[dict]:
+    """Take turns, so that whatever else the machine does slows all alike; returns the rows of the ceiling."""
     for _ in range(plan.warm_up - 1):
         for step in steps:
             step.run()
+    for step in steps:
+        step.times.clear()
     for _ in range(plan.steps):
         for step in steps:
-            step.times.append(step.run())
+            step.run()
         alone.run()
+    return alone.report()
 
 
-def _inference_rates(system: System, images: tf.Tensor, rounds: int) -> tuple[float, float]:
-    """Images a second that G makes and that E reads, in batches of the training size."""
-    latents = system.sample_latents(tf.constant(0, tf.int64), images.shape[0])
-    rates = []
-    for run in (lambda: system.generate(*latents), lambda: system.encode(images)):
-        run()
-        rates.append(images.shape[0] / machine.summary([machine.seconds(run) for _ in range(rounds)])["median"])
-    return tuple(rates)
+def _step_numbers(step: _Step, operations: list[dict], batch_size: int) -> dict:
+    median, fastest = statistics.median(step.times), min(step.times)
+    total = {name: sum(row[name] for row in operations) for name in ("seconds", "best_seconds", "gflop")}
+    return {
+        "step_s": median,
+        "step_lower_quartile_s": float(np.quantile(step.times, 0.25)),
+        "step_upper_quartile_s": float(np.quantile(step.times, 0.75)),
+        "fastest_step_s": fastest,
+        "images_per_s": batch_size / median,
+        "gflop": total["gflop"],
+        "ceiling_s": total["seconds"],
+        "ceiling_gflops": total["gflop"] / total["seconds"] if total["seconds"] else None,
+        "ceiling_over_step": total["seconds"] / median,
+        "fastest_ceiling_over_step": total["best_seconds"] / fastest,
+    }
+
+
+def _inference_rates(system: System, images: tf.Tensor, rounds: int) -> dict:
+    """Images per second that are sampled and encoded, in batches of the training size, if the system can."""
+    calls, size = {}, system.config.batch_size
+    if system.can("sample"):
+        latents = system.sample_latents(tf.constant(0, tf.int64), size)
+        calls["sampling_images_per_s"] = lambda: system.generate(latents)
+    if system.can("encode"):
+        calls["encoding_images_per_s"] = lambda: system.encode(images)
+    for call in calls.values():
+        call()
+    times = {name: statistics.median(machine.seconds(call) for _ in range(rounds)) for name, call in calls.items()}
+    return {name: size / median for name, median in times.items()}
+
+
+def table(report: dict, earlier: dict | None = None) -> str:
+    """The report as text; with the numbers of an `earlier` one, each number's ratio to it."""
+    config, numbers = report["config"], report["numbers"]
+    precision = config["precision"] + (", XLA" if report["plan"]["jit"] else "")
+    system = (
+        f"{config['name']}, {config['model']} ({config['variant']}), batches of {config['batch_size']}, {precision}"
+    )
+    lines = [f"{system}; {report['machine']['processor']}, {report['machine']['cores']} cores"]
+    for name, (label, form) in ROWS.items():
+        value, before = numbers.get(name), (earlier or {}).get(name)
+        if value is not None:
+            lines.append(f"{label:<42}{form.format(value):>16}" + (f"{value / before:>10.3f} x" if before else ""))
+    return "\n".join(lines)

@@ -1,4 +1,1 @@
-"""The data sets, one file each: readers, preprocessing, the cache, batches, and synthetic replacements.
-
-Nothing here knows of models.
-"""
+"""The data sets, one module each: readers, preprocessing, the cache, batches, synthetic data. Knows no models."""

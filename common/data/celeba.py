@@ -1,187 +1,149 @@
-"""CelebA (Liu et al. 2015): img_align_celeba/*.jpg, 202,599 photographs of faces, 178x218 pixels, with 40 attributes each.
+"""CelebA (Liu et al. 2015): 202,599 photographs of faces, 178x218 pixels, with 40 attributes each.
 
-The folder as its authors give it, or as TFDS prepares it. Only the centre 128x128 of each photograph is used, at 64x64. As in the
-original, training sees all images; the authors' test partition, where its list is there, is offered beside as a view of them.
+The folder img_align_celeba as its authors distribute it, or as TFDS prepares it. Only the centre 128x128 of each
+photograph is used, at 64x64. As in the original, training sees all images; the authors' test partition, if its list is
+there, is available as `test`, a view of them.
 """
 
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 
-from common.config import Config
 from common.data import cache as image_cache
-from common.data import files, tfds
-from common.data.dataset import Dataset, Images, Split, Subset
-from common.data.factors import Factor
-from common.data.files import ImageFiles, Item
+from common.data import tfds
+from common.data.dataset import Dataset, Factor, Images, Split, Subset, SyntheticImages
+from common.data.files import BATCH, ImageFile, ImageFiles, decode_all, fingerprint, image_files, open_images
 from common.data.synthetic import faces
-from common.data.synthetic.images import SyntheticImages
 from common.errors import UserError
+from common.options import Cache
 
 TITLE = "CelebA"
 SYNTHETIC = "stylised portraits with CelebA's attributes"
-ACCEPTED_FORMATS = "img_align_celeba/*.jpg (list_attr_celeba.txt and list_eval_partition.txt beside it are used), or TFDS's prepared celeb_a/"
-CROP, SIZE = 128, 64
-MANUAL_FILES = (
-    "img_align_celeba.zip",
-    "list_attr_celeba.txt",
-    "list_eval_partition.txt",
-    "list_landmarks_align_celeba.txt",
-    "identity_CelebA.txt",
+ACCEPTED_FORMATS = (
+    "img_align_celeba/*.jpg (with list_attr_celeba.txt and list_eval_partition.txt next to it, if wanted), or TFDS's"
+    " prepared celeb_a/"
 )
+CROP, SIZE = 128, 64
+_FOLDER, _ATTRIBUTES, _PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
+# The files that TFDS needs, if it cannot download them itself.
+MANUAL_FILES = (f"{_FOLDER}.zip", _ATTRIBUTES, _PARTITION, "list_landmarks_align_celeba.txt", "identity_CelebA.txt")
 
-_FOLDER = "img_align_celeba"
-_ATTRIBUTES, _PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
-_SIGNS = (-1, 1)  # What an attribute's levels 0 and 1 stand for.
+_SIGNS = (-1, 1)  # The values of an attribute's levels 0 and 1.
 _SPLITS = ("train", "validation", "test")  # TFDS's names of the authors' partitions 0, 1, 2.
-_TEST = 2
 
 
 def default_paths() -> list[pathlib.Path]:
-    """Where CelebA lies on machines that have used it before."""
+    """Return where earlier downloads may have left CelebA."""
     return [tfds.place("celeb_a"), tfds.manual_dir() / _FOLDER]
 
 
-def download(cache) -> Dataset:
-    """Lets TFDS prepare CelebA. Raises UserError where that fails, as it mostly does: Google Drive limits the downloads of its files."""
+def download(cache: Cache) -> Dataset:
+    """Let TFDS prepare CelebA. Raises UserError if that fails, which is common: Google Drive limits downloads."""
     try:
         folder = tfds.download("celeb_a", MANUAL_FILES)
     except UserError as error:
-        raise UserError(
-            f"{error}; TFDS takes these five files, from CelebA's own site, out of {tfds.manual_dir()}/: {', '.join(MANUAL_FILES)}"
-        ) from None
+        remedy = f"put these files from CelebA's own site into {tfds.manual_dir()}/: {', '.join(MANUAL_FILES)}"
+        raise UserError(f"{error}; {remedy}") from None
     return _from_tfds(folder, cache)
 
 
-def synthetic(config: Config) -> Dataset:
-    """Synthetic portraits, as many as the real ones, drawn on demand; their factors are followed by the attributes that they show."""
+def synthetic() -> Dataset:
+    """Return synthetic portraits, as many as the real ones, drawn on demand, with their factors and attributes."""
     indices = np.arange(faces.SIZE)
-    table = np.concatenate([faces.factors(indices), _levels(faces.attributes(indices))], axis=1)
+    table = np.concatenate([faces.factors(indices), faces.attributes(indices) > 0], axis=1)
     train = Split(SyntheticImages(faces, 0, faces.SIZE, CROP, SIZE), table)
-    return Dataset(
-        "synthetic faces (common/data/synthetic/faces.py)",
-        train,
-        factors=faces.FACTORS + _factors(faces.ATTRIBUTES),
-        synthetic=True,
-    )
+    factors = faces.FACTORS + _factors(faces.ATTRIBUTES)
+    return Dataset("synthetic faces (common/data/synthetic/faces.py)", train, factors=factors, synthetic=True)
 
 
-def read(path: pathlib.Path, cache) -> Dataset:
-    """Reads CelebA from a folder that is or holds img_align_celeba, or from what TFDS prepared. Raises UserError where it is neither."""
+def read(path: pathlib.Path, cache: Cache) -> Dataset:
+    """Read CelebA from a folder that is or contains img_align_celeba, or TFDS's prepared data.
+
+    Raises:
+        UserError: `path` is neither, or damaged.
+    """
     if not path.is_dir():
-        raise UserError(f"{path} is no folder: it should be or hold {ACCEPTED_FORMATS}")
-    for folder in (
-        path / _FOLDER,
-        path / _FOLDER / _FOLDER,
-        path / "celeba" / _FOLDER,
-        path,
-    ):  # As given, Kaggle's, torchvision's.
-        items = (
-            [Item(entry.name, entry.path) for entry in files.image_files(folder, (".jpg",))] if folder.is_dir() else []
-        )
-        if items:
-            return _from_files(folder, items, str(path), cache)
+        raise UserError(f"{path} is not a folder: it should be or contain {ACCEPTED_FORMATS}")
+    # The second is Kaggle's layout, the third torchvision's.
+    for folder in (path / _FOLDER, path / _FOLDER / _FOLDER, path / "celeba" / _FOLDER, path):
+        names = image_files(folder, ".jpg") if folder.is_dir() else []
+        if names:
+            files = ImageFiles(tuple(ImageFile(entry.name, entry.path) for entry in names), CROP, SIZE)
+            return _from_files(folder, files, str(path), cache)
     prepared = tfds.prepared(path, "celeb_a")
     if prepared:
         return _from_tfds(prepared, cache)
-    raise UserError(f"no CelebA in {path}: it should be or hold {ACCEPTED_FORMATS}")
+    raise UserError(f"no CelebA in {path}: it should be or contain {ACCEPTED_FORMATS}")
 
 
-def _from_files(folder: pathlib.Path, items: list[Item], source: str, cache) -> Dataset:
-    names, attributes = _read_attributes(folder)
-    partition = _read_partition(folder)
-    # Looked up before the images are: a list that does not fit them is told at once.
-    table = None if attributes is None else _rows(attributes, items, _find(folder, _ATTRIBUTES))
-    part = None if partition is None else _rows(partition, items, _find(folder, _PARTITION))[:, 0]
-    return _dataset(source, ImageFiles(tuple(items), CROP, SIZE), names, table, part, cache)
+def _from_files(folder: pathlib.Path, files: ImageFiles, source: str, cache: Cache) -> Dataset:
+    # The lists are read before the images are preprocessed, so that a list that does not match fails at once.
+    names, levels = _read_attributes(folder, files)
+    partition = _read_partition(folder, files)
+    images, valid_indices = open_images(files, cache, "celeba")
+    return _dataset(source, images, valid_indices, names, levels, partition)
 
 
-def _from_tfds(folder: pathlib.Path, cache) -> Dataset:
-    """All examples in TFDS's stored order, which is not the files' (their names are lost), split after split."""
-    shards = sorted(folder.glob("celeb_a-*"))
+def _from_tfds(folder: pathlib.Path, cache: Cache) -> Dataset:
+    """Read all examples in TFDS's stored order, split by split. The file names are lost.
 
-    def fill(entry: pathlib.Path) -> None:
-        for name, array in _index_tfds(folder).items():
-            np.save(entry / f"{name}.npy", array)
-
-    if cache.enabled:  # It takes half a minute to go through all examples.
-        identity = [[path.name, *files.stamp(path)] for path in shards]
-        entry = image_cache.entry(cache.folder, "celeba-index", identity, 1 << 26, fill)
-        index = _load_index(entry, len(shards))
-    else:
-        index = _index_tfds(folder)
-    items = tuple(
-        Item(f"{shards[shard].name} byte {start}", str(shards[shard]), start, length)
-        for shard, start, length in index["where"].tolist()
-    )
-    return _dataset(
-        f"{folder} (TFDS)",
-        ImageFiles(items, CROP, SIZE),
-        tuple(index["names"].tolist()),
-        index["table"],
-        index["part"],
-        cache,
-    )
+    They are streamed once into the cache, since TFRecords have no random access.
+    """
+    if not cache.enabled:
+        remedy = f"leave out --no-cache, or name a folder of {_FOLDER}/*.jpg with --data-dir"
+        raise UserError(f"--no-cache cannot be used with {folder}, which TFDS prepared: {remedy}")
+    stored = [[path.name, *fingerprint(path)] for path in sorted(folder.iterdir())]
+    size = 2 * sum(bytes_ for _, bytes_, _ in stored)  # 64x64 pixels take less than twice the bytes of the JPEG.
+    path = image_cache.entry(cache.folder, "celeba-tfds", [CROP, SIZE, stored], size, lambda e: _write_tfds(folder, e))
+    partition = image_cache.load(path / "partition.npy", np.uint8, (None,), len(_SPLITS))
+    levels = image_cache.load(path / "levels.npy", np.uint8, (len(partition), None), len(_SIGNS))
+    names = image_cache.load(path / "names.npy", np.str_, (levels.shape[1],))
+    images, valid_indices = image_cache.load_images(path, "celeba", (len(partition), SIZE, SIZE, 3))
+    return _dataset(f"{folder} (TFDS)", images, valid_indices, tuple(names.tolist()), levels, partition)
 
 
-def _load_index(entry: pathlib.Path, shards: int) -> dict[str, np.ndarray]:
-    """`_index_tfds` from its files in the cache. Raises UserError where they are damaged."""
-    where = image_cache.load(entry / "where.npy", np.int64, (None, 3), 1 << 62)
-    image_cache.check_range(entry / "where.npy", where[:, 0], shards)
-    table = image_cache.load(entry / "table.npy", np.uint8, (len(where), None), len(_SIGNS))
-    return {
-        "where": where,
-        "part": image_cache.load(entry / "part.npy", np.uint8, (len(where),), len(_SPLITS)),
-        "table": table,
-        "names": image_cache.load(entry / "names.npy", np.str_, (table.shape[1],)),
-    }
+def _write_tfds(folder: pathlib.Path, entry: pathlib.Path) -> None:
+    """Write all examples to a cache entry: images, partition, names of the attributes, and their levels."""
+    counts = [tfds.count(folder, split) for split in _SPLITS]
+    total = sum(counts)
+    if not total:
+        raise UserError(f"{folder} contains no examples: {tfds.PREPARE_AGAIN}")
+    names, levels = [], []
 
+    def batches() -> Iterator[ImageFiles]:
+        for split in _SPLITS:
+            for chunk in tfds.examples(folder, split, BATCH, encoded="image"):
+                attributes = chunk.get("attributes", {})
+                names[:] = names or sorted(attributes)
+                if sorted(attributes) != names or any(column.dtype != bool for column in attributes.values()):
+                    raise UserError(f"{folder} has attributes that are not CelebA's: {tfds.PREPARE_AGAIN}")
+                levels.append(np.stack([attributes[name] for name in names], axis=1))
+                files = [ImageFile(f"an image of {folder}, {split}", data=data) for data in chunk["image"]]
+                yield ImageFiles(tuple(files), CROP, SIZE)
 
-def _index_tfds(folder: pathlib.Path) -> dict[str, np.ndarray]:
-    """Where each image lies, int64 [n, 3] of (shard in sorted order, start, length); its partition; its attributes' levels; their names."""
-    print(f"Going through the examples of {folder}", flush=True)
-    shards = {str(path): number for number, path in enumerate(sorted(folder.glob("celeb_a-*")))}
-    where, part, table, names = [], [], [], ()
-    for number, split in enumerate(_SPLITS):
-        for item, features in tfds.image_items(folder, split, "image"):
-            names = names or tuple(sorted(name for name in features if name.startswith("attributes/")))
-            levels = [list(features[name].int64_list.value) for name in names]
-            if item.path not in shards or any(level not in ([0], [1]) for level in levels):
-                raise UserError(
-                    f"{folder}: {item.name} has attributes that are not CelebA's: remove it and let TFDS prepare it again"
-                )
-            where.append((shards[item.path], item.offset, item.length))
-            part.append(number)
-            table.append(bytes(level for (level,) in levels))
-    if not where:
-        raise UserError(f"{folder} holds no examples: remove it and let TFDS prepare it again")
-    return {
-        "where": np.asarray(where, np.int64),
-        "part": np.asarray(part, np.uint8),
-        "table": np.frombuffer(b"".join(table), np.uint8).reshape(len(table), len(names)),
-        "names": np.array([name.removeprefix("attributes/") for name in names]),
-    }
+    image_cache.write_images(entry, "celeba", (total, SIZE, SIZE, 3), decode_all(batches(), total))
+    np.save(entry / "partition.npy", np.repeat(np.arange(len(_SPLITS), dtype=np.uint8), counts))
+    np.save(entry / "levels.npy", np.concatenate(levels).astype(np.uint8))
+    np.save(entry / "names.npy", np.array(names))
 
 
 def _dataset(
-    source: str, images: ImageFiles, names: tuple[str, ...], table: np.ndarray | None, part: np.ndarray | None, cache
+    source: str,
+    images: Images,
+    valid_indices: np.ndarray,
+    names: tuple[str, ...],
+    levels: np.ndarray | None,
+    partition: np.ndarray | None,
 ) -> Dataset:
-    """The data set of `images`, of which row i of `table` and entry i of `part` tell the attributes' levels and the partition."""
-    kept = np.arange(len(images))
-    if cache.enabled:
-        images, kept = image_cache.open_images(images, cache.folder, "celeba")
-    table = None if table is None else table[kept].astype(np.int64)
-    test = None if part is None else _test(images, table, np.flatnonzero(part[kept] == _TEST))
-    return Dataset(source, Split(images, table), test, _factors(names))
-
-
-def _test(images: Images, table: np.ndarray | None, indices: np.ndarray) -> Split | None:
-    return Split(Subset(images, indices), None if table is None else table[indices]) if len(indices) else None
-
-
-def _levels(attributes: np.ndarray) -> np.ndarray:
-    """Attributes {-1, 1} as levels {0, 1}."""
-    return (attributes > 0).astype(np.int64)
+    """Return the data set of the valid images; row i of `levels` and entry i of `partition` are those of image i."""
+    levels = None if levels is None else levels[valid_indices].astype(np.int64)
+    test = None
+    if partition is not None:
+        indices = np.flatnonzero(partition[valid_indices] == _SPLITS.index("test"))
+        if len(indices):
+            test = Split(Subset(images, indices), None if levels is None else levels[indices])
+    return Dataset(source, Split(images, levels), test, _factors(names))
 
 
 def _factors(names: tuple[str, ...]) -> tuple[Factor, ...]:
@@ -189,7 +151,7 @@ def _factors(names: tuple[str, ...]) -> tuple[Factor, ...]:
 
 
 def _find(folder: pathlib.Path, name: str) -> pathlib.Path | None:
-    """A list of CelebA's, by its name: beside the folder of images, in it, or in the parent, also where the authors' own tree has it."""
+    """Return the path of a list: next to the folder of images, in it, or where the authors' own tree has it."""
     for base in (folder.parent, folder, folder.parent.parent):
         for path in (base / name, base / "Anno" / name, base / "Eval" / name):
             if path.is_file():
@@ -197,10 +159,10 @@ def _find(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     return None
 
 
-def _read_attributes(folder: pathlib.Path) -> tuple[tuple[str, ...], dict[str, bytes] | None]:
-    """The names of the attributes and each image's levels, a byte each; ((), None) without list_attr_celeba.txt.
+def _read_attributes(folder: pathlib.Path, files: ImageFiles) -> tuple[tuple[str, ...], np.ndarray | None]:
+    """Return names and levels, uint8 [n, attributes]; ((), None) without list_attr_celeba.txt.
 
-    The file: the number of images, the names, then a row an image: its name and -1 or 1 for each attribute.
+    The file: the number of images, the names, then one row per image: its name and -1 or 1 for each attribute.
     """
     path = _find(folder, _ATTRIBUTES)
     if path is None:
@@ -209,18 +171,19 @@ def _read_attributes(folder: pathlib.Path) -> tuple[tuple[str, ...], dict[str, b
     names = tuple(lines[1].split()) if len(lines) > 1 else ()
     if not names or len(set(names)) < len(names):
         raise UserError(f"{path} line 2: it should name the attributes, each once")
-    rows = _parse(path, lines, 2, len(names), {"-1": 0, "1": 1}, "-1 or 1")
+    rows = _parse(path, lines, 2, len(names), {"-1": 0, "1": 1})
     if lines[0].strip() != str(len(rows)):
-        raise UserError(
-            f"{path} line 1: it announces {lines[0].strip()[:20]!r} images, and {len(rows)} follow: get the file anew"
-        )
-    return names, rows
+        header = f"{lines[0].strip()[:20]!r} images, but {len(rows)} follow"
+        raise UserError(f"{path} line 1: header says {header}: download the file again")
+    return names, _select(rows, files, path)
 
 
-def _read_partition(folder: pathlib.Path) -> dict[str, bytes] | None:
-    """Each image's partition as a byte: 0 train, 1 validation, 2 test; None without list_eval_partition.txt."""
+def _read_partition(folder: pathlib.Path, files: ImageFiles) -> np.ndarray | None:
+    """Return 0 (train), 1 (validation) or 2 (test) for each image, uint8 [n]; None without list_eval_partition.txt."""
     path = _find(folder, _PARTITION)
-    return None if path is None else _parse(path, _lines(path), 0, 1, {"0": 0, "1": 1, "2": 2}, "0, 1 or 2")
+    if path is None:
+        return None
+    return _select(_parse(path, _lines(path), 0, 1, {"0": 0, "1": 1, "2": 2}), files, path)[:, 0]
 
 
 def _lines(path: pathlib.Path) -> list[str]:
@@ -229,30 +192,30 @@ def _lines(path: pathlib.Path) -> list[str]:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text file: get the file anew") from None
+        raise UserError(f"{path} is not a text file: download it again") from None
 
 
-def _parse(
-    path: pathlib.Path, lines: list[str], first: int, columns: int, codes: dict[str, int], meaning: str
-) -> dict[str, bytes]:
-    """Lines from `first` on, "name value ..." with `columns` values of `codes`, as name -> codes. Raises UserError naming file and line."""
+def _parse(path: pathlib.Path, lines: list[str], first: int, columns: int, codes: dict[str, int]) -> dict[str, bytes]:
+    """Parse lines "name value ..." from `first` on: name -> `columns` codes. Raises UserError naming file and line."""
     rows = {}
-    for number in range(first, len(lines)):
-        name, *values = lines[number].split() or [""]
+    for number, line in enumerate(lines[first:], first + 1):
+        name, *values = line.split() or [""]
         try:
             row = bytes([codes[value] for value in values])
         except KeyError as error:
-            raise UserError(f"{path} line {number + 1}: {error.args[0][:20]!r} should be {meaning}") from None
+            expected = f"one of {', '.join(codes)}"
+            raise UserError(f"{path} line {number}: {error.args[0][:20]!r} should be {expected}") from None
         if len(row) != columns or name in rows:
-            what = "a second row of the same image" if name in rows else f"{len(row)} values instead of {columns}"
-            raise UserError(f"{path} line {number + 1}: {what}")
+            what = "a second row for the same image" if name in rows else f"{len(row)} values instead of {columns}"
+            raise UserError(f"{path} line {number}: {what}")
         rows[name] = row
     return rows
 
 
-def _rows(rows: dict[str, bytes], items: list[Item], path: pathlib.Path) -> np.ndarray:
-    """The row of each image, uint8 [n, columns]. Raises UserError naming the first image that has none."""
+def _select(rows: dict[str, bytes], files: ImageFiles, path: pathlib.Path) -> np.ndarray:
+    """Return the row of each image, uint8 [n, columns]. Raises UserError if an image has none."""
     try:
-        return np.frombuffer(b"".join([rows[item.name] for item in items]), np.uint8).reshape(len(items), -1)
+        selected = b"".join([rows[file.name] for file in files.files])
     except KeyError as error:
-        raise UserError(f"{path} has no row for {error.args[0]}: get the file anew, or take the image away") from None
+        raise UserError(f"{path} has no row for {error.args[0]}: download it again, or remove the image") from None
+    return np.frombuffer(selected, np.uint8).reshape(len(files), -1)

@@ -1,6 +1,7 @@
-"""3D Chairs (Aubry et al. 2014): rendered_chairs/<id>/renders/image_III_pEEE_tAAA_r096.png, 1,393 chairs x 62 views of 600x600 pixels.
+"""3D Chairs (Aubry et al. 2014): 86,366 renders of 600x600 pixels, 1,393 chairs from 62 viewpoints.
 
-The folder, or the official rendered_chairs.tar unextracted. Only the centre 300x300 of each render is used, at 64x64.
+The folder rendered_chairs/<id>/renders/image_III_pEEE_tAAA_r096.png, or the official rendered_chairs.tar without
+extracting it. Only the centre 300x300 of each render is used, at 64x64.
 """
 
 import io
@@ -11,112 +12,95 @@ import tarfile
 
 import numpy as np
 
-from common.config import Config
-from common.data import cache as image_cache
-from common.data import files, tfds
-from common.data.dataset import Dataset, Split
-from common.data.factors import Factor
-from common.data.files import ImageFiles, Item
+from common.data import tfds
+from common.data.dataset import Dataset, Factor, Split, SyntheticImages
+from common.data.files import ImageFile, ImageFiles, image_files, open_images, sorted_entries
 from common.data.synthetic import chairs
-from common.data.synthetic.images import SyntheticImages
 from common.errors import UserError, first_line
+from common.options import Cache
 
 TITLE = "3D Chairs"
 SYNTHETIC = "shaded chairs of boxes, 31 azimuths x 2 elevations"
 ACCEPTED_FORMATS = "rendered_chairs/<id>/renders/*.png or rendered_chairs.tar"
+URL = "https://www.di.ens.fr/willow/research/seeing3Dchairs/data/rendered_chairs.tar"
 CROP, SIZE = 300, 64
 
-_DAMAGE = (
-    tarfile.TarError,
-    ValueError,
-    IndexError,
-    KeyError,
-    EOFError,
-    OverflowError,
-    RecursionError,
-)  # What tarfile raises on damaged files.
-_MAX_HEADER = 1 << 16  # Bytes: a long name is a header, too.
+# What tarfile raises on damaged files.
+_DAMAGE = (tarfile.TarError, ValueError, LookupError, EOFError, OverflowError, RecursionError)
+_MAX_HEADER = 1 << 16  # Bytes. Long names are stored like headers.
 _NAME = re.compile(r"image_\d+_p(\d{1,3})_t(\d{1,3})_r\d+\.png")
 
 
 def default_paths() -> list[pathlib.Path]:
-    """Where a download by hand may lie."""
+    """Return where manually downloaded data may be."""
     base = tfds.manual_dir()
     return [base / "rendered_chairs", base / "rendered_chairs.tar"]
 
 
-def download(cache) -> Dataset:
-    """There is no package that fetches this data set."""
-    raise UserError(
-        "no download: it has to be fetched by hand, from https://www.di.ens.fr/willow/research/seeing3Dchairs/data/rendered_chairs.tar"
-    )
+def download(cache: Cache) -> Dataset:
+    """Raise UserError: no package downloads this data set."""
+    raise UserError(f"no download: get it manually from {URL}")
 
 
-def synthetic(config: Config) -> Dataset:
-    """Synthetic renders, as many as the real ones, drawn on demand."""
+def synthetic() -> Dataset:
+    """Return synthetic renders, as many as the real ones, drawn on demand."""
     train = Split(SyntheticImages(chairs, 0, chairs.SIZE, CROP, SIZE), chairs.factors(np.arange(chairs.SIZE)))
     return Dataset("synthetic chairs (common/data/synthetic/chairs.py)", train, factors=chairs.FACTORS, synthetic=True)
 
 
-def read(path: pathlib.Path, cache) -> Dataset:
-    """Reads the renders from a tar, or from a folder that is or holds `rendered_chairs` or its tar. Raises UserError where there are none."""
-    if path.is_file():
-        items = _items_of_tar(path)
-    elif (path / "rendered_chairs").is_dir():
-        items = _items_of_folder(path / "rendered_chairs")
-    elif (path / "rendered_chairs.tar").is_file():
-        items = _items_of_tar(path / "rendered_chairs.tar")
-    else:
-        items = _items_of_folder(path)
-    if not items:
-        raise UserError(f"no 3D Chairs renders in {path}: it should be or hold {ACCEPTED_FORMATS}")
-    images = ImageFiles(tuple(items), CROP, SIZE)
-    kept = np.arange(len(images))
-    if cache.enabled:
-        images, kept = image_cache.open_images(images, cache.folder, "chairs")
-    table, factors = _factors([items[i].name for i in kept])
+def read(path: pathlib.Path, cache: Cache) -> Dataset:
+    """Read the renders from a tar, or from a folder that is or contains `rendered_chairs` or its tar.
+
+    Raises:
+        UserError: there are none.
+    """
+    inside = (path / "rendered_chairs", path / "rendered_chairs.tar")
+    found = next((p for p in inside if p.exists()), path)
+    files = _files_of_tar(found) if found.is_file() else _files_of_folder(found)
+    if not files:
+        raise UserError(f"no 3D Chairs renders in {path}: it should be or contain {ACCEPTED_FORMATS}")
+    images, valid_indices = open_images(ImageFiles(tuple(files), CROP, SIZE), cache, "chairs")
+    table, factors = _factors([files[i].name for i in valid_indices])
     return Dataset(str(path), Split(images, table), factors=factors)
 
 
-def _items_of_folder(folder: pathlib.Path) -> list[Item]:
-    """The renders below `folder`, chair by chair, sorted; anything else in between is passed over."""
-    items = []
-    for chair in files.listing(folder):
+def _files_of_folder(folder: pathlib.Path) -> list[ImageFile]:
+    """Return the renders below `folder`, sorted by chair and name; other files are ignored."""
+    files = []
+    for chair in sorted_entries(folder):
         renders = pathlib.Path(chair.path, "renders")
         if os.path.isdir(renders):  # False, not an error, for a loop of links.
-            items += [
-                Item(f"{chair.name}/renders/{file.name}", file.path) for file in files.image_files(renders, (".png",))
-            ]
-    return items
+            files += [ImageFile(f"{chair.name}/renders/{f.name}", f.path) for f in image_files(renders, ".png")]
+    return files
 
 
-def _items_of_tar(path: pathlib.Path) -> list[Item]:
-    """The renders inside an uncompressed tar, as stretches of it: nothing is ever extracted."""
-    items = []
+def _files_of_tar(path: pathlib.Path) -> list[ImageFile]:
+    """Return the renders inside an uncompressed tar, as byte ranges: nothing is extracted."""
+    files = []
     try:
-        with _Headers(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        with _HeaderReader(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
                 name = pathlib.PurePosixPath(member.name)
                 if not 0 <= member.size <= os.fstat(file.fileno()).st_size:
                     raise tarfile.ReadError(f"{name.name} has {member.size} bytes")
                 if name.is_absolute() or ".." in name.parts:
-                    raise UserError(f"{path} holds {member.name!r}, which leads out of it: get the file anew")
+                    raise UserError(f"{path} contains {member.name!r}, which escapes the archive: download it again")
                 if member.isreg() and not member.issparse() and _is_render(name):  # Neither links nor devices.
-                    items.append(Item("/".join(name.parts[-3:]), str(path), member.offset_data, member.size))
+                    files.append(ImageFile("/".join(name.parts[-3:]), str(path), member.offset_data, member.size))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except _DAMAGE as error:
-        raise UserError(f"{path} is no readable tar: {first_line(error)}") from None
-    return sorted(items)
+        raise UserError(f"{path} is not a readable tar: {first_line(error)}") from None
+    return sorted(files)
 
 
-class _Headers(io.FileIO):
-    """A tar of which only the headers are read: what they announce to be larger than any header is damage, and takes no memory."""
+class _HeaderReader(io.FileIO):
+    """A tar of which only headers are read. It limits reads, so that a corrupt header cannot allocate memory."""
 
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _MAX_HEADER:
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= _MAX_HEADER:
             raise tarfile.ReadError(f"a header of {size} bytes")
-        return super().read(size)
+        return super().read(size) or b""
 
 
 def _is_render(path: pathlib.PurePosixPath) -> bool:
@@ -124,7 +108,7 @@ def _is_render(path: pathlib.PurePosixPath) -> bool:
 
 
 def _factors(names: list[str]) -> tuple[np.ndarray | None, tuple[Factor, ...]]:
-    """Chair, elevation and azimuth of each image by its name, int64 [n, 3]; (None, ()) where a name does not follow the pattern."""
+    """Parse chair, elevation and azimuth from file names: int64 [n, 3]; (None, ()) if a name has another pattern."""
     rows = []
     for name in names:
         parts = pathlib.PurePosixPath(name).parts
@@ -132,9 +116,8 @@ def _factors(names: list[str]) -> tuple[np.ndarray | None, tuple[Factor, ...]]:
         if not match:
             return None, ()
         rows.append((parts[0], int(match[1]), int(match[2])))
-    columns = [np.unique(column, return_inverse=True) for column in zip(*rows)]
-    factors = tuple(
-        Factor(name, tuple(values.tolist()), unit)
-        for name, (values, _), unit in zip(("chair", "elevation", "azimuth"), columns, ("", "deg", "deg"))
-    )
-    return np.stack([levels for _, levels in columns], axis=1).astype(np.int64), factors
+    factors, table = [], np.empty((len(rows), 3), np.int64)
+    for i, (name, unit) in enumerate((("chair", ""), ("elevation", "deg"), ("azimuth", "deg"))):
+        values, table[:, i] = np.unique([row[i] for row in rows], return_inverse=True)
+        factors.append(Factor(name, tuple(values.tolist()), unit))
+    return table, tuple(factors)

@@ -1,31 +1,49 @@
-"""What a data set is to the rest of the code."""
+"""The Dataset interface: images, splits and ground-truth factors."""
 
 import dataclasses
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
 
-from common.data.factors import Factor
+from common.data.preprocess import preprocess
+
+
+@dataclasses.dataclass(frozen=True)
+class Factor:
+    """One ground-truth factor of variation, the meaning of one column of a table of levels.
+
+    Attributes:
+        name: the factor's name, as its data set spells it ("orientation", "Eyeglasses").
+        values: what each level means: a number in `unit`, or a label. Level k is `values[k]`.
+        unit: the unit of numeric values ("deg", "px"), or "".
+    """
+
+    name: str
+    values: tuple
+    unit: str = ""
+
+    @property
+    def levels(self) -> int:
+        """The number of values of this factor."""
+        return len(self.values)
 
 
 class Images(Protocol):
-    """Images in memory, on disk or drawn on demand; a numpy array [n, h, w, c] is one."""
+    """Images in memory, on disk or drawn on demand. A numpy array [n, h, w, c] is one."""
 
     def __len__(self) -> int:
-        """The number of images."""
+        """Return the number of images."""
+        ...
 
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        """The images at int indices [b]: uint8 [b, h, w, c]."""
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
+        """Return the images at int indices [b]: uint8 [b, h, w, c]."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Subset:
-    """Some images of another `Images`, by their indices: a view, nothing is copied.
-
-    Attributes:
-        images: where they are.
-        indices: int64 [n], which they are.
-    """
+    """A view of the images at `indices`, int64 [n], of other images. Nothing is copied."""
 
     images: Images
     indices: np.ndarray
@@ -38,12 +56,38 @@ class Subset:
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """Images with what is known of them.
+class SyntheticImages:
+    """Images drawn on demand, cropped, stretched and resized as the real ones are.
 
     Attributes:
-        images: uint8 [n, h, w, c] by `Images`.
-        factors: int64 [n, f], the level of each factor, or None.
+        module: a module of `common.data.synthetic`.
+        start, stop: its images [start, stop) are taken.
+        crop, size: sides in pixels, as in `preprocess`; None leaves the images as they are.
+    """
+
+    module: ModuleType
+    start: int
+    stop: int
+    crop: int | None = None
+    size: int | None = None
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        images = self.module.images(np.asarray(indices) + self.start)
+        if self.crop is None or self.size is None:
+            return images
+        return np.stack([preprocess(image, self.crop, self.size) for image in images])
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images and their factor labels.
+
+    Attributes:
+        images: uint8 [n, h, w, c].
+        factors: int64 [n, f], the level of each factor of the data set, from 0; None if unknown.
     """
 
     images: Images
@@ -53,7 +97,7 @@ class Split:
         return len(self.images)
 
     def take(self, start: int, stop: int) -> np.ndarray:
-        """Images [start, stop), uint8 [stop - start, h, w, c]."""
+        """Return images [start, stop), uint8 [stop - start, h, w, c]."""
         return self.images[np.arange(start, min(stop, len(self)))]
 
 
@@ -62,11 +106,11 @@ class Dataset:
     """A data set.
 
     Attributes:
-        source: where it came from, in words for people and for `provenance`.
-        train, test: its splits; `test` is None where the data set has none.
-        factors: what the columns of the splits' factor tables mean.
-        label: the factor that counts as the class, or None.
-        synthetic: whether this is the built-in stand-in.
+        source: where it comes from, for messages and run.json.
+        train, test: its splits; `test` is None if the data set has none.
+        factors: the meaning of the columns of the splits' factor tables.
+        label: the name of the factor that is the class, or None.
+        synthetic: whether this is synthetic data.
     """
 
     source: str
@@ -77,7 +121,7 @@ class Dataset:
     synthetic: bool = False
 
     def labels(self, split: Split) -> np.ndarray | None:
-        """The class of each image of `split`, int64 [n], or None."""
+        """Return the class of each image of `split`, int64 [n], or None."""
         if self.label is None or split.factors is None:
             return None
         return split.factors[:, [f.name for f in self.factors].index(self.label)]

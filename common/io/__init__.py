@@ -1,4 +1,1 @@
-"""Files: atomic writes, locks, and safe reading of untrusted arrays.
-
-Nothing here knows of any other package.
-"""
+"""Files: atomic writes, folder locks, and safe reading of untrusted arrays. Knows no other package of the project."""

@@ -1,33 +1,34 @@
-"""Files that are whole or absent."""
+"""Atomic writes: a file is complete or absent."""
 
 import contextlib
 import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 _UNFINISHED = ".unfinished-"
 
 
 @contextlib.contextmanager
-def atomic_write(path: pathlib.Path):
-    """Yields a temporary path, of the same ending, that takes the name `path` when the block ends well, and goes when it does not."""
+def atomic_write(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield a temporary path with the same suffix; it is renamed to `path` on success and removed on failure."""
     handle, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = pathlib.Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # A temporary file is its owner's alone; a result is not.
+        temporary.chmod(0o666 & ~_umask())  # Temporary files are private to their owner, results are not.
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: pathlib.Path) -> None:
-    """Removes what `atomic_write` left in `folder` when its process was killed."""
-    for path in folder.iterdir():
-        if path.name.startswith(_UNFINISHED):
-            path.unlink(missing_ok=True)
+def remove_leftovers(folder: pathlib.Path) -> None:
+    """Remove the temporary files that killed processes left in `folder`."""
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -36,7 +37,7 @@ def _umask() -> int:
     return mask
 
 
-def write_json(value, path: pathlib.Path) -> None:
-    """Writes `value` as indented JSON to `path`, whole or not at all."""
+def write_json(value: Any, path: pathlib.Path) -> None:
+    """Write `value` to `path` atomically, as indented JSON."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Reading npy and npz files that nobody vouches for: never unpickled, and never more memory than the file announces and holds."""
+"""Safe reading of untrusted .npy and .npz files: no pickle, and no more memory than the file really holds."""
 
 import contextlib
 import math
@@ -8,75 +8,64 @@ import tokenize
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 
 from common.errors import UserError, first_line
 
-DAMAGE = (
-    ValueError,
-    KeyError,
-    IndexError,
-    EOFError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    tokenize.TokenError,
-    TypeError,
-    OverflowError,
-)  # What zipfile and numpy raise on damaged files.
+# What zipfile and numpy raise on damaged files.
+DAMAGE = (ValueError, LookupError, EOFError, MemoryError, RuntimeError, SyntaxError, TypeError, OverflowError)
+DAMAGE += (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # As numpy packs.
+_COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # The methods that numpy writes.
 
 
 @contextlib.contextmanager
-def reading(path: pathlib.Path, what: str):
-    """What goes wrong inside the block with the file of arrays `path` is a UserError: it is no `what`."""
+def reading(path: pathlib.Path, what: str) -> Iterator[None]:
+    """Turn errors inside the block into a UserError: `path` is not `what`."""
     try:
         yield
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except DAMAGE as error:
-        raise UserError(f"{path} is no {what}: {first_line(error)}") from None
+        raise UserError(f"{path} is not {what}: {first_line(error)}") from None
 
 
-def read_header(file, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Reads the header of an npy file of `size` bytes, and leaves `file` at the first value.
+def read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read the header of an .npy file of `size` bytes, and leave `file` at the first value.
 
     Returns:
-        The shape, whether the order is Fortran's, and the dtype: of numbers or text.
+        The shape, whether the order is Fortran's, and the dtype, which is numeric or text.
 
     Raises:
-        one of DAMAGE: there is no such header, or what follows it is not as long as it announces.
+        One of DAMAGE, if the header is not valid or does not match the length of the file.
     """
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
-        raise ValueError(f"npy version {version} is unknown")
+        raise ValueError(f"unknown npy version {version}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Of headers that Python 2 wrote.
+        warnings.simplefilter("ignore")  # numpy warns of headers written by Python 2.
         shape, fortran, dtype = _HEADERS[version](file)
     if dtype.kind not in "biufU" or dtype.itemsize == 0:
-        raise ValueError(f"it is of {'Python objects' if dtype.hasobject else dtype}, no numbers")
-    announced, follow = math.prod(shape) * dtype.itemsize, size - file.tell()
-    if min(shape, default=0) < 0 or announced > follow:
-        raise ValueError(f"it ends early: {list(shape)} of {dtype} are announced, and {follow} bytes follow")
-    if announced < follow:
-        raise ValueError(
-            f"it goes on after its last value: {list(shape)} of {dtype} are announced, and {follow} bytes follow"
-        )
+        raise ValueError(f"contains {'Python objects' if dtype.hasobject else dtype} instead of numbers")
+    expected, found = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if min(shape, default=0) < 0 or expected != found:
+        what = "trailing data" if 0 <= expected < found else "truncated"
+        raise ValueError(f"{what}: the header says {list(shape)} of {dtype}, and {found} bytes follow")
     return shape, fortran, dtype
 
 
 @contextlib.contextmanager
-def open_array(archive: zipfile.ZipFile, name: str):
-    """Opens one array of numbers of an npz: yields (file at the first value, shape, whether the order is Fortran's, dtype). Raises one of DAMAGE."""
+def open_array(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], tuple[int, ...], bool, np.dtype]]:
+    """Open one numeric array of an .npz file. Raises one of DAMAGE.
+
+    Yields the file at the first value, the shape, whether the order is Fortran's, and the dtype.
+    """
     info = archive.getinfo(f"{name}.npy")
-    if info.compress_type not in _PACKED:
-        raise ValueError(f"{name} is packed in a way that numpy does not know")
+    if info.compress_type not in _COMPRESSION:
+        raise ValueError(f"{name} has an unsupported compression")
     with archive.open(info) as file:
         try:
             shape, fortran, dtype = read_header(file, info.file_size)
@@ -87,37 +76,37 @@ def open_array(archive: zipfile.ZipFile, name: str):
         yield file, shape, fortran, dtype
 
 
-def read_exactly(file, size: int) -> bytes:
-    """`size` bytes of `file`. Raises ValueError where it ends before."""
+def read_exactly(file: IO[bytes], size: int) -> bytes:
+    """Read `size` bytes of `file`. Raises ValueError if fewer are left."""
     data = file.read(size)
     if len(data) < size:
-        raise ValueError("it ends early")
+        raise ValueError("truncated")
     return data
 
 
 def read_npz(path: pathlib.Path, max_bytes: int, names: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
-    """Reads arrays of numbers from an npz file, without pickle.
+    """Read numeric arrays from an .npz file, without pickle.
 
     Args:
         path: the file.
-        max_bytes: what all its arrays may unpack to.
-        names: the arrays to read; all, where None.
+        max_bytes: upper limit on the unpacked size of the whole file.
+        names: the arrays to read; None for all.
 
     Returns:
-        The arrays by name, in the machine's byte order; they cannot be written to.
+        The arrays by name, read-only and in the machine's byte order.
 
     Raises:
-        UserError: the file is missing, damaged or too large, lacks a name, or holds anything else.
+        UserError: the file is missing, damaged or too large, lacks a name, or contains anything else.
     """
-    with reading(path, "readable npz file"), zipfile.ZipFile(path) as archive:
+    with reading(path, "a readable .npz file"), zipfile.ZipFile(path) as archive:
         size = sum(info.file_size for info in archive.infolist())
         if size > max_bytes:
-            raise UserError(f"{path} unpacks to {size} bytes, more than the {max_bytes} that could be meant")
-        held = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-        missing = [name for name in names or () if name not in held]
+            raise UserError(f"{path} unpacks to {size} bytes, which exceeds the limit of {max_bytes} bytes")
+        found = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        missing = [name for name in names or () if name not in found]
         if missing:
             raise UserError(f"{path} lacks {', '.join(missing)}")
-        return {name: _read_array(archive, name) for name in names or held}
+        return {name: _read_array(archive, name) for name in names or found}
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Systems with a discriminator: first D learns, then, against the new D, everything else (docs/original.md, section 4)."""
+"""Systems with a discriminator: first D learns, then all else against the new D (docs/original.md, section 4)."""
 
 from typing import Any, NamedTuple
 
@@ -36,8 +36,8 @@ class StepRandom(NamedTuple):
 class AdversarialSystem(System):
     """A generator G(z, u), a discriminator and an encoder q(u|x).
 
-    An iteration has two halves, both on the same images x and the same x' = G(z, u). Subclasses define the losses of each:
-    `discriminator_pass` and `generator_pass`. A system with another schedule redefines `update`.
+    An iteration has two halves, both on the same images x and the same x' = G(z, u). Subclasses define the losses of
+    each: `discriminator_pass` and `generator_pass`. A system with another schedule redefines `update`.
     """
 
     CAPABILITIES = frozenset({"encode", "sample", "reconstruct"})
@@ -114,9 +114,10 @@ class AdversarialSystem(System):
         raise NotImplementedError
 
     def information_pass(self, images: tf.Tensor, random: StepRandom):
-        """Regularised information maximisation on real images, for the encoder alone: (losses, gradients), empty without it.
+        """Regularised information maximisation on real images, for the encoder alone: (losses, gradients).
 
-        Not part of the original. The images and their views pass through the encoder as two batches.
+        Both are empty without it. Not part of the original. The images and their views pass through the encoder as two
+        batches.
         """
         if random.real_view is None:
             return {}, {}
@@ -131,7 +132,7 @@ class AdversarialSystem(System):
         return {"rim_loss": rim_loss}, {"rim": gradients}
 
     def generate_with_vjp(self, latents: Latents):
-        """x' = G(z, u), and its vector-Jacobian product: dL/dx' -> gradients of the generator's variables."""
+        """X' = G(z, u), and its vector-Jacobian product: dL/dx' -> gradients of the generator's variables."""
         generator = self.networks["generator"]
         with tf.GradientTape(persistent=True) as tape:
             fake = generator([latents.noise, latents.code], training=True)

@@ -1,4 +1,4 @@
-"""Adversarially learned inference (Dumoulin et al. 2017), the second row of the paper's figure 2, in InfoVAEGAN's networks."""
+"""Adversarially learned inference (Dumoulin et al. 2017), a row of the paper's figure 2, in InfoVAEGAN's networks."""
 
 import tensorflow as tf
 

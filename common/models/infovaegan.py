@@ -23,8 +23,8 @@ class CodeNoise(NamedTuple):
 class InfoVAEGAN(AdversarialSystem):
     """Three networks, four losses, four optimizers.
 
-    First half: D(x, u) learns by d_loss. Second half: G by g_loss, encoder and G by q_loss, the encoder by vae_loss, with
-    all three gradients taken at the same parameters.
+    First half: D(x, u) learns by d_loss. Second half: G by g_loss, encoder and G by q_loss, the encoder by vae_loss,
+    with all three gradients taken at the same parameters.
     """
 
     def __init__(self, config: Config, training: bool = True):
@@ -55,7 +55,7 @@ class InfoVAEGAN(AdversarialSystem):
     def discriminator_pass(self, images: tf.Tensor, fake: tf.Tensor, random: StepRandom):
         """d_loss with its gradients: (x, u ~ q(u|x)) against (x', u).
 
-        No gradient of d_loss reaches the encoder. Real and fake pass through D separately, each with its batch statistics.
+        No gradient of d_loss reaches the encoder. Real and fake pass through D separately, each with its statistics.
         """
         discriminator = self.networks["discriminator"]
         inferred = Posterior(**self.networks["encoder"](images, training=True)).sample(random.noise.real)

@@ -1,4 +1,4 @@
-"""InfoVAEGAN as the ICIP 2021 paper describes it (--variant paper; docs/original.md, section 8). Equations are the paper's."""
+"""InfoVAEGAN as the ICIP 2021 paper describes it (--variant paper; docs/original.md, section 8); its equations."""
 
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ _INFERENCE = ("vae_loss", "reconstruction_loss", "continuous_kl", "categorical_k
 
 
 class PaperNoise(NamedTuple):
-    """The noise of a step: `alpha` [B, 1, 1, 1] of eq. 4, `code` for u_f ~ q(u|x'), `noise` [B, Z] ~ N(0, 1) for z_f."""
+    """The noise of a step: `alpha` [B, 1, 1, 1] of eq. 4, `code` for u_f ~ q(u|x'), `noise` [B, Z] of z_f, normal."""
 
     alpha: tf.Tensor
     code: PosteriorNoise
@@ -39,12 +39,12 @@ class InfoVAEGANPaper(AdversarialSystem):
 
     Every step updates the critic, on one batch of real images; every `critic_steps`-th step also updates the generator
     by the critic and, together with the encoder, by the mutual-information bound. The inference networks learn by the
-    ELBO of generated images with the generator fixed: in the generator's steps (`stages` "interleaved"), or in every step
-    from `switch_step` on, when nothing else is trained ("separate"). What a step does depends only on its number.
+    ELBO of generated images with the generator fixed: in the generator's steps (`stages` "interleaved"), or in every
+    step from `switch_step` on, when nothing else is trained ("separate"). What a step does depends only on its number.
 
-    Where the paper leaves a choice: z ~ N(0, I) (its section 3.1) and c ~ U(-1, 1) (its section 6), while KL_c is against
-    N(0, I), since that against U(-1, 1) would be infinite; p(x|z, d, c) is N(G(z, d, c), I/2), so that -log p is the
-    original's squared error plus a constant; each loss has an Adam of its own, as in the original.
+    Where the paper leaves a choice: z ~ N(0, I) (its section 3.1) and c ~ U(-1, 1) (its section 6), while KL_c is
+    against N(0, I), since that against U(-1, 1) would be infinite; p(x|z, d, c) is N(G(z, d, c), I/2), so that -log p
+    is the original's squared error plus a constant; each loss has an Adam of its own, as in the original.
     """
 
     CAPABILITIES = AdversarialSystem.CAPABILITIES | {"infer_noise"}
@@ -136,7 +136,7 @@ class InfoVAEGANPaper(AdversarialSystem):
         return values, {"d": tape.gradient(d_loss, critic.trainable_variables)}
 
     def generator_pass(self, fake: tf.Tensor, vjp, random: StepRandom):
-        """g_loss = -E D(x') (eq. 3) and q_loss = -L_MI (eq. 11) with their gradients; the ablation only reports q_loss."""
+        """g_loss = -E D(x') (eq. 3), q_loss = -L_MI (eq. 11), and their gradients; the ablation only reports q_loss."""
         encoder, critic = self.networks["encoder"], self.networks["discriminator"]
         latents, hyper = random.latents, self.config.hyper
         with tf.GradientTape(persistent=True) as tape:
@@ -153,7 +153,7 @@ class InfoVAEGANPaper(AdversarialSystem):
         return {"g_loss": g_loss, "q_loss": q_loss}, gradients
 
     def inference_pass(self, fake: tf.Tensor, random: StepRandom):
-        """vae_loss = -ELBO of x' (eq. 6, 7 with x' for x_t, and 10) with its gradients, for the inference networks only.
+        """vae_loss = -ELBO of x' (eq. 6, 7 with x' for x_t, and 10), with gradients of the inference networks only.
 
         The fixed generator runs in inference mode: on batch statistics by default, and its averages do not move.
         """

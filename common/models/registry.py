@@ -1,6 +1,6 @@
 """The systems that can be trained: what is known of each without building it. Does not import TensorFlow.
 
-A new system is one file in this package and one entry here; its flags, their checks and their help follow from the entry.
+A new system is one file in this package and one entry here; its flags, their checks and help follow from the entry.
 Section numbers are those of docs/original.md.
 """
 
@@ -108,7 +108,7 @@ class InfoGANHyperparameters(InformationHyperparameters):
 class PaperHyperparameters(InfoVAEGANHyperparameters):
     """The paper's variant (section 8).
 
-    The paper gives no rates: these are WGAN-GP's (Gulrajani et al. 2017, algorithm 1) for all networks. All weights are 1.
+    The paper gives no rates: these are WGAN-GP's (Gulrajani et al. 2017, algorithm 1), for all networks. Weights are 1.
     """
 
     learning_rate: float = with_default(InfoVAEGANHyperparameters, "learning_rate", 1e-4)
@@ -146,6 +146,7 @@ class SystemSpec:
         target: "module:class" of the `System`.
         hyperparameters: the dataclass of its hyper-parameters.
         adapt: changes a script's configuration to this system's sizes; hyper-parameters are set already.
+        latents: the parts of the `LatentSpec` that must not be 0.
         tf1: whether the original code has it, and so TF1 checkpoints of it exist.
         variable_steps: whether what a step does depends on its number; --jit and --strategy need steps that are alike.
     """
@@ -156,6 +157,7 @@ class SystemSpec:
     target: str
     hyperparameters: type[Hyperparameters]
     adapt: Callable[[Config], Config] = lambda config: config
+    latents: tuple[str, ...] = ("noise", "categories", "continuous")
     tf1: bool = False
     variable_steps: bool = False
 
@@ -256,8 +258,17 @@ def with_system(config: Config, model: str, variant: str, **changes) -> Config:
     return dataclasses.replace(adapted, hyper=dataclasses.replace(adapted.hyper, **changes))
 
 
+def require_latents(config: Config) -> None:
+    """Raises UserError if a part of the latents that the system needs is empty."""
+    spec = spec_of(config)
+    for name in spec.latents:
+        if not getattr(config.latent, name):
+            raise UserError(f"{flag_of(name)} must be above 0 for {spec.title}")
+
+
 def build(config: Config, training: bool = True):
     """The `System` of `config`, its networks and, for `training`, its optimizers built, at its initial weights."""
+    require_latents(config)
     return spec_of(config).load()(config, training=training)
 
 

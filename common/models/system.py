@@ -6,7 +6,6 @@ import keras
 import tensorflow as tf
 
 from common.config import Config
-from common.models import registry
 from common.nn import replicas
 from common.nn.distributions import Latents, NoisePosterior, Posterior
 from common.nn.optimizers import TF1Adam
@@ -92,7 +91,7 @@ class System(keras.Model):
         return replicas.expand_scalars(self.report(reported))
 
     def sample_step(self, step: tf.Tensor, batch_size: int) -> Any:
-        """All randomness of training step `step` (int64 scalar), as a structure of tensors [B, ...] that `update` takes."""
+        """All randomness of training step `step` (int64 scalar) for `update`, a structure of tensors [B, ...]."""
         raise NotImplementedError
 
     def update(self, images: tf.Tensor, random: Any) -> dict[str, Any]:
@@ -184,10 +183,11 @@ class System(keras.Model):
         """Images [B, h, w, c] decoded from the codes of `images`, as a function of `seed` (int32 [2])."""
         raise NotImplementedError
 
-    def tf1_scope(self, network: str) -> str:
-        """The variable scope of a network in the original's checkpoints. Raises UserError if the original has no such system."""
-        registry.require(self.config, "a TF1 checkpoint", lambda spec: spec.tf1)
-        return self.TF1_SCOPES[network]
+    def tf1_name(self, network: str, layer: keras.layers.Layer, variable: keras.Variable) -> str:
+        """The name of a network's variable in the original's checkpoints: scope/layer/variable."""
+        kernel, bias = ("Matrix", "bias") if isinstance(layer, keras.layers.Dense) else ("w", "biases")
+        leaf = {"kernel": kernel, "bias": bias}.get(variable.name, variable.name)
+        return f"{self.TF1_SCOPES[network]}/{layer.name}/{leaf}"
 
 
 def _named_weights(prefix: str, network: keras.Model) -> list[tuple[str, keras.Variable]]:

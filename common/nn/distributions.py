@@ -1,7 +1,7 @@
-"""Priors and posteriors of the codes as TFP distributions; their samples as functions of given noise; their divergences.
+"""Priors and posteriors of the codes as TFP distributions; samples as functions of given noise; divergences.
 
-Samples take their noise as an argument: in training it is drawn from (seed, step), and a recording of the original replays its
-own, so that the code which is compared with the original is the code which trains.
+Samples take their noise as an argument: training derives it from (seed, step), and a recording of the original replays
+its own, so that the code that is compared with the original is the code that trains.
 """
 
 import math
@@ -21,7 +21,7 @@ _VARIANCE_FLOOR = 1e-8
 
 
 class Latents(NamedTuple):
-    """The generator's inputs: `noise` z [B, Z], `category` d [B, K] and `continuous` codes c [B, C]; each may be empty."""
+    """The generator's inputs: `noise` z [B, Z], `category` d [B, K], `continuous` codes c [B, C]; each may be empty."""
 
     noise: tf.Tensor
     category: tf.Tensor
@@ -29,12 +29,12 @@ class Latents(NamedTuple):
 
     @property
     def code(self) -> tf.Tensor:
-        """u = concat(d, c), [B, K+C]."""
+        """U = concat(d, c), [B, K+C]."""
         return tf.concat([self.category, self.continuous], axis=-1)
 
 
 class PosteriorNoise(NamedTuple):
-    """What one posterior sample consumes: `normal` [B, C] ~ N(0, 1) and `uniform` [B, K] ~ U(0, 1)."""
+    """The noise of one posterior sample: `normal` [B, C] ~ N(0, 1) and `uniform` [B, K] ~ U(0, 1)."""
 
     normal: tf.Tensor
     uniform: tf.Tensor
@@ -54,7 +54,7 @@ class Posterior(NamedTuple):
     stddev: tf.Tensor | None = None
 
     def categorical(self) -> tfd.Distribution:
-        """q(d|x), relaxed: RelaxedOneHotCategorical at `TEMPERATURE`, with the original's floor under the probabilities."""
+        """q(d|x), relaxed, at `TEMPERATURE`, with the original's floor under the probabilities."""
         return tfd.RelaxedOneHotCategorical(
             TEMPERATURE, logits=tf.math.log(tf.nn.softmax(self.logits) + _PROBABILITY_FLOOR)
         )
@@ -75,13 +75,13 @@ class Posterior(NamedTuple):
 
 
 class NoisePosterior(NamedTuple):
-    """q(z|x), which only the paper's variant has (docs/original.md, section 8): independent Normals of `mean` [B, Z] and `stddev` [B, Z]."""
+    """q(z|x) of the paper's variant (docs/original.md, section 8): Normals of `mean` [B, Z] and `stddev` [B, Z]."""
 
     mean: tf.Tensor
     stddev: tf.Tensor
 
     def sample(self, normal: tf.Tensor) -> tf.Tensor:
-        """A sample by the reparameterisation trick: mean + stddev * normal, [B, Z]."""
+        """A reparameterised sample: mean + stddev * normal, [B, Z]."""
         return self.mean + self.stddev * normal
 
 
@@ -108,7 +108,7 @@ def sample_prior(spec: LatentSpec, batch_size: int, seed: tf.Tensor, noise: str 
 
 
 def sample_noise(spec: LatentSpec, batch_size: int, seed: tf.Tensor) -> PosteriorNoise:
-    """Draws what one posterior sample of `batch_size` images consumes as a function of `seed` (int32 [2])."""
+    """The noise of one posterior sample of `batch_size` images, as a function of `seed` (int32 [2])."""
     seeds = tfp.random.split_seed(seed, 2)
     return PosteriorNoise(
         tfd.Normal(0.0, 1.0).sample([batch_size, spec.continuous], seed=seeds[0]),
@@ -117,9 +117,9 @@ def sample_noise(spec: LatentSpec, batch_size: int, seed: tf.Tensor) -> Posterio
 
 
 def kl_continuous(posterior: Posterior | NoisePosterior) -> tf.Tensor:
-    """KL(N(mean, stddev^2) || N(0, I)) of each image, [B]: KL_c, or KL_z, with the original's floor under the variance in the logarithm.
+    """KL(N(mean, stddev^2) || N(0, I)) of each image, [B], with the original's 1e-8 added to the variance in the log.
 
-    The prior that c is drawn from is U(-1, 1) nevertheless: a quirk of the original (docs/original.md, sections 1 and 3).
+    It is KL_c, although c is sampled from U(-1, 1): a quirk of the original (docs/original.md, sections 1 and 3).
     """
     variance = tf.square(posterior.stddev)
     return 0.5 * tf.reduce_sum(
@@ -128,7 +128,7 @@ def kl_continuous(posterior: Posterior | NoisePosterior) -> tf.Tensor:
 
 
 def log_normal(value: tf.Tensor, posterior: Posterior | NoisePosterior) -> tf.Tensor:
-    """log N(value; mean, stddev^2) of each image, [B], in nats, from `value` [B, n]: for c, its part of eq. 11. With the same floor."""
+    """Log N(value; mean, stddev^2) of each image, [B], in nats, for `value` [B, n]: the part of c in eq. 11."""
     variance = _VARIANCE_FLOOR + tf.square(posterior.stddev)
     return -0.5 * tf.reduce_sum(
         tf.square(value - posterior.mean) / variance + tf.math.log(2.0 * math.pi * variance), axis=-1
@@ -136,7 +136,7 @@ def log_normal(value: tf.Tensor, posterior: Posterior | NoisePosterior) -> tf.Te
 
 
 def code_entropy(spec: LatentSpec) -> float:
-    """H(u) = H(d) + H(c) of the priors, in nats: log K + C log 2 (c's is differential, of U(-1, 1)); the constant of eq. 11."""
+    """H(u) = H(d) + H(c) of the priors, in nats, the constant of eq. 11: log K + C log 2, for c ~ U(-1, 1)."""
     return math.log(spec.categories) + spec.continuous * math.log(2.0)
 
 

@@ -16,13 +16,13 @@ def layer_seed(seed: int, name: str) -> int:
 
 
 def conv(filters: int, kernel: int, stride: int, seed: int, name: str) -> keras.layers.Layer:
-    """SAME convolution [B, h, w, c] -> [B, ceil(h/stride), ceil(w/stride), filters]; truncated normal kernel, zero bias."""
+    """SAME convolution [B, h, w, c] -> [B, ceil(h/stride), ceil(w/stride), filters]; truncated normal kernel."""
     initializer = keras.initializers.TruncatedNormal(stddev=STDDEV, seed=layer_seed(seed, name))
     return keras.layers.Conv2D(filters, kernel, stride, padding="same", name=name, kernel_initializer=initializer)
 
 
 def deconv(filters: int, kernel: int, stride: int, seed: int, name: str) -> keras.layers.Layer:
-    """SAME transposed convolution [B, h, w, c] -> [B, h*stride, w*stride, filters]; normal kernel, zero bias."""
+    """SAME transposed convolution [B, h, w, c] -> [B, h*stride, w*stride, filters]; normal kernel."""
     initializer = keras.initializers.RandomNormal(stddev=STDDEV, seed=layer_seed(seed, name))
     return keras.layers.Conv2DTranspose(
         filters, kernel, stride, padding="same", name=name, kernel_initializer=initializer
@@ -30,7 +30,7 @@ def deconv(filters: int, kernel: int, stride: int, seed: int, name: str) -> kera
 
 
 def linear(units: int, seed: int, name: str, **kwargs) -> keras.layers.Layer:
-    """Dense layer [B, n] -> [B, units]; normal kernel, zero bias."""
+    """Dense layer [B, n] -> [B, units]; normal kernel."""
     return keras.layers.Dense(
         units,
         name=name,
@@ -68,7 +68,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         self.statistics = statistics
 
     def call(self, inputs, training=False):
-        """Normalise `inputs` [B, ..., c]; `training` moves the averages towards this batch's mean and unbiased variance."""
+        """Normalise `inputs` [B, ..., c]; `training` moves the averages towards its mean and unbiased variance."""
         if self.statistics != "batch" and not training:
             return super().call(inputs, training=False)
         together = self.synchronized and replicas.in_replica_context()

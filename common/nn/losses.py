@@ -1,4 +1,4 @@
-"""The terms of the objective, as pure functions of tensors: scalars, means over the batch (docs/original.md, section 3)."""
+"""The terms of the objective as pure functions of tensors: means over the batch (docs/original.md, section 3)."""
 
 import tensorflow as tf
 
@@ -7,23 +7,23 @@ _PROBABILITY_FLOOR = 1e-10  # Against log(0).
 
 
 def adversarial(logits: tf.Tensor, real: bool) -> tf.Tensor:
-    """BCE(D(.), 1) or BCE(D(.), 0) from `logits` [B, 1]: binary cross-entropy against all-ones if `real`, else all-zeros."""
+    """Binary cross-entropy of `logits` [B, 1] against all-ones if `real`, else against all-zeros."""
     labels = tf.ones_like(logits) if real else tf.zeros_like(logits)
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
 
 
 def categorical_information(logits: tf.Tensor, category: tf.Tensor) -> tf.Tensor:
-    """-E log q(d|x') from `logits` [B, K] and the one-hot `category` [B, K]: the mutual information bound of eq. 11 less H(d)."""
+    """-E log q(d|x') from `logits` [B, K] and the one-hot `category` [B, K]: H(d) minus the part of d in eq. 11."""
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(category, logits))
 
 
 def continuous_information(estimate: tf.Tensor, continuous: tf.Tensor) -> tf.Tensor:
-    """E sum_j (c_j - c'_j)^2, both [B, C]: eq. 11 for c under a Gaussian of fixed variance, up to scale and constant."""
+    """E sum_j (c_j - c'_j)^2, both [B, C]: c in eq. 11 under a fixed variance, up to scale and constant."""
     return squared_error(continuous, estimate)
 
 
 def critic_difference(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
-    """E D(x) - E D(x') from a critic's values [B, 1]: the critic maximises it and the generator minimises it (eq. 3)."""
+    """E D(x) - E D(x') from a critic's values [B, 1] (eq. 3): the critic maximises it, the generator minimises it."""
     return tf.reduce_mean(real) - tf.reduce_mean(fake)
 
 
@@ -57,7 +57,7 @@ def information_bound(logits: tf.Tensor, category: tf.Tensor, log_continuous: tf
 
 
 def squared_error(x: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
-    """E sum (x - reconstruction)^2 over all axes but the first: -log p(x'|z, d, c) of eq. 10, up to scale and constant."""
+    """E sum (x - reconstruction)^2 over all axes but the first: -log p(x'|z, d, c), eq. 10, but for a constant."""
     return tf.reduce_mean(tf.reduce_sum(tf.square(x - reconstruction), axis=list(range(1, x.shape.rank))))
 
 

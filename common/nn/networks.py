@@ -1,8 +1,7 @@
-"""Encoder q(u|x), generator G(z, u) and discriminator D(x, u) for 28, 32 and 64 pixels (REFERENCE.md section 2).
+"""Encoder q(u|x), generator G(z, u) and discriminator D(x, u) for 28, 32 and 64 pixels (docs/original.md, section 2).
 
-Each builder returns a plain functional `keras.Model`. Layers bear the names of the original's variable scopes, so that its
-checkpoints and recordings map onto these networks by name; that is also why both trunks say `e_h*`. Inputs and outputs are
-float32 in every `config.precision`.
+Each builder returns a functional `keras.Model`. Layer names follow the original's variable scopes, so that its
+checkpoints map by name (hence `e_h*` in the discriminator too). Inputs and outputs are float32 in every precision.
 """
 
 import dataclasses
@@ -21,14 +20,17 @@ class _Plan:
     """The sizes of the three networks at one resolution.
 
     Attributes:
-        kernel: the side of every (transposed) convolution's kernel.
+        kernel: kernel size of every convolution, transposed or not.
         trunk: filters of the stride-2 convolutions of encoder and discriminator.
-        encoder_hidden, discriminator_hidden: units of the dense layers after the trunk.
+        encoder_hidden: units of the encoder's dense layers after the trunk.
+        discriminator_hidden: units of the discriminator's.
         dense_norm: whether those dense layers are normalised.
         generator_linear: units of the generator's dense layers.
-        seed_shape: what the last of them is reshaped to.
-        deconvs: (filters, stride) of each transposed convolution before the last.
-        last_name, last_stride, activation: the last transposed convolution, to the image.
+        seed_shape: the shape that the last of them is reshaped to.
+        deconvs: (filters, stride) of each transposed convolution but the last.
+        last_name: name of the last transposed convolution, which makes the image.
+        last_stride: its stride.
+        activation: its activation.
     """
 
     kernel: int
@@ -107,7 +109,7 @@ def _scaled(plan: _Plan, width: float) -> _Plan:
 
 
 def _in_its_precision(build):
-    """`build(config, ...)`, with the layers that name no type of their own in `config.precision`, their variables in float32."""
+    """Decorator: build the network under the dtype policy of `config.precision`; layers that name a dtype keep it."""
 
     @functools.wraps(build)
     def built(config: Config, *args, **kwargs) -> keras.Model:
@@ -126,7 +128,7 @@ def _norm(config: Config, name: str) -> BatchNorm:
 
 
 def _trunk(x, plan: _Plan, config: Config, seed: int, normalise: bool = True):
-    """The convolutions that encoder and discriminator have in common: [B, h, w, channels] -> [B, features]."""
+    """The convolutions of encoder and discriminator: [B, h, w, channels] -> [B, features]."""
     for i, filters in enumerate(plan.trunk, start=1):
         normalised = normalise and (i > 1 or config.hyper.first_batch_norm)
         x = conv(filters, plan.kernel, 2, seed, f"e_h{i}_conv")(x)
@@ -175,7 +177,7 @@ def build_encoder(config: Config, stddev: bool = True) -> keras.Model:
 def build_noise_encoder(config: Config) -> keras.Model:
     """q(z|x) of the paper's variant (section 8): images [B, h, w, c] -> dict of `mean` [B, Z] and `stddev` [B, Z] > 0.
 
-    The encoder's layers, with weights of its own; the paper describes no other.
+    It has the encoder's layers with its own weights; the paper describes no other.
     """
     plan, seed = _plan(config), layer_seed(config.seed, "noise_encoder")
     images = keras.Input(config.image_shape, name="images")
@@ -189,9 +191,9 @@ def build_noise_encoder(config: Config) -> keras.Model:
 
 @_in_its_precision
 def build_discriminator(config: Config, conditional: bool = True, normalise: bool = True) -> keras.Model:
-    """D(x, u), or with `conditional=False` D(x): images [B, h, w, c] (and codes [B, K+C]) -> logits [B, 1] of being real.
+    """D(x, u), or D(x) if not `conditional`: images [B, h, w, c] (and codes [B, K+C]) -> logits [B, 1] of being real.
 
-    With `normalise=False` it has no batch norm: a WGAN-GP critic, whose value of one image must not depend on the others (section 8).
+    Without `normalise` it has no batch norm: a WGAN-GP critic must judge each image by itself (section 8).
     """
     plan, seed = _plan(config), layer_seed(config.seed, "discriminator")
     images = keras.Input(config.image_shape, name="images")
@@ -206,7 +208,7 @@ def build_discriminator(config: Config, conditional: bool = True, normalise: boo
 
 @_in_its_precision
 def build_generator(config: Config) -> keras.Model:
-    """G(z, u): noise [B, Z] and codes [B, K+C] -> images [B, h, w, c], in [0, 1] at 28 pixels (sigmoid), else [-1, 1] (tanh)."""
+    """G(z, u): noise [B, Z], codes [B, K+C] -> images [B, h, w, c] in [0, 1] (28 pixels, sigmoid) or [-1, 1] (tanh)."""
     plan, seed = _plan(config), layer_seed(config.seed, "generator")
     noise = keras.Input((config.latent.noise,), name="noise")
     code = keras.Input((config.latent.code,), name="code")
@@ -214,7 +216,7 @@ def build_generator(config: Config) -> keras.Model:
     count = len(plan.generator_linear)
     for i, units in enumerate(plan.generator_linear, start=1):
         h = linear(units, seed, f"g_h{i}_lin")(h)
-        # Before its batch norm at 32 and 64 pixels, after it at 28: there each of the flat features has its own statistics.
+        # Reshaped before its batch norm at 32 and 64 pixels, after it at 28: there each flat feature is normalised.
         if i == count and not plan.dense_norm:
             h = keras.layers.Reshape(plan.seed_shape)(h)
         h = keras.layers.ReLU()(_norm(config, f"g_bn{i}")(h))

@@ -48,8 +48,8 @@ class TF1Adam(keras.optimizers.Optimizer):
         )
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        # Keras sums over replicas first, by a function of TensorFlow's that keeps the graph it is called in for ever, and so a
-        # system's variables after the system is gone. One device has nothing to sum.
+        # Keras first sums over replicas with a TensorFlow function that keeps the graph it is called in forever, and
+        # a system's variables after the system is gone. One device has nothing to sum.
         if tf.distribute.has_strategy():
             super()._backend_update_step(grads, trainable_variables, learning_rate)
         else:

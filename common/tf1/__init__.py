@@ -1,4 +1,4 @@
 """The original under TensorFlow 1: its checkpoints, recordings of it, and the comparison with them.
 
-Nothing here knows of the scripts and their flags.
+Nothing here knows about the scripts' flags.
 """

@@ -1,276 +1,182 @@
-"""Holds this port against recordings of the original under TF1: `python -m common.tf1 compare RECORDING.json [...]` (or folders).
+"""Comparison of this port with recordings of the original TF1 code: one row per recorded number.
 
-A recording is a .json with a .npz beside it. Everything about the configuration is read from its fields and variable names; its
-weights and batches follow from seeds, its noise is replayed. Exit code 1 if anything fails, 2 if a recording cannot be read.
+What a family of models computes is in its `Replay`; here are rows, verdicts and tables.
 """
 
-import argparse
 import pathlib
-import sys
+from collections.abc import Mapping
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError
-from common.models import registry
-from common.models.adversarial import StepRandom
-from common.models.infovaegan import CodeNoise
-from common.nn.distributions import Posterior, PosteriorNoise
 from common.nn.layers import BatchNorm
-from common.tf1 import checkpoints as tf1_checkpoints
+from common.tf1.infovaegan import InfoVAEGANReplay
 from common.tf1.recording import Recording, projection
+from common.tf1.replay import Replay
 
-# How close another float32 implementation came to the recordings (their README): the largest errors of one pair on one machine,
-# relative to the recorded loss or norm, or for tensors to max(1, largest value). Two figures are wider than there, where losses
-# and all but vae_loss are 1e-6: the recordings are rounded themselves, and float64 is up to 5.4e-6 (g_loss of dsprites) and 7.6e-5
-# (its D_fake_logits) from them, no closer than this port. TF1 sums the squares of a batch norm one by one in float32 and so
-# loses 7e-5 of a variance over 262,144 values; TF2 does not.
-LOSS, VAE_LOSS = 5e-6, 5e-5
-IMAGES, OUTPUT = 3e-5, 5e-5
-RELAXED_OUTPUT = (
-    3e-4  # What depends on the relaxed codes: a temperature of 0.1 multiplies the rounding of logits by ten.
-)
-GRADIENT_NORM, GRADIENT_PROJECTION = 2e-3, 2e-2
-# The gradient of an image's one to three biases is a sum over all pixels that nearly cancels: its rounding is that of its layer, and
-# so its errors are taken relative to the layer's gradient.
-FEW = 3
-# The third is wider than there: under oneDNN's kernels for SSE 4.1, AVX2 and AVX-512, and with one thread in the place of two, the last
-# q_loss of infogan_dsprites is 1.1%, 2.3%, 6.1% and 3.2% from the recorded one.
-TRACE_LOSS = (3e-4, 1e-2, 4e-2)
-TRACE_VARIABLE = (3e-2, 1e-1, 1.5e-1)
-FINAL_CORRELATION = 0.1  # 1 - correlation: the last images look alike, no more.
-MARGIN = 2.0  # Another machine rounds otherwise: up to twice those errors pass, with a note.
-
-_LOSSES = {"KL_divergence1": "continuous_kl", "KL_y": "categorical_kl"}  # The recordings' names for ours.
-_NORMALISED = "bias in front of a batch norm: its gradient is zero, what was recorded is rounding"
-_AVERAGE = "moving average: the original updates it in no defined order, and never reads it"
+FAMILIES: tuple[type[Replay], ...] = (InfoVAEGANReplay,)  # A mixture's goes here, from common/tf1/mixture.py.
+MARGIN = 2.0  # Other machines round differently: up to twice the tolerance passes, with a note.
+# The gradient of an image's one to three biases is a sum over all pixels that nearly cancels. Its rounding is that of
+# its layer, so errors are taken relative to the layer's gradient.
+_FEW = 3
+NORMALISED = "bias in front of a batch norm: its gradient is zero, and the recorded one is rounding"
+AVERAGE = "moving average: the original updates it in no defined order and never reads it"
 
 
 class Row(NamedTuple):
-    """One line of the table; `error` is None where the comparison was skipped, for the reason `note`."""
+    """One line of the table; `error` is None if the comparison was skipped, for the reason `note`."""
 
     stage: str
     name: str
     error: float | None
-    tolerance: float | None
+    tolerance: float = 0.0
     note: str = ""
 
     @property
     def verdict(self) -> str:
-        """pass, FAIL or skipped."""
+        """One of pass, FAIL and skipped."""
         if self.error is None:
             return "skipped"
         return "pass" if self.error <= MARGIN * self.tolerance else "FAIL"  # NaN fails.
 
     @property
+    def ratio(self) -> float:
+        """The error as a multiple of its tolerance, 0 if there is none."""
+        return self.error / self.tolerance if self.error is not None and self.tolerance else 0.0
+
+    @property
     def remark(self) -> str:
         """The note, and whether the margin was needed."""
-        margin = self.verdict == "pass" and self.error > self.tolerance
-        return "; ".join(filter(None, [self.note, "within the margin of 2" if margin else ""]))
+        return "; ".join(
+            filter(None, [self.note, f"within the margin of {MARGIN:g}" if 1 < self.ratio <= MARGIN else ""])
+        )
 
 
-def compare(recording: Recording) -> list[Row]:
-    """Builds the recorded configuration, replays it, and returns one row for everything that was recorded."""
-    system = registry.build(recording.config())
-    variables = tf1_checkpoints.match(tf1_checkpoints.network_variables(system), recording.variables)
-    for name, variable in variables.items():
-        variable.assign(recording.initial_value(name))
-    names = {id(v): name for name, v in variables.items()}
-    skipped = _not_comparable(system, names)
-    rows = _initial_point(system, recording, names, skipped)
-    rows += _trace(system, recording, variables, skipped)
-    return rows + _final(system, recording)
+def open_replay(recording: Recording) -> Replay:
+    """The system of a recording at its initial point. Raises UserError if no family has such recordings."""
+    for family in FAMILIES:
+        if family.FIELD in recording.fields:
+            return family(recording)
+    fields = " or ".join(family.FIELD for family in FAMILIES)
+    raise UserError(f"{recording.path} is not a recording: it should have a field {fields}")
 
 
-def _not_comparable(system, names) -> dict[str, str]:
-    """Why some variables are left out, by TF1 name."""
+def compare(recording: Recording, iterations: int | None = None) -> list[Row]:
+    """Replay a recording; one row per recorded number.
+
+    With `iterations`, only so many training iterations, and without final images if that leaves some out.
+    """
+    replay = open_replay(recording)
+    skipped = _not_comparable(replay)
+    rows = _initial_rows(replay, skipped)
+    count = len(recording.trace) if iterations is None else min(iterations, len(recording.trace))
+    for index, recorded in enumerate(recording.trace[:count]):
+        rows += _iteration_rows(replay, index, recorded, skipped)
+    return rows + (_final_rows(replay) if count == len(recording.trace) else [])
+
+
+def _not_comparable(replay: Replay) -> dict[str, str]:
+    """TF1 name -> reason why the variable is left out."""
     reasons = {}
-    for network in system.networks.values():
+    for network in replay.system.networks.values():
         layers = [layer for layer in network.layers if layer.variables]
-        for layer, following in zip(layers, [*layers[1:], None]):
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
             for v in layer.variables:
                 if v.name.startswith("moving_"):
-                    reasons[names[id(v)]] = _AVERAGE
+                    reasons[replay.names[id(v)]] = AVERAGE
                 elif v.name == "bias" and isinstance(following, BatchNorm):
-                    reasons[names[id(v)]] = _NORMALISED
+                    reasons[replay.names[id(v)]] = NORMALISED
     return reasons
 
 
-def _noise(tensors: list[np.ndarray] | None, second: list[np.ndarray] | None = None) -> CodeNoise | None:
-    """The noise of a step, in the order of the original's graph: real, then fake and estimate, which may come from a second run."""
-    if not tensors:
-        return None
-    second = second or tensors
-    return CodeNoise(PosteriorNoise(tensors[0], tensors[1]), PosteriorNoise(second[2], second[3]), second[4])
-
-
-def _initial_point(system, recording: Recording, names, skipped) -> list[Row]:
-    images, latents = recording.batch(0)
-    noise = _noise(recording.noise("noise"))
-    random = StepRandom(latents, noise)
-
-    @tf.function
-    def passes():
-        fake, vjp = system.generate_with_vjp(latents)
-        d_values, d_gradients = system.discriminator_pass(images, fake, random)
-        values, gradients = system.generator_pass(fake, vjp, random)
-        return _outputs(system, images, fake, latents, noise), {**d_values, **values}, {**d_gradients, **gradients}
-
-    outputs, values, gradients = passes()
-    rows = []
-    for name in recording.outputs():
-        wanted = recording.array(f"out/{name}")
-        if name not in outputs:
-            rows.append(Row("outputs", name, None, None, "not a tensor of this system"))
+def _initial_rows(replay: Replay, skipped: dict[str, str]) -> list[Row]:
+    recording, point, rows = replay.recording, replay.initial(), []
+    for name in recording.names("out/"):
+        if name not in point.outputs:
+            rows.append(Row("outputs", name, None, note="not a tensor of this system"))
             continue
-        got = outputs[name].numpy()[: len(wanted)]
-        error = np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()) if got.shape == wanted.shape else np.inf
-        relaxed = name in ("z_fake", "z_fake2", "G_fake", "D_real_logits") and noise is not None
-        rows.append(
-            Row("outputs", name, float(error), RELAXED_OUTPUT if relaxed else IMAGES if name == "G" else OUTPUT)
-        )
-    for name, wanted in recording.losses.items():
-        rows.append(
-            _loss_row("losses", name, wanted, values, VAE_LOSS if name in ("vae_loss", "reconstruction_loss") else LOSS)
-        )
+        recorded = recording.array(f"out/{name}")
+        computed = point.outputs[name].numpy()[: len(recorded)]
+        matching = computed.shape == recorded.shape
+        error = np.abs(computed - recorded).max() / max(1.0, np.abs(recorded).max()) if matching else np.inf
+        rows.append(Row("outputs", name, float(error), replay.output_tolerance(name)))
+    rows += [_loss_row("losses", n, v, point.losses, replay.loss_tolerance(n)) for n, v in recording.losses.items()]
     for loss, recorded in recording.gradients.items():
-        optimizer = loss.removesuffix("_loss")
-        if optimizer not in gradients:
-            rows.append(Row(f"gradients of {loss}", "all", None, None, "not a loss of this system"))
-            continue
-        computed = {names[id(v)]: g for v, g in zip(system.variables_of(optimizer), gradients[optimizer], strict=True)}
-        rows += _gradient_rows(loss, recorded, computed, skipped)
-    return rows
-
-
-def _outputs(system, images, fake, latents, noise) -> dict[str, tf.Tensor]:
-    """The recorded tensors under their recorded names."""
-    encoder, generator, discriminator = (system.networks[n] for n in ("encoder", "generator", "discriminator"))
-    q_fake = Posterior(**encoder(fake, training=True))
-    outputs = {"G": fake, "code_logit_fake": q_fake.logits}
-    if noise is None:  # InfoGAN.
-        return {
-            **outputs,
-            "continous_fake": q_fake.mean,
-            "cont_code_est": q_fake.mean,
-            "D_real_logits": discriminator(images, training=True),
-            "D_fake_logits": discriminator(fake, training=True),
-        }
-    q_real = Posterior(**encoder(images, training=True))
-    u_real, u_fake = q_real.sample(noise.real), q_fake.sample(noise.fake)
-    return {
-        **outputs,
-        "code_logit_real": q_real.logits,
-        "mean_real": q_real.mean,
-        "std_real": q_real.stddev,
-        "mean_fake": q_fake.mean,
-        "std_fake": q_fake.stddev,
-        "z_fake": u_real,
-        "z_fake2": u_fake,
-        "G_fake": generator([latents.noise, u_fake], training=True),
-        "continous_fake": u_fake[:, system.config.latent.categories :],
-        "cont_code_est": q_fake.sample_continuous(noise.estimate),
-        "D_real_logits": discriminator([images, u_real], training=True),
-        "D_fake_logits": discriminator([fake, latents.code], training=True),
-    }
-
-
-def _loss_row(stage: str, name: str, wanted: float, values, tolerance: float) -> Row:
-    ours = _LOSSES.get(name, name)
-    if ours not in values:
-        return Row(stage, name, None, None, "not a loss of this system")
-    return Row(stage, name, abs(float(values[ours]) - wanted) / max(abs(wanted), 1e-12), tolerance)
-
-
-def _gradient_rows(loss: str, recorded, computed, skipped) -> list[Row]:
-    stage, rows = f"gradients of {loss}", []
-    for name, wanted in recorded.items():
-        if name in skipped:
-            rows.append(Row(stage, name, None, None, skipped[name]))
-        elif computed.get(name) is None:
-            rows.append(Row(stage, name, np.inf, 0.0, "recorded, but this loss does not reach the variable here"))
+        if loss in point.gradients:
+            rows += _gradient_rows(replay, loss, recorded, point.gradients[loss], skipped)
         else:
-            rows += _gradient_row(stage, name, computed[name].numpy(), recorded)
-    rows += [
-        Row(stage, name, np.inf, 0.0, "not recorded, but this loss reaches the variable here")
-        for name, gradient in computed.items()
-        if gradient is not None and name not in recorded
-    ]
+            rows.append(Row(f"gradients of {loss}", "all", None, note="not a loss of this system"))
     return rows
 
 
-def _gradient_row(stage, name, value, recorded) -> list[Row]:
-    if value.size > FEW:
-        return _norm_and_projection(
-            stage, name, value, recorded[name], recorded[name]["norm"], GRADIENT_NORM, GRADIENT_PROJECTION
-        )
-    layer = name.rpartition("/")[0] + "/"
-    scale = float(np.linalg.norm([wanted["norm"] for other, wanted in recorded.items() if other.startswith(layer)]))
-    return _norm_and_projection(stage, name, value, recorded[name], scale, GRADIENT_NORM, GRADIENT_NORM)
+def _loss_row(stage: str, name: str, recorded: float, values: Mapping[str, tf.Tensor], tolerance: float) -> Row:
+    if name not in values:
+        return Row(stage, name, None, note="not a loss of this system")
+    return Row(stage, name, abs(float(values[name]) - recorded) / max(abs(recorded), 1e-12), tolerance)
 
 
-def _norm_and_projection(stage, name, value, wanted, scale, norm_tolerance, projection_tolerance) -> list[Row]:
-    scale = max(scale, 1e-12)
-    norm = np.linalg.norm(value.astype(np.float64))
-    return [
-        Row(stage, f"{name} norm", abs(norm - wanted["norm"]) / scale, norm_tolerance),
-        Row(
-            stage,
-            f"{name} projection",
-            abs(projection(name, value) - wanted["projection"]) / scale,
-            projection_tolerance,
-        ),
-    ]
-
-
-def _trace(system, recording: Recording, variables, skipped) -> list[Row]:
-    """The training iterations, each after the one before it: losses and, after the updates, variables."""
-    update = tf.function(system.update)
-    rows = []
-    for step, recorded in enumerate(recording.trace):
-        stage = f"iteration {step}"
-        if step >= len(TRACE_LOSS):
-            rows.append(Row(stage, "all", None, None, "no tolerance is known beyond three iterations"))
-            continue
-        images, latents = recording.batch(1 + step)
-        noise = _noise(recording.noise(f"step{step}/d_noise"), recording.noise(f"step{step}/gqv_noise"))
-        values = update(images, StepRandom(latents, noise))
-        for name, wanted in recorded.items():
-            if name != "variables":
-                rows.append(_loss_row(stage, name, wanted, values, TRACE_LOSS[step]))
-        for name, wanted in recorded["variables"].items():
-            if name in skipped:
-                rows.append(Row(stage, name, None, None, skipped[name]))
-            elif name not in variables:
-                rows.append(Row(stage, name, None, None, "not a variable of the networks"))
-            else:
-                tolerance = TRACE_VARIABLE[step]
-                rows += _norm_and_projection(
-                    stage, name, variables[name].numpy(), wanted, wanted["norm"], tolerance, tolerance
-                )
+def _gradient_rows(replay: Replay, loss: str, recorded, computed, skipped) -> list[Row]:
+    stage, rows, (norm, projected) = f"gradients of {loss}", [], replay.gradient_tolerances(loss)
+    for name in [*recorded, *(name for name in computed if name not in recorded)]:
+        value = computed.get(name)
+        if name in recorded and name in skipped:
+            rows.append(Row(stage, name, None, note=skipped[name]))
+        elif value is None and name in recorded:
+            rows.append(Row(stage, name, np.inf, note="recorded, but this loss does not reach the variable here"))
+        elif value is not None and name not in recorded:
+            rows.append(Row(stage, name, np.inf, note="not recorded, but this loss reaches the variable here"))
+        elif value is not None:
+            few, layer = value.numpy().size <= _FEW, name.rpartition("/")[0] + "/"
+            norms = [one["norm"] for other, one in recorded.items() if other == name or few and other.startswith(layer)]
+            tolerances = (norm, norm if few else projected)
+            rows += _fingerprint_rows(stage, name, value.numpy(), recorded[name], np.linalg.norm(norms), tolerances)
     return rows
 
 
-def _final(system, recording: Recording) -> list[Row]:
-    if "final/G" not in recording.files:
-        return [Row("final images", "G", None, None, "not recorded")]
-    _, latents = recording.batch(1 + len(recording.trace))
-    wanted = recording.array("final/G")
-    if len(recording.trace) > len(TRACE_LOSS):
-        return [Row("final images", "G", None, None, "later than the iterations compared")]
-    got = system.networks["generator"]([latents.noise, latents.code], training=False).numpy()[: len(wanted)]
-    if got.shape != wanted.shape:
-        return [Row("final images", "G", np.inf, 0.0, f"recorded as {list(wanted.shape)}")]
+def _fingerprint_rows(stage, name, value, recorded, scale, tolerances) -> list[Row]:
+    """The errors of norm and projection, relative to `scale`."""
+    scale, norm = max(float(scale), 1e-12), float(np.linalg.norm(value.astype(np.float64)))
     return [
-        Row(
-            "final images",
-            "G (1 - correlation)",
-            1.0 - float(np.corrcoef(got.ravel(), wanted.ravel())[0, 1]),
-            FINAL_CORRELATION,
-        )
+        Row(stage, f"{name} norm", abs(norm - recorded["norm"]) / scale, tolerances[0]),
+        Row(stage, f"{name} projection", abs(projection(name, value) - recorded["projection"]) / scale, tolerances[1]),
     ]
+
+
+def _iteration_rows(replay: Replay, index: int, recorded, skipped) -> list[Row]:
+    """One training iteration: its losses and the variables after it."""
+    stage = f"iteration {index}"
+    if index >= len(replay.ITERATIONS):
+        return [Row(stage, "all", None, note=f"no tolerance is known beyond {len(replay.ITERATIONS)} iterations")]
+    losses, variables = replay.ITERATIONS[index]
+    values = replay.step(index)
+    rows = [_loss_row(stage, name, v, values, losses) for name, v in recorded.items() if name != "variables"]
+    for name, wanted in recorded["variables"].items():
+        reason = skipped.get(name) or (None if name in replay.variables else "not a variable of the networks")
+        if reason:
+            rows.append(Row(stage, name, None, note=reason))
+        else:
+            value = replay.variables[name].numpy()
+            rows += _fingerprint_rows(stage, name, value, wanted, wanted["norm"], (variables, variables))
+    return rows
+
+
+def _final_rows(replay: Replay) -> list[Row]:
+    recording, stage, rows = replay.recording, "final images", []
+    names = recording.names("final/")
+    if not names or len(recording.trace) > len(replay.ITERATIONS):
+        return [Row(stage, "all", None, note="not recorded" if not names else "later than the iterations compared")]
+    outputs, losses, _ = replay.final()
+    for name in names:
+        recorded = recording.array(f"final/{name}")
+        computed = outputs[name].numpy()[: len(recorded)] if name in outputs else None
+        if computed is None or computed.shape != recorded.shape:
+            rows.append(Row(stage, name, np.inf, note=f"recorded as {list(recorded.shape)}"))
+        else:
+            rows.append(Row(stage, name, replay.final_error(computed, recorded), replay.FINAL))
+    tolerance = replay.ITERATIONS[-1][0]
+    return rows + [_loss_row(stage, name, v, losses, tolerance) for name, v in recording.final_losses.items()]
 
 
 def table(rows: list[Row]) -> str:
@@ -287,56 +193,23 @@ def table(rows: list[Row]) -> str:
 
 
 def summary(rows: list[Row]) -> str:
-    """One line a stage: how many passed, failed and were skipped, and the largest error as a share of its tolerance."""
+    """One line per stage: how many rows passed, failed and were skipped, and the largest error."""
     lines = []
     for stage in dict.fromkeys(row.stage for row in rows):
         own = [row for row in rows if row.stage == stage]
-        counts = {verdict: sum(row.verdict == verdict for row in own) for verdict in ("pass", "FAIL", "skipped")}
-        measured = [row for row in own if row.tolerance]
-        worst = max(measured, key=lambda row: row.error / row.tolerance, default=None)
-        lines.append(
-            f"  {stage:24} {counts['pass']:4} pass {counts['FAIL']:4} FAIL {counts['skipped']:4} skipped"
-            + (f"   largest: {worst.error:.2e} of {worst.tolerance:.1e} ({worst.name})" if worst else "")
-        )
+        counts = " ".join(f"{sum(row.verdict == v for row in own):4} {v}" for v in ("pass", "FAIL", "skipped"))
+        worst = max(own, key=lambda row: row.ratio)
+        largest = f"   largest: {worst.error:.2e} of {worst.tolerance:.1e} ({worst.name})" if worst.ratio else ""
+        lines.append(f"  {stage:24} {counts}{largest}")
     return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    p = argparse.ArgumentParser(prog="python -m common.tf1 compare", description=__doc__.splitlines()[0])
-    p.add_argument(
-        "recordings", nargs="+", type=pathlib.Path, metavar="RECORDING", help="a recording's .json, or a folder of them"
-    )
-    p.add_argument("--summary", action="store_true", help="one line a stage in place of the whole table")
-    arguments = p.parse_args(argv)
-    failed = False
-    try:
-        for path in _paths(arguments.recordings):
-            rows = compare(Recording(path))
-            wrong = sum(row.verdict == "FAIL" for row in rows)
-            failed |= wrong > 0
-            print(f"{path}: {'FAIL' if wrong else 'pass'}")
-            print(summary(rows) if arguments.summary else table(rows) + "\n" + summary(rows), flush=True)
-            keras.backend.clear_session()
-    except UserError as error:
-        print(f"{p.prog}: error: {error}", file=sys.stderr)
-        return 2
-    return 1 if failed else 0
-
-
-def _paths(arguments: list[pathlib.Path]) -> list[pathlib.Path]:
-    paths = []
-    for argument in arguments:
-        found = (
-            sorted(p for p in argument.glob("*.json") if p.with_suffix(".npz").is_file())
-            if argument.is_dir()
-            else [argument]
-        )
+def recordings_in(paths: list[pathlib.Path]) -> list[pathlib.Path]:
+    """The .json files of recordings, those in folders included. Raises UserError for a folder without any."""
+    files = []
+    for path in paths:
+        found = sorted(p for p in path.glob("*.json") if p.with_suffix(".npz").is_file()) if path.is_dir() else [path]
         if not found:
-            raise UserError(f"no recording in {argument}: a recording is a .json with a .npz beside it")
-        paths += found
-    return paths
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            raise UserError(f"no recording in {path}: a recording is a .json with a .npz next to it")
+        files += found
+    return files

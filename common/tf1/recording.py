@@ -1,225 +1,149 @@
-"""Recordings of the original's graph under TF1: what they say, and the inputs that they regenerate from seeds.
+"""Recordings of the original's graph under TF1, as files: `<name>.json` with `<name>.npz` next to it.
 
-The .json names configuration, variables, losses, gradients and a trace of iterations; the .npz holds tensors and noise. Initial
-variables and batches are not stored: they follow from numpy's legacy generator, which is stable across versions.
+The .json holds the configuration, variables, losses, gradients and a trace of iterations; the .npz holds tensors.
+Initial variables and batches are not stored: they follow from seeds of numpy's legacy generator, which is stable.
 """
 
 import json
 import math
 import pathlib
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from common.config import Config, LatentSpec
 from common.errors import UserError
 from common.io.npz import read_npz
-from common.models import registry
-from common.nn.distributions import Latents
 
-_BATCH_SEED = 20201120
+BATCH_SEED = 20201120  # Of the inputs of all points of a recording, in order.
 _PROJECTION_KEY = 0x5BD1E995
 _MAX_BYTES = 1 << 30
 _MAX_VARIABLE = 1 << 25  # Values of one variable; the original's largest has 2^23.
 _MAX_IMAGES = 1 << 24  # Values of one batch of images; the original's have less than 2^20.
 _MAX_LENGTH = 1 << 12  # Of a batch, an axis or a code.
 _MAX_TRACE = 100  # Iterations.
-_FIELDS = {
-    "batch_size": int,
-    "continous_len": int,
-    "discrete_len": int,
-    "noise_len": int,
-    "learning_rate": float,
-    "image_dims": list,
-    "multipliers": dict,
-    "variables": dict,
-    "losses": dict,
-    "gradients": dict,
-    "trace": list,
+_FIELDS = {"image_dims": list, "variables": dict, "losses": dict, "gradients": dict, "trace": list}
+# (mean, stddev) of the normal distribution of an initial variable, by the last part of its name.
+_INITIAL = {
+    "moving_mean": (0.0, 0.0),
+    "moving_variance": (1.0, 0.0),
+    "beta": (0.0, 0.1),
+    "gamma": (1.0, 0.1),
+    "biases": (0.0, 0.01),
+    "bias": (0.0, 0.01),
 }
 
 
 def projection(name: str, value: np.ndarray) -> float:
-    """The recordings' fingerprint of a variable or gradient: its dot product, in float64, with a normal vector seeded by its name."""
+    """The fingerprint of a variable or gradient: its float64 dot product with a normal vector seeded by its name."""
     direction = np.random.RandomState(zlib.crc32(name.encode()) ^ _PROJECTION_KEY).normal(0, 1, value.size)
     return float(np.dot(direction, value.astype(np.float64).ravel()))
 
 
+def initial_value(name: str, shape: list[int], special: Mapping[str, tuple[float, float]] | None = None) -> np.ndarray:
+    """The float32 value of variable `name` at the initial point.
+
+    `special` has (mean, stddev) by the last part of a name, for names that the other families do not have.
+    """
+    mean, stddev = {**_INITIAL, **(special or {})}.get(name.split("/")[-1], (0.0, 0.02))
+    return np.random.RandomState(zlib.crc32(name.encode())).normal(mean, stddev, shape).astype(np.float32)
+
+
 class Recording:
-    """One recording: `<path>.json` with `<path>.npz` beside it.
+    """One recording. Raises UserError if a file is missing or damaged, or its values are implausible.
 
     Attributes:
+        fields: everything in the .json; what only one family has is not checked.
+        batch_shape: [B, ...], the shape of a batch of images.
         variables: TF1 name -> shape.
         losses: name -> value at the initial point.
         gradients: loss -> TF1 name -> {"norm", "projection"} at the initial point.
-        trace: for each iteration its losses and, under "variables", each variable's norm and projection after it.
-        files: names of the stored arrays.
+        trace: for each iteration its losses and, under "variables", the norm and projection of each variable after it.
+        final_losses: name -> value after the last iteration; empty in some families.
     """
 
     def __init__(self, path: pathlib.Path):
         self.path = path
-        self._fields = _read_json(path)
-        self.variables = self._fields["variables"]
-        self.losses, self.gradients, self.trace = (self._fields[f] for f in ("losses", "gradients", "trace"))
-        self._arrays = read_npz(path.with_suffix(".npz"), _MAX_BYTES)
-        self.files = set(self._arrays)
+        self.fields = _read_json(path)
+        self.batch_shape = [self.length("batch_size"), *self.fields["image_dims"]]
+        if not _is_shape(self.batch_shape, _MAX_IMAGES) or len(self.fields["trace"]) > _MAX_TRACE:
+            raise UserError(f"{path}: implausible image_dims or number of iterations")
+        self.variables, self.losses = self.fields["variables"], self.fields["losses"]
+        self.gradients, self.trace = self.fields["gradients"], self.fields["trace"]
+        self.final_losses = self.fields.get("losses_final", {})
+        self._npz = path.with_suffix(".npz")
+        self._arrays = read_npz(self._npz, _MAX_BYTES)
         for name, array in self._arrays.items():
             if array.dtype.kind != "f" or array.ndim == 0 or array.size == 0:
-                raise UserError(
-                    f"{path.with_suffix('.npz')}: {name} is {array.dtype} {list(array.shape)}, no recorded tensor"
-                )
+                raise UserError(f"{self._npz}: {name} is {array.dtype} {list(array.shape)}, not a recorded tensor")
 
-    def config(self) -> Config:
-        """The recorded configuration. Which system: the encoder of InfoGAN has no deviation; KL_d and the first batch norm show likewise."""
-        f, multipliers = self._fields, self._fields["multipliers"]
-        infogan = not any("log_sigma" in name for name in self.variables)
-        try:
-            hyper: dict = {
-                "learning_rate": f["learning_rate"],
-                "generator_multiplier": multipliers["g"],
-                "information_multiplier": multipliers["q"],
-                "first_batch_norm": any(name.endswith("/BatchNorm/beta") for name in self.variables),
-            }
-            if not infogan:
-                weight = 0.001 if "KL_y" in self.losses else 0.0
-                hyper.update(vae_multiplier=multipliers["v"], categorical_kl_weight=weight)
-            spec = registry.find("infogan" if infogan else "infovaegan", "code")
-            return Config(
-                name=self.path.stem,
-                checkpoint_name=self.path.stem,
-                dataset="",
-                image_shape=tuple(f["image_dims"]),
-                scaling="tanh",
-                latent=LatentSpec(f["noise_len"], f["discrete_len"], f["continous_len"]),
-                epochs=1,
-                batch_size=f["batch_size"],
-                hyper=spec.hyperparameters(**hyper),
-                model=spec.model,
-            )
-        except (KeyError, TypeError, ValueError, UserError) as error:
-            raise UserError(f"{self.path} names no configuration that can be built: {error}") from None
+    def length(self, field: str) -> int:
+        """A field that is a length. Raises UserError if it is missing or implausible."""
+        value = self.fields.get(field)
+        if type(value) is not int or not 0 < value <= _MAX_LENGTH:
+            raise UserError(f"{self.path} is not a recording: {field} is {str(value)[:80]}, should be a length")
+        return value
 
-    def initial_value(self, name: str) -> np.ndarray:
-        """The value of variable `name` at the initial point, float32."""
-        shape = self.variables[name]
-        random = np.random.RandomState(zlib.crc32(name.encode()))
-        if name.endswith("moving_mean"):
-            value = np.zeros(shape)
-        elif name.endswith("moving_variance"):
-            value = np.ones(shape)
-        elif name.endswith("beta"):
-            value = random.normal(0, 0.1, shape)
-        elif name.endswith("gamma"):
-            value = 1 + random.normal(0, 0.1, shape)
-        else:
-            value = random.normal(0, 0.01 if name.endswith(("biases", "bias")) else 0.02, shape)
-        return value.astype(np.float32)
-
-    def batch(self, index: int) -> tuple[tf.Tensor, Latents]:
-        """Batch `index` (0: the initial point, 1 on: the iterations, then the final images): x [B, h, w, c] and (z, u), float32."""
-        f = self._fields
-        size, random = f["batch_size"], np.random.RandomState(_BATCH_SEED)
-        for _ in range(index + 1):
-            x = random.uniform(-1, 1, [size, *f["image_dims"]]).astype(np.float32)
-            category = np.eye(f["discrete_len"])[random.randint(0, f["discrete_len"], size)]
-            code = np.concatenate([category, random.uniform(-1, 1, (size, f["continous_len"]))], axis=1)
-            noise = random.uniform(-1, 1, (size, f["noise_len"]))
-        if f["image_dims"][-1] == 1:
-            x = (x > 0).astype(np.float32)
-        continuous = code[:, f["discrete_len"] :]
-        return tf.constant(x), Latents(*(tf.constant(part, tf.float32) for part in (noise, category, continuous)))
-
-    def noise(self, prefix: str) -> list[np.ndarray]:
-        """The five random tensors of the graph run `prefix`; none where the system takes none. Later ones belong to a test-time graph."""
-        if f"{prefix}/0" not in self.files:
-            return []
-        normal, uniform = ((self._fields["batch_size"], self._fields[f]) for f in ("continous_len", "discrete_len"))
-        tensors = [self.array(f"{prefix}/{i}") for i in range(5)]
-        if [t.shape for t in tensors] != [normal, uniform, normal, uniform, normal] or not all(
-            np.isfinite(t).all() for t in tensors
-        ):
-            raise UserError(
-                f"{self.path.with_suffix('.npz')}: {prefix} is no noise of this configuration: {[list(t.shape) for t in tensors]}"
-            )
-        return [t.astype(np.float32, copy=False) for t in tensors]
-
-    def outputs(self) -> list[str]:
-        """Names of the tensors recorded at the initial point."""
-        return sorted(name.removeprefix("out/") for name in self.files if name.startswith("out/"))
+    def names(self, prefix: str) -> list[str]:
+        """The names of the stored arrays that begin with `prefix`, without it."""
+        return sorted(name.removeprefix(prefix) for name in self._arrays if name.startswith(prefix))
 
     def array(self, name: str) -> np.ndarray:
-        """A stored array. Raises UserError where there is none of that name."""
+        """A stored array. Raises UserError if there is none of that name."""
         if name not in self._arrays:
-            raise UserError(f"{self.path.with_suffix('.npz')} lacks {name}")
+            raise UserError(f"{self._npz} lacks {name}")
         return self._arrays[name]
 
+    def arrays(self, names: list[str], shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
+        """Stored noise as float32. Raises UserError unless it is finite and of these shapes."""
+        found = [self.array(name) for name in names]
+        if [a.shape for a in found] != shapes or not all(np.isfinite(a).all() for a in found):
+            raise UserError(f"{self._npz}: {names[0]} does not match this configuration: {list(found[0].shape)}")
+        return [a.astype(np.float32, copy=False) for a in found]
 
-def _read_json(path: pathlib.Path) -> dict:
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON: {error}") from None
+        raise UserError(f"{path} is not JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise UserError(f"{path} is no recording: it holds no object")
+        raise UserError(f"{path} is not a recording: it should hold an object")
     for field, kind in _FIELDS.items():
-        value = fields.get(field)
-        number = kind is float and isinstance(value, (int, float))
-        if not (isinstance(value, kind) or number) or isinstance(value, bool):
-            raise UserError(
-                f"{path} is no recording: {field} is {'missing' if field not in fields else 'no ' + kind.__name__}"
-            )
+        if not isinstance(fields.get(field), kind):
+            raise UserError(f"{path} is not a recording: {field} is missing or not a {kind.__name__}")
     for name, shape in fields["variables"].items():
-        if not name.isprintable() or not _is_shape(shape) or math.prod(shape) > _MAX_VARIABLE:
-            raise UserError(f"{path}: variable {name} has no sane shape: {str(shape)[:80]}")
-    shape = [fields["batch_size"], *fields["image_dims"]]
-    lengths = [
-        *fields["image_dims"],
-        *(fields[f] for f in ("batch_size", "noise_len", "discrete_len", "continous_len")),
+        if not name.isprintable() or not _is_shape(shape, _MAX_VARIABLE):
+            raise UserError(f"{path}: variable {name} has an implausible shape: {str(shape)[:80]}")
+    for iteration in fields["trace"]:
+        if not isinstance(iteration, dict):
+            raise UserError(f"{path}: an iteration of the trace is not an object")
+    prints = [*fields["gradients"].values(), *(one.get("variables") for one in fields["trace"])]
+    losses = [
+        fields["losses"],
+        fields.get("losses_final", {}),
+        *({k: v for k, v in one.items() if k != "variables"} for one in fields["trace"]),
     ]
-    if (
-        len(shape) != 4
-        or not _is_shape(lengths)
-        or max(lengths) > _MAX_LENGTH
-        or math.prod(shape) > _MAX_IMAGES
-        or len(fields["trace"]) > _MAX_TRACE
-    ):
-        raise UserError(
-            f"{path}: batches of {str(shape)[:80]}, with codes of {str(lengths[4:])[:80]} and {len(fields['trace'])} iterations, are not sane"
-        )
-    if (
-        not _are_numbers({"learning_rate": fields["learning_rate"], **fields["multipliers"]})
-        or not _are_numbers(fields["losses"])
-        or not all(_are_fingerprints(group) for group in fields["gradients"].values())
-        or not all(_is_iteration(one) for one in fields["trace"])
-    ):
-        raise UserError(
-            f"{path}: multipliers, losses, gradients and trace must be finite numbers under the names of the original's recordings"
-        )
+    if not all(map(_are_numbers, losses)) or not all(map(_are_fingerprints, prints)):
+        raise UserError(f"{path}: losses, gradients and trace must be finite numbers by name")
     return fields
 
 
-def _is_shape(value) -> bool:
-    return isinstance(value, list) and len(value) <= 8 and all(type(n) is int and n > 0 for n in value)
+def _is_shape(value, most: int) -> bool:
+    """Whether `value` is a shape of at most `most` values."""
+    plausible = isinstance(value, list) and len(value) <= 8 and all(type(n) is int and n > 0 for n in value)
+    return plausible and math.prod(value) <= most
 
 
 def _are_numbers(values) -> bool:
-    return isinstance(values, dict) and all(
-        type(v) in (int, float) and abs(v) < 1e300 for v in values.values()
-    )  # Not so for NaN.
+    numbers = isinstance(values, dict) and all(type(v) in (int, float) for v in values.values())
+    return numbers and all(abs(v) < 1e300 for v in values.values())  # Not so for NaN.
 
 
 def _are_fingerprints(values) -> bool:
     return isinstance(values, dict) and all(
         _are_numbers(one) and {"norm", "projection"} <= one.keys() for one in values.values()
-    )
-
-
-def _is_iteration(value) -> bool:
-    if not isinstance(value, dict):
-        return False
-    return _are_fingerprints(value.get("variables")) and _are_numbers(
-        {name: v for name, v in value.items() if name != "variables"}
     )

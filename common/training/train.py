@@ -21,7 +21,7 @@ import tensorflow as tf
 from common.config import Config
 from common.data.pipeline import Batches
 from common.errors import Diverged, Interrupted, UserError, first_line
-from common.io.atomic import atomic_write, sweep, write_json
+from common.io.atomic import atomic_write, remove_leftovers, write_json
 from common.io.lock import NAME as LOCK
 from common.models import registry
 from common.models.system import System
@@ -224,7 +224,7 @@ def prepare(
     if options.overwrite:
         _delete_files(folders)
     for folder in folders:
-        sweep(folder)
+        remove_leftovers(folder)
         write_json(description, folder / RUN_FILE)
     return Training(system, batches, folders, checkpoints, description, options)
 

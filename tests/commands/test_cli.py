@@ -14,6 +14,8 @@ from common.errors import Diverged, Interrupted
 from common.options import SaveInterval
 from helpers.paths import ROOT
 
+pytestmark = pytest.mark.fast
+
 SCRIPTS = sorted(p.stem for p in ROOT.glob("InfoVAE_*.py"))
 
 
@@ -299,9 +301,9 @@ def test_bad_mnist_files_are_refused_before_anything_is_written(mnist, tmp_path,
         capsys, "--data-dir", mnist(y_train=np.zeros(7, np.uint8)), "--out", out
     )
     folder = mnist(x_train=np.array([{"pickled": True}], object))
-    assert "no readable npz" in mistake(capsys, "--data-dir", folder, "--out", out)
+    assert "is not a readable .npz" in mistake(capsys, "--data-dir", folder, "--out", out)
     (folder / "mnist.npz").write_bytes((folder / "mnist.npz").read_bytes()[:-100])
-    assert "no readable npz" in mistake(capsys, "--data-dir", folder, "--out", out)
+    assert "is not a readable .npz" in mistake(capsys, "--data-dir", folder, "--out", out)
     assert not out.exists()
 
 

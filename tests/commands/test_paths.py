@@ -23,6 +23,8 @@ from helpers.images import VIEWS, encoded, tar
 from helpers.paths import ROOT
 from helpers.prepared import store_mnist
 
+pytestmark = pytest.mark.fast
+
 CONFIG = runpy.run_path(str(ROOT / "InfoVAE_MNIST.py"))["CONFIG"]
 NAMES = ["with spaces ", "ünï → 字", "new\nline", "-dash", "--out", "[a]*?{b}", "'\"$HOME`", "%s %d {0}", "~"]
 WORST = "-w [a]*\nünï?"
@@ -79,7 +81,7 @@ def test_what_tfds_prepared(tmp_path):
     folder = store_mnist(tmp_path / WORST, np.zeros((3, 28, 28), np.uint8), [1, 2, 3])
     images, labels = tfds.read_arrays(folder, "train", ("image", "label"))
     assert images.shape == (3, 28, 28, 1) and sorted(labels) == [1, 2, 3]
-    assert [len(list(tfds.image_items(folder, split, "image"))) for split in ("train", "test")] == [3, 3]
+    assert [len(list(tfds.examples(folder, split, encoded="image"))) for split in ("train", "test")] == [3, 3]
 
 
 def test_checkpoints(system, tmp_path):

@@ -1,4 +1,4 @@
-"""The cache of preprocessed images: whole entries or none, whatever happens to those who build them."""
+"""The cache of preprocessed images: complete entries or none, whatever happens to a build."""
 
 import errno
 import multiprocessing
@@ -14,21 +14,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import cache, pool
-from common.data.files import ImageFiles, Item
+from common.data import cache, files, pool
+from common.data.files import ImageFile, ImageFiles
 from common.errors import UserError
+from common.io import lock
+from common.options import Cache
+
+pytestmark = pytest.mark.fast
 
 COUNT = 10
-RANDOM = np.random.default_rng(0)
-PIXELS = RANDOM.integers(0, 256, (COUNT, 12, 14, 3), dtype=np.uint8)
+PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 12, 14, 3), dtype=np.uint8)
 
 
 @pytest.fixture
-def files(tmp_path):
-    """COUNT small PNGs to crop at 10 and resize to 8 pixels."""
+def images(tmp_path):
+    """COUNT small PNGs, to be cropped to 10 and resized to 8 pixels."""
     for i, pixels in enumerate(PIXELS):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    return ImageFiles(tuple(Item(f"{i}.png", str(tmp_path / f"{i}.png")) for i in range(COUNT)), 10, 8)
+    return ImageFiles(tuple(ImageFile(f"{i}.png", str(tmp_path / f"{i}.png")) for i in range(COUNT)), 10, 8)
 
 
 @pytest.fixture
@@ -36,125 +39,126 @@ def folder(tmp_path):
     return tmp_path / "a" / "cache"
 
 
-def expected(files, indices=range(COUNT)):
-    return files[np.array(indices)]
+def open_images(images, folder):
+    return files.open_images(images, Cache(folder), "chairs")
+
+
+def break_files(images, indices, content=b"not an image"):
+    for i in indices:
+        pathlib.Path(images.files[i].path).write_bytes(content)
 
 
 def names(folder):
-    return [path.name for path in folder.iterdir()] if folder.exists() else []
+    return [path.name for path in folder.iterdir() if path.name != lock.NAME] if folder.exists() else []
 
 
-def test_built_once_and_mapped_afterwards(files, folder, monkeypatch):
-    images, kept = cache.open_images(files, folder, "chairs")
-    np.testing.assert_array_equal(images, expected(files))
-    assert kept.tolist() == list(range(COUNT))
-    assert isinstance(images, np.memmap) and not images.flags.writeable
-    monkeypatch.setattr(pool, "load_all", None)
-    again, _ = cache.open_images(files, folder, "chairs")
-    np.testing.assert_array_equal(again, images)
+def test_entry_is_built_once_and_mapped_afterwards(images, folder, monkeypatch):
+    cached, valid_indices = open_images(images, folder)
+    np.testing.assert_array_equal(cached, images[np.arange(COUNT)])
+    assert valid_indices.tolist() == list(range(COUNT))
+    assert isinstance(cached, np.memmap) and not cached.flags.writeable
+    monkeypatch.setattr(files, "decode_all", None)
+    np.testing.assert_array_equal(open_images(images, folder)[0], cached)
     assert len(names(folder)) == 1 and names(folder)[0].startswith("chairs-")
+    assert not (folder / lock.NAME).exists()
 
 
-def test_an_entry_is_for_everybody_as_the_umask_says(files, folder):
-    cache.open_images(files, folder, "chairs")
+def test_entry_has_the_permissions_of_the_umask(images, folder):
+    open_images(images, folder)
     mask = os.umask(0)
     os.umask(mask)
     assert (folder / names(folder)[0]).stat().st_mode & 0o777 == 0o777 & ~mask
 
 
 @pytest.mark.parametrize("change", ["file", "name", "crop", "size", "fewer", "pillow"])
-def test_an_entry_is_known_by_all_that_changes_it(files, folder, change, monkeypatch):
-    cache.open_images(files, folder, "chairs")
-    item, others = files.items[0], files.items[1:]
+def test_key_contains_all_that_changes_the_images(images, folder, change, monkeypatch):
+    open_images(images, folder)
+    first, others = images.files[0], images.files[1:]
     if change == "file":
-        Image.fromarray(PIXELS[1]).save(item.path)
-        os.utime(item.path, ns=(1, 1))
+        Image.fromarray(PIXELS[1]).save(first.path)
+        os.utime(first.path, ns=(1, 1))
     elif change == "pillow":
         monkeypatch.setattr(cache.PIL, "__version__", "0.0")
     changed = {
-        "name": ImageFiles((Item("x.png", item.path), *others), 10, 8),
-        "crop": ImageFiles(files.items, 9, 8),
-        "size": ImageFiles(files.items, 10, 7),
+        "name": ImageFiles((first._replace(name="x.png"), *others), 10, 8),
+        "crop": ImageFiles(images.files, 9, 8),
+        "size": ImageFiles(images.files, 10, 7),
         "fewer": ImageFiles(others, 10, 8),
-    }.get(change, files)
-    images, _ = cache.open_images(changed, folder, "chairs")
-    np.testing.assert_array_equal(images, changed[np.arange(len(changed))])
+    }.get(change, images)
+    np.testing.assert_array_equal(open_images(changed, folder)[0], changed[np.arange(len(changed))])
     assert len(names(folder)) == 2
 
 
-def test_broken_files_are_named_and_left_out(files, folder, monkeypatch, capsys):
-    monkeypatch.setattr(pool, "_CHUNK", 3)
+def test_broken_files_are_named_and_left_out(images, folder, monkeypatch, capsys):
+    monkeypatch.setattr(files, "BATCH", 3)
     monkeypatch.setattr(pool, "cores", lambda: 1)
-    broken = [0, 3, 4, 5, 6, 9]  # A whole chunk of them, and more than are named one by one.
-    for i in broken:
-        pathlib.Path(files.items[i].path).write_bytes(b"no image")
+    break_files(images, [0, 3, 4, 5, 6, 9])  # A whole batch, and more than are named.
     for _ in range(2):
-        images, kept = cache.open_images(files, folder, "chairs")
-        assert kept.tolist() == [1, 2, 7, 8]
-        np.testing.assert_array_equal(images, expected(files, [1, 2, 7, 8]))
+        cached, valid_indices = open_images(images, folder)
+        assert valid_indices.tolist() == [1, 2, 7, 8]
+        np.testing.assert_array_equal(cached, images[valid_indices])
     out = capsys.readouterr().out
-    assert all(f"Skipped: {i}.png is broken: cannot identify image file\n" in out for i in broken[:5])
+    assert all(f"Skipped: {i}.png is broken: cannot identify image file\n" in out for i in (0, 3, 4, 5, 6))
     assert "Skipped: 1 more broken files" in out
-    assert out.count("6 of 10 image files are broken and left out") == 2  # Said at every start.
+    assert out.count("6 of 10 image files are broken and left out") == 2  # At every start.
 
 
-def test_all_broken_is_an_error(files, folder):
-    for item in files.items:
-        pathlib.Path(item.path).write_bytes(b"")
+def test_all_broken_is_an_error(images, folder):
+    break_files(images, range(COUNT), b"")
     with pytest.raises(UserError, match="all 10 images are broken; the first: 0.png is broken"):
-        cache.open_images(files, folder, "chairs")
+        open_images(images, folder)
     assert names(folder) == []
 
 
-def test_files_that_vanish_or_cannot_be_read_are_broken(files, folder, capsys):
-    pathlib.Path(files.items[2].path).unlink()
-    pathlib.Path(files.items[4].path).unlink()
-    pathlib.Path(files.items[4].path).mkdir()
-    assert cache.open_images(files, folder, "chairs")[1].tolist() == [0, 1, 3, 5, 6, 7, 8, 9]
+def test_missing_and_unreadable_files_are_broken(images, folder, capsys):
+    for i in (2, 4):
+        pathlib.Path(images.files[i].path).unlink()
+    pathlib.Path(images.files[4].path).mkdir()
+    assert open_images(images, folder)[1].tolist() == [0, 1, 3, 5, 6, 7, 8, 9]
     assert "2.png: No such file or directory" in capsys.readouterr().out
 
 
-def test_a_pool_gives_what_one_process_gives(files, monkeypatch):
-    pathlib.Path(files.items[5].path).write_bytes(b"no image")
-    monkeypatch.setattr(pool, "_CHUNK", 2)
+def test_workers_give_what_one_process_gives(images, monkeypatch):
+    break_files(images, [5])
+    monkeypatch.setattr(files, "BATCH", 2)
     monkeypatch.setattr(pool, "_AHEAD", 1)
     results = {}
     for workers in (1, 2):
-        monkeypatch.setattr(pool, "cores", lambda: workers)
-        results[workers] = list(pool.load_all(files))
-    for (a, indices, messages), (b, same_indices, same_messages) in zip(results[1], results[2], strict=True):
-        np.testing.assert_array_equal(a, b)
-        assert (indices, messages) == (same_indices, same_messages)
+        monkeypatch.setattr(pool, "cores", lambda workers=workers: workers)
+        results[workers] = list(files.decode_all(images.batches(), COUNT))
+    for one, two in zip(results[1], results[2], strict=True):
+        np.testing.assert_array_equal(one[0], two[0])
+        assert one[1:] == two[1:]
     assert [i for _, indices, _ in results[2] for i in indices] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
 
 
 class Deadly(ImageFiles):
-    """Files that kill who reads them."""
+    """Files that kill the process that reads them."""
 
     def load(self, index):
         os._exit(1)
 
 
-def test_a_worker_that_dies_is_an_error(files, folder, monkeypatch):
-    monkeypatch.setattr(pool, "_CHUNK", 2)
+def test_dead_worker_is_an_error(images, folder, monkeypatch):
+    monkeypatch.setattr(files, "BATCH", 2)
     monkeypatch.setattr(pool, "cores", lambda: 2)
     with pytest.raises(UserError, match="a worker process died"):
-        cache.open_images(Deadly(files.items, 10, 8), folder, "chairs")
+        open_images(Deadly(images.files, 10, 8), folder)
     assert names(folder) == []
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])
-def test_an_interrupted_build_leaves_nothing(files, folder, monkeypatch, interruption):
-    def interrupted(files):
-        yield expected(files, [0, 1]), [0, 1], []
+def test_interrupted_build_leaves_nothing(images, folder, monkeypatch, interruption):
+    def interrupted(batches, count):
+        yield images[np.arange(2)], [0, 1], []
         raise interruption
 
     with monkeypatch.context() as patch:
-        patch.setattr(pool, "load_all", interrupted)
+        patch.setattr(files, "decode_all", interrupted)
         with pytest.raises(interruption):
-            cache.open_images(files, folder, "chairs")
+            open_images(images, folder)
     assert names(folder) == []
-    np.testing.assert_array_equal(cache.open_images(files, folder, "chairs")[0], expected(files))
+    np.testing.assert_array_equal(open_images(images, folder)[0], images[np.arange(COUNT)])
 
 
 BUILD = """
@@ -171,16 +175,13 @@ print(cache.entry(pathlib.Path(sys.argv[1]), "slow", 0, 1, fill), flush=True)
 
 
 def start_build(folder, until):
-    """A process that builds an entry, and has half of it until the file `until` is there. It writes "filling", and the entry when it is whole."""
-    return subprocess.Popen(
-        [sys.executable, "-c", BUILD, str(folder), str(until)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=pathlib.Path(cache.__file__).parents[2],
-    )
+    """A process that prints "filling", waits for the file `until`, and prints the path of the complete entry."""
+    root = pathlib.Path(cache.__file__).parents[2]
+    command = [sys.executable, "-c", BUILD, str(folder), str(until)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
 
 
-def test_what_a_killed_build_leaves_is_not_taken_for_whole_and_goes_with_the_next(folder, tmp_path):
+def test_next_build_removes_what_a_killed_one_left(folder, tmp_path):
     with start_build(folder, tmp_path / "never") as process:
         assert process.stdout.readline() == "filling\n"
         process.send_signal(signal.SIGKILL)
@@ -190,12 +191,12 @@ def test_what_a_killed_build_leaves_is_not_taken_for_whole_and_goes_with_the_nex
     assert names(folder) == [path.name]
 
 
-def test_two_processes_at_once_take_turns(folder, tmp_path):
+def test_concurrent_builds_wait_for_each_other(folder, tmp_path):
     go = tmp_path / "go"
     with start_build(folder, go) as first:
         assert first.stdout.readline() == "filling\n"
         with start_build(folder, go) as second:
-            assert second.stdout.readline() == f"Waiting for another process that fills the cache {folder}\n"
+            assert second.stdout.readline() == f"Waiting for another process building the cache {folder}\n"
             go.touch()
             outputs = [process.communicate()[0] for process in (first, second)]
     (entry,) = names(folder)
@@ -204,95 +205,89 @@ def test_two_processes_at_once_take_turns(folder, tmp_path):
 
 
 def test_without_locks_the_first_to_finish_wins(folder, monkeypatch):
-    monkeypatch.setattr(cache, "_lock", lambda handle, folder: False)
+    def refuse(handle, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    (folder / ".building-x").mkdir(parents=True)  # It may belong to a living process, so it is kept.
 
     def fill(temporary, text="second"):
-        if text == "second":  # Meanwhile, another process goes through the same.
+        if text == "second":  # Meanwhile, another process builds the same entry.
             cache.entry(folder, "chairs", 0, 1, lambda other: fill(other, "first"))
         (temporary / "who").write_text(text)
 
     path = cache.entry(folder, "chairs", 0, 1, fill)
-    assert names(folder) == [path.name]
+    assert sorted(names(folder)) == [".building-x", path.name]
     assert (path / "who").read_text() == "first"
 
 
-def test_where_locks_are_unknown(folder, monkeypatch):
-    def refuse(handle, how):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(cache.fcntl, "flock", refuse)
-    (folder / ".building-x").mkdir(parents=True)  # It may be alive.
-    path = cache.entry(folder, "chairs", 0, 1, lambda temporary: None)
-    assert sorted(names(folder)) == [".building-x", path.name]
-
-
-def test_a_disk_without_room_is_told_before_the_work(files, folder, monkeypatch):
+def test_full_disk_is_an_error_before_the_work(images, folder, monkeypatch):
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1919}))
-    monkeypatch.setattr(pool, "load_all", None)
-    with pytest.raises(
-        UserError,
-        match=f"the disk of the cache {folder} is full: free 1 MiB, name another --cache-dir, or use --no-cache",
-    ):
-        cache.open_images(files, folder, "chairs")
+    monkeypatch.setattr(files, "decode_all", None)
+    remedy = "free 1 MiB, name another --cache-dir, or use --no-cache"
+    with pytest.raises(UserError, match=f"no space left for the cache {folder}: {remedy}"):
+        open_images(images, folder)
     assert names(folder) == []
 
 
-def test_a_disk_that_fills_up_meanwhile(files, folder, monkeypatch):
+def test_disk_that_fills_up_is_an_error(images, folder, monkeypatch):
     class Full(np.ndarray):
-        """Rows whose writing fails as on a full disk."""
+        """Rows that cannot be written because the disk is full."""
 
         def __len__(self):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(pool, "load_all", lambda files: iter([(expected(files).view(Full), list(range(COUNT)), [])]))
-    with pytest.raises(UserError, match="is full"):
-        cache.open_images(files, folder, "chairs")
+    rows = images[np.arange(COUNT)].view(Full)
+    monkeypatch.setattr(files, "decode_all", lambda batches, count: iter([(rows, list(range(COUNT)), [])]))
+    with pytest.raises(UserError, match="no space left"):
+        open_images(images, folder)
     assert names(folder) == []
 
 
-def test_a_write_that_fails(files, folder):
+def test_failing_write_is_an_error(images, folder):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # Bytes that any file may have.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # Bytes per file.
     try:
         with pytest.raises(UserError, match="cannot write the cache .*File too large.*--no-cache"):
-            cache.open_images(files, folder, "chairs")
+            open_images(images, folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert names(folder) == []
 
 
-def test_a_folder_that_cannot_be(files, tmp_path):
+def test_impossible_folder_is_an_error(images, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write the cache .*file/cache"):
-        cache.open_images(files, tmp_path / "file" / "cache", "chairs")
+        open_images(images, tmp_path / "file" / "cache")
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda path: os.truncate(path, 150), lambda path: os.truncate(path, 0), lambda path: path.unlink()]
-)
-@pytest.mark.parametrize("name", ["images.npy", "kept.npy"])
-def test_a_damaged_entry_is_told(files, folder, damage, name):
-    cache.open_images(files, folder, "chairs")
+DAMAGES = [lambda path: os.truncate(path, 150), lambda path: os.truncate(path, 0), lambda path: path.unlink()]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["images.npy", "valid_indices.npy"])
+def test_damaged_entry_is_an_error(images, folder, damage, name):
+    open_images(images, folder)
     path = folder / names(folder)[0] / name
     damage(path)
-    with pytest.raises(UserError, match=f"the cache is damaged: {path}.*remove {path.parent}, and it is made again"):
-        cache.open_images(files, folder, "chairs")
+    with pytest.raises(UserError, match=f"the cache is damaged: {path}.*delete {path.parent} and it will be rebuilt"):
+        open_images(images, folder)
 
 
-def orphan(pipe, files):
-    """Starts a pool, tells its workers' ids and waits to be killed."""
-    pool._CHUNK, pool.cores = 1, lambda: 2
-    results = pool.load_all(files)
+def orphan(pipe, images):
+    """Start workers, send their ids, and wait to be killed."""
+    files.BATCH, pool.cores = 1, lambda: 2
+    results = files.decode_all(images.batches(), COUNT)
     next(results)
     pipe.send([child.pid for child in multiprocessing.active_children()])
     time.sleep(60)
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="needs /proc")
-def test_workers_end_with_a_killed_parent(files):
+def test_workers_end_with_a_killed_parent(images):
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    parent = context.Process(target=orphan, args=(there, files))
+    parent = context.Process(target=orphan, args=(there, images))
     parent.start()
     workers = here.recv()
     assert len(workers) == 2
@@ -305,7 +300,7 @@ def test_workers_end_with_a_killed_parent(files):
 
 
 def alive(pid):
-    """Whether a process runs; one that has ended but was not waited for does not."""
+    """Whether a process runs. One that has ended but was not waited for does not."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:

@@ -1,4 +1,4 @@
-"""Which data a run gets: what was named, else real data where there is any, else the stand-in, and never one for another."""
+"""Which data a run gets: --data-dir, else real data if there is any, else synthetic data, and never one for another."""
 
 import socket
 import threading
@@ -11,24 +11,31 @@ from common.data.load import load_dataset
 from common.errors import UserError
 from common.options import Cache, default_cache_folder
 
+pytestmark = pytest.mark.fast
+
 DATASETS = ("mnist", "chairs", "celeba", "dsprites")
 
 
 @pytest.fixture(autouse=True)
 def empty_machine(tmp_path, monkeypatch):
-    """A machine without data and without network."""
+    """A machine without data and without a network."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     monkeypatch.setattr(tfds, "_reachable", lambda: False)
 
 
 @pytest.fixture
-def cache(tmp_path):
-    return Cache(tmp_path / "cache")
+def load(make_config, tmp_path):
+    """`load(mode, data_dir, name)` with a cache, which must stay empty unless a test fills it."""
+
+    def load(mode, data_dir=None, dataset="mnist"):
+        return load_dataset(make_config(dataset=dataset, name="InfoVAE_X"), data_dir, mode, Cache(tmp_path / "cache"))
+
+    return load
 
 
 def save_mnist(path, count=9):
-    """A small real MNIST at `path`."""
+    """Write a small real MNIST to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     images, labels = np.full((count, 28, 28), 7, np.uint8), np.arange(count) % 10
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
@@ -36,77 +43,70 @@ def save_mnist(path, count=9):
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_without_data_auto_says_so_and_takes_the_stand_in(make_config, cache, name, capsys):
-    dataset = load_dataset(make_config(dataset=name, name="InfoVAE_X"), None, "auto", cache)
+def test_synthetic_data_replaces_missing_data(load, name, capsys, tmp_path):
+    assert load("auto", dataset=name).synthetic
     out = capsys.readouterr().out
-    assert dataset.synthetic
     assert "NO REAL DATA" in out
     assert "--data-dir FOLDER" in out and "InfoVAE_X-synthetic" in out
     assert "Looked in: " in out and "no download" in out
-    assert not cache.folder.exists()
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_without_data_real_is_an_error(make_config, cache, name, capsys):
+def test_missing_data_is_an_error_with_data_real(load, name, capsys):
     with pytest.raises(UserError, match="no real data: not in .*no download.*--data-dir") as error:
-        load_dataset(make_config(dataset=name), None, "real", cache)
+        load("real", dataset=name)
     assert "\n" not in str(error.value)
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("name", DATASETS)
 @pytest.mark.parametrize("mode", ["auto", "real"])
-def test_named_data_that_is_missing_is_an_error(make_config, cache, name, mode, tmp_path):
+def test_missing_data_dir_is_an_error(load, name, mode, tmp_path):
     with pytest.raises(UserError, match=f"{tmp_path}/nowhere does not exist"):
-        load_dataset(make_config(dataset=name), tmp_path / "nowhere", mode, cache)
+        load(mode, tmp_path / "nowhere", name)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=f"in {tmp_path}/empty: it should"):
-        load_dataset(make_config(dataset=name), tmp_path / "empty", mode, cache)
+        load(mode, tmp_path / "empty", name)
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_synthetic_by_flag_needs_no_banner_and_looks_nowhere(make_config, cache, name, capsys, monkeypatch):
+def test_data_synthetic_prints_and_searches_nothing(load, name, capsys, monkeypatch):
     monkeypatch.setattr(tfds, "data_dir", None)
-    assert load_dataset(make_config(dataset=name), None, "synthetic", cache).synthetic
+    assert load("synthetic", dataset=name).synthetic
     assert capsys.readouterr().out == ""
 
 
-def test_synthetic_by_flag_and_a_folder_exclude_each_other(make_config, cache, tmp_path):
-    with pytest.raises(UserError, match="exclude each other"):
-        load_dataset(make_config(), tmp_path, "synthetic", cache)
+def test_data_synthetic_excludes_data_dir(load, tmp_path):
+    with pytest.raises(UserError, match="--data synthetic and --data-dir exclude each other"):
+        load("synthetic", tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["auto", "real"])
-def test_named_data_is_taken(make_config, cache, tmp_path, mode):
-    save_mnist(tmp_path / "home" / ".keras" / "datasets" / "mnist.npz", 9)
+def test_data_dir_precedes_default_paths(load, tmp_path, mode, capsys):
+    default = save_mnist(tmp_path / "home" / ".keras" / "datasets" / "mnist.npz", 9)
     path = save_mnist(tmp_path / "here" / "mnist.npz", 8)
-    dataset = load_dataset(make_config(), path.parent, mode, cache)
-    assert (len(dataset.train), dataset.synthetic, dataset.source) == (8, False, str(path))
-
-
-@pytest.mark.parametrize("mode", ["auto", "real"])
-def test_real_data_in_the_usual_place_is_taken(make_config, cache, tmp_path, mode, capsys):
-    path = save_mnist(tmp_path / "home" / ".keras" / "datasets" / "mnist.npz")
-    dataset = load_dataset(make_config(), None, mode, cache)
-    assert (dataset.source, dataset.synthetic) == (str(path), False)
+    for data_dir, source, count in ((path.parent, path, 8), (None, default, 9)):
+        dataset = load(mode, data_dir)
+        assert (len(dataset.train), dataset.synthetic, dataset.source) == (count, False, str(source))
     assert capsys.readouterr().out == ""
 
 
-def test_broken_data_in_the_usual_place_is_an_error(make_config, cache, tmp_path):
-    path = tmp_path / "home" / ".keras" / "datasets" / "mnist.npz"
-    path.parent.mkdir(parents=True)
+def test_broken_data_in_a_default_path_is_an_error(load, tmp_path):
+    path = save_mnist(tmp_path / "home" / ".keras" / "datasets" / "mnist.npz")
     path.write_bytes(b"broken")
     with pytest.raises(UserError, match=str(path)):
-        load_dataset(make_config(), None, "auto", cache)
+        load("auto")
 
 
-def test_a_download_comes_before_the_stand_in(make_config, cache, monkeypatch):
+def test_download_precedes_synthetic_data(load, monkeypatch):
     monkeypatch.setattr(mnist, "download", lambda cache: "downloaded")
-    assert load_dataset(make_config(), None, "auto", cache) == "downloaded"
+    assert load("auto") == "downloaded"
 
 
-def test_a_network_that_answers_nobody_is_given_up(monkeypatch):
-    """Name resolution itself may block, for longer than any timeout that can be set on it."""
+def test_blocking_network_is_given_up(monkeypatch):
+    """Name resolution itself may block, for longer than any timeout of a socket."""
+    assert tfds._TIMEOUT_S < 5
     monkeypatch.undo()
     released = threading.Event()
 
@@ -115,17 +115,13 @@ def test_a_network_that_answers_nobody_is_given_up(monkeypatch):
         raise OSError
 
     monkeypatch.setattr(socket, "create_connection", block)
-    monkeypatch.setattr(tfds, "_PATIENCE", 0.05)
-    with pytest.raises(UserError, match="no download: storage.googleapis.com was not reached within"):
+    monkeypatch.setattr(tfds, "_TIMEOUT_S", 0.05)
+    with pytest.raises(UserError, match="no download: storage.googleapis.com could not be reached within"):
         tfds.download("mnist")
     released.set()
 
 
-def test_patience_is_under_5_seconds():
-    assert tfds._PATIENCE < 5
-
-
-def test_a_failing_download_is_one_line(monkeypatch):
+def test_failing_download_is_one_line(monkeypatch):
     import tensorflow_datasets
 
     def fail(*args, **kwargs):
@@ -137,7 +133,7 @@ def test_a_failing_download_is_one_line(monkeypatch):
         tfds.download("mnist")
 
 
-def test_the_cache_follows_xdg(monkeypatch, tmp_path):
+def test_cache_folder_follows_xdg(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
     assert default_cache_folder() == tmp_path / "x" / "infovaegan"
     monkeypatch.delenv("XDG_CACHE_HOME")

@@ -1,4 +1,4 @@
-"""MNIST in every form people have it in, and the broken ones."""
+"""MNIST in each of its forms, and damage to them."""
 
 import gzip
 import io
@@ -11,6 +11,8 @@ from common.data import mnist, tfds
 from common.errors import UserError
 from common.options import Cache
 from helpers.prepared import store_mnist
+
+pytestmark = pytest.mark.fast
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (12, 28, 28), dtype=np.uint8)
@@ -25,24 +27,21 @@ def save_npz(path, **changes):
 
 
 def idx(array):
-    """An array of unsigned bytes as an IDX file."""
+    """Return an array of unsigned bytes as an IDX file."""
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
 
 
 def save_idx(folder, zipped=False, separator="-"):
     folder.mkdir(parents=True, exist_ok=True)
     for prefix, count in (("train", 12), ("t10k", 5)):
-        for name, array in (
-            (f"{prefix}-images{separator}idx3-ubyte", IMAGES[:count]),
-            (f"{prefix}-labels{separator}idx1-ubyte", LABELS[:count]),
-        ):
-            path = folder / (name + ".gz" * zipped)
+        for kind, array in ((f"images{separator}idx3", IMAGES[:count]), (f"labels{separator}idx1", LABELS[:count])):
+            path = folder / (f"{prefix}-{kind}-ubyte" + ".gz" * zipped)
             path.write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
     return folder
 
 
 def check(dataset):
-    """Whether a data set holds IMAGES and LABELS, and the first 5 of them as its test split."""
+    """`dataset` has IMAGES and LABELS, and the first 5 of them as its test split."""
     np.testing.assert_array_equal(dataset.train.take(0, 12)[..., 0], IMAGES)
     np.testing.assert_array_equal(dataset.labels(dataset.train), LABELS)
     np.testing.assert_array_equal(dataset.test.images[np.array([4, 0])][..., 0], IMAGES[[4, 0]])
@@ -62,18 +61,18 @@ def test_idx(tmp_path, zipped, separator):
     check(mnist.read(save_idx(tmp_path, zipped, separator), CACHE))
 
 
-def test_idx_as_torchvision_keeps_it(tmp_path):
+def test_layout_of_torchvision(tmp_path):
     save_idx(tmp_path / "MNIST" / "raw")
     check(mnist.read(tmp_path, CACHE))
 
 
 def test_tfds(tmp_path):
     folder = store_mnist(tmp_path, IMAGES, LABELS)
-    (tmp_path / "mnist" / "incomplete.ABC_3.0.1").mkdir()  # What a build that is under way looks like.
+    (tmp_path / "mnist" / "incomplete.ABC_3.0.1").mkdir()  # A build in progress.
     (tmp_path / "mnist" / "incomplete.ABC_3.0.1" / "dataset_info.json").touch()
     for path in (tmp_path, tmp_path / "mnist", folder):
         dataset = mnist.read(path, CACHE)
-        # TFDS stores examples in an order of its own.
+        # TFDS stores examples in its own order.
         assert len(dataset.test) == 12
         images, labels = dataset.train.take(0, 12)[..., 0], dataset.labels(dataset.train)
         found = [int(np.flatnonzero((IMAGES == image).all(axis=(1, 2)))[0]) for image in images]
@@ -81,7 +80,7 @@ def test_tfds(tmp_path):
         np.testing.assert_array_equal(labels, LABELS[found])
 
 
-def test_the_newest_version_that_tfds_prepared(tmp_path):
+def test_newest_prepared_version_is_taken(tmp_path):
     for version in ("3.0.1", "10.0.0", "9.9.9"):
         (tmp_path / "mnist" / version).mkdir(parents=True)
         (tmp_path / "mnist" / version / "dataset_info.json").touch()
@@ -97,14 +96,12 @@ def test_damaged_tfds(tmp_path):
         mnist.read(tmp_path, CACHE)
 
 
-def truncated(tmp_path):
-    path = save_npz(tmp_path / "mnist.npz")
-    path.write_bytes(path.read_bytes()[:-400])
-    return path
+def truncated(path):
+    save_npz(path).write_bytes(path.read_bytes()[:-400])
 
 
-def pickled(tmp_path):
-    """An npz whose x_train would run code if it were unpickled."""
+def pickled(path):
+    """An .npz whose x_train would run code if it were unpickled."""
 
     class Trap:
         def __reduce__(self):
@@ -112,27 +109,30 @@ def pickled(tmp_path):
 
     data = io.BytesIO()
     np.save(data, np.array([Trap()], object), allow_pickle=True)
-    path = save_npz(tmp_path / "mnist.npz", x_train=None)
-    with zipfile.ZipFile(path, "a") as archive:
+    with zipfile.ZipFile(save_npz(path, x_train=None), "a") as archive:
         archive.writestr("x_train.npy", data.getvalue())
-    return path
+
+
+def changed(**arrays):
+    return lambda path: save_npz(path, **arrays)
 
 
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda folder: save_npz(folder / "mnist.npz", x_train=None), "x_train"),
-        (lambda folder: save_npz(folder / "mnist.npz", x_train=IMAGES[:, :27]), r"\[n, 28, 28\]"),
-        (lambda folder: save_npz(folder / "mnist.npz", x_train=IMAGES / 255.0), "uint8"),
-        (lambda folder: save_npz(folder / "mnist.npz", x_test=IMAGES[:0], y_test=LABELS[:0]), "n > 0"),
-        (lambda folder: save_npz(folder / "mnist.npz", y_train=LABELS[:-1]), "12 integers"),
-        (lambda folder: save_npz(folder / "mnist.npz", y_train=LABELS + 10), "from 0 to 9"),
+        (changed(x_train=None), "x_train"),
+        (changed(x_train=IMAGES[:, :27]), r"\[n, 28, 28\]"),
+        (changed(x_train=IMAGES / 255.0), "uint8"),
+        (changed(x_test=IMAGES[:0], y_test=LABELS[:0]), "n > 0"),
+        (changed(y_train=LABELS[:-1]), "12 integers"),
+        (changed(y_train=LABELS + 10), "from 0 to 9"),
         (truncated, "mnist.npz"),
-        (pickled, "no readable npz"),
+        (pickled, "not a readable .npz"),
     ],
 )
 def test_bad_npz(tmp_path, make, message):
-    path = make(tmp_path)
+    path = tmp_path / "mnist.npz"
+    make(path)
     with pytest.raises(UserError, match=message) as error:
         mnist.read(path, CACHE)
     assert str(path) in str(error.value)
@@ -142,12 +142,12 @@ def test_bad_npz(tmp_path, make, message):
 @pytest.mark.parametrize(
     "zipped, content, message",
     [
-        (False, idx(LABELS), "no IDX file"),  # Labels where images should be.
-        (False, b"\0\0\x09\x03" + idx(IMAGES)[4:], "no IDX file"),  # Signed bytes.
-        (False, idx(IMAGES)[:-1], "announces"),
-        (False, idx(IMAGES) + b"\0", "announces"),
-        (False, b"", "no IDX file"),
-        (True, idx(IMAGES), "no gzip file"),
+        (False, idx(LABELS), "not an IDX file"),  # Labels instead of images.
+        (False, b"\0\0\x09\x03" + idx(IMAGES)[4:], "not an IDX file"),  # Signed bytes.
+        (False, idx(IMAGES)[:-1], "header says"),
+        (False, idx(IMAGES) + b"\0", "header says"),
+        (False, b"", "not an IDX file"),
+        (True, idx(IMAGES), "not a gzip file"),
         (True, gzip.compress(idx(IMAGES))[:-20], "damaged"),
     ],
 )
@@ -160,13 +160,13 @@ def test_bad_idx(tmp_path, zipped, content, message):
     assert str(path) in str(error.value)
 
 
-def test_a_missing_idx_file(tmp_path):
+def test_missing_idx_file_is_an_error(tmp_path):
     save_idx(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(UserError, match="lacks t10k-labels-idx1-ubyte"):
         mnist.read(tmp_path, CACHE)
 
 
-def test_nothing_there(tmp_path):
+def test_missing_data_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no MNIST"):
         mnist.read(tmp_path, CACHE)

@@ -1,56 +1,23 @@
-"""The 3D Chairs stand-in: pure in its index, on the real grid of views, in frame, nearer faces over farther."""
+"""Synthetic 3D Chairs: on the real grid of views, in frame, near faces over far ones."""
 
 import itertools
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from common.data.preprocess import preprocess
 from common.data.synthetic import chairs
 
+pytestmark = pytest.mark.fast
+
 SHAPE = [len(factor.values) for factor in chairs.SHAPE_FACTORS]
-SAMPLE = np.array([0, 1, 61, 62, 40_000, 40_001, chairs.SIZE - 1])
 
 
-def _reduce(images):
-    """uint8 [n, 300, 300, 3] -> float [n, 64, 64, 3] in [0, 255]: stretched, then reduced, as the pipeline does."""
-    lows = images.min((1, 2, 3), keepdims=True).astype(float)
-    stretched = ((images - lows) * 255 / (images.max((1, 2, 3), keepdims=True) - lows) + 0.5).astype(np.uint8)
-    return np.array([Image.fromarray(image).resize((64, 64), Image.BILINEAR) for image in stretched], float)
-
-
-def test_is_deterministic_in_any_batch():
-    whole = chairs.images(SAMPLE)
-    assert whole.dtype == np.uint8 and whole.shape == (len(SAMPLE), 300, 300, 3)
-    chairs._chair.cache_clear()
-    np.testing.assert_array_equal(chairs.images(SAMPLE[::-1])[::-1], whole)
-    for index, image in zip(SAMPLE, whole):
-        np.testing.assert_array_equal(chairs.images([index])[0], image)
-    assert chairs.images([]).shape == (0, 300, 300, 3)
-
-
-@pytest.mark.parametrize("index", [-1, chairs.SIZE])
-@pytest.mark.parametrize("function", [chairs.images, chairs.factors])
-def test_refuses_indices_out_of_range(function, index):
-    with pytest.raises(IndexError):
-        function([0, index])
-
-
-def test_is_the_grid_of_the_real_data():
-    assert chairs.SIZE == 86_366
+def test_views_are_the_grid_of_the_real_data():
     table = chairs.factors(np.arange(chairs.SIZE)).reshape(1393, 2, 31, len(chairs.FACTORS))
     assert table.dtype == np.int64
     assert (table[..., -2] == np.arange(2)[:, None]).all() and (table[..., -1] == np.arange(31)).all()
-    assert (table[..., :-2] == table[:, :1, :1, :-2]).all()  # one shape a chair
-
-
-def test_levels_are_uniform_and_independent():
-    table = chairs.factors(np.arange(0, chairs.SIZE, chairs.VIEWS))[:, : len(SHAPE)]
-    for column, count in zip(table.T, SHAPE):
-        expected = chairs.CHAIRS / count
-        assert np.abs(np.bincount(column, minlength=count) - expected).max() < 4 * np.sqrt(expected)
-    correlation = np.corrcoef(table.T) - np.eye(len(SHAPE))
-    assert np.abs(correlation).max() < 4 / np.sqrt(chairs.CHAIRS)
+    assert (table[..., :-2] == table[:, :1, :1, :-2]).all()  # One shape per chair.
 
 
 @pytest.mark.parametrize("column", range(len(chairs.FACTORS)), ids=[factor.name for factor in chairs.FACTORS])
@@ -59,7 +26,7 @@ def test_every_level_shows_at_64_pixels(column):
     for start in chairs.factors([5, 31_003]):
         table = np.repeat(start[None], count, 0)
         table[:, column] = np.arange(count)
-        images = _reduce(chairs.render(table))
+        images = [preprocess(image, 300, 64).astype(int) for image in chairs.render(table)]
         for one, other in itertools.combinations(images, 2):
             assert np.abs(one - other).max() > 40
 
@@ -72,26 +39,26 @@ def test_every_chair_fits_the_frame_at_every_view():
         views = chairs.render([shape + [e, a] for e in range(2) for a in range(31)])
         ink = (views < 255).any(-1)
         assert not ink[:, :4].any() and not ink[:, -4:].any() and not ink[:, :, :4].any() and not ink[:, :, -4:].any()
-        assert ink.any(2).sum(1).min() > 120  # rows with ink
+        assert ink.any(2).sum(1).min() > 120  # Rows with ink.
 
 
 @pytest.mark.parametrize("legs, back", [(0, 0), (1, 1), (2, 2), (3, 3)])
 def test_painting_shows_the_nearest_face_at_every_pixel(legs, back):
-    """Compares the drawing with ray casting: exact but within 1.5 px of an edge, where rasterizers differ."""
+    """Compare with ray casting, except within 1.5 px of an edge, where rasterizers differ."""
     y, x = np.mgrid[2:300:4, 2:300:4]
     for azimuth in range(0, 31, 5):
         row = np.array([4, 1, 1, 1, legs, 1, back, 1, 2, 1, azimuth % 2, azimuth])
         chair = chairs._chair(*row[:-2].tolist())
         seen = chair.corners @ chairs._cameras(row[-2:-1], row[-1:])[0].T
         depth, expected = np.full(x.shape, -np.inf), np.full((*x.shape, 3), 255)
-        clear = np.full(x.shape, True)  # of edges
+        clear = np.full(x.shape, True)  # Of edges.
         polygons, colours, block = chairs._visible_faces(seen, chair.colours)
-        for polygon, colour, corners in zip(polygons.reshape(-1, 4, 2), colours, seen[block]):
+        for polygon, colour, corners in zip(polygons.reshape(-1, 4, 2), colours, seen[block], strict=True):
             pixels = corners[:, :2] * [chairs.PIXELS_PER_METRE, -chairs.PIXELS_PER_METRE] + 150
             nearest = np.array([corners[np.abs(pixels - point).sum(-1).argmin(), 2] for point in polygon])
             a, b, c = np.linalg.lstsq(np.column_stack([polygon, np.ones(4)]), nearest, rcond=None)[0]
             inside = np.full(x.shape, True)
-            for p, q in zip(polygon, np.roll(polygon, -1, 0)):
+            for p, q in zip(polygon, np.roll(polygon, -1, 0), strict=True):
                 distance = ((q[1] - p[1]) * (x - p[0]) - (q[0] - p[0]) * (y - p[1])) / max(np.hypot(*(q - p)), 1e-9)
                 inside &= distance >= 0
                 along = ((x - p[0]) * (q[0] - p[0]) + (y - p[1]) * (q[1] - p[1])) / max(np.sum((q - p) ** 2), 1e-9)
@@ -101,4 +68,4 @@ def test_painting_shows_the_nearest_face_at_every_pixel(legs, back):
             depth[nearer], expected[nearer] = (a * x + b * y + c)[nearer], colour
         drawn = chairs.render(row[None])[0][2:300:4, 2:300:4]
         np.testing.assert_array_equal(drawn[clear], expected[clear])
-        assert (clear & np.isfinite(depth)).sum() > 100  # of every 16th px: compared on the chair
+        assert (clear & np.isfinite(depth)).sum() > 100  # Of every 16th px.

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.data.dataset import Dataset, Split
-from common.data.factors import Factor
+from common.data.dataset import Dataset, Factor, Split
 from common.errors import UserError
 from common.evaluation import evaluate as evaluation
 from common.evaluation import features
 from common.evaluation.evaluate import evaluate, infer, majority_test_accuracy, other_statistics, sample_split
 from common.nn.distributions import Latents, NoisePosterior, Posterior
 from common.options import EvaluationSettings
+
+pytestmark = pytest.mark.fast
 
 CLASSES = 4
 

@@ -7,6 +7,8 @@ from common.evaluation.metrics import factor_vae
 from common.evaluation.metrics.codes import Codes
 from common.evaluation.metrics.factor_vae import DISENTANGLEMENT_LIB, PAPER, Plan, Sizes, active_dimensions, plan, score
 
+pytestmark = pytest.mark.fast
+
 GRID = np.stack(np.meshgrid(*map(np.arange, (3, 4, 8, 8)), indexing="ij"), axis=-1).reshape(-1, 4)
 SMALL = Sizes(variance_samples=500, batch=20, train_votes=300, eval_votes=200, prune=0.05)
 PERFECT = Codes(GRID[:, 1:] / 8, GRID[:, 0], 3)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.data.dataset import Dataset, Split
-from common.data.factors import Factor
+from common.data.dataset import Dataset, Factor, Split
 from common.errors import UserError
 from common.evaluation import features
 

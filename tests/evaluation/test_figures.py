@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from common.data.dataset import Dataset, Split
-from common.data.factors import Factor
+from common.data.dataset import Dataset, Factor, Split
 from common.errors import UserError
 from common.evaluation import draw
 from common.evaluation.figures.generated import (
@@ -24,6 +23,8 @@ from common.evaluation.figures.generated import (
 )
 from common.nn.distributions import Posterior, sample_prior
 from common.options import QUICK_FIGURES, FigureSettings
+
+pytestmark = pytest.mark.fast
 
 ROWS = 5
 Z, K, C, BATCH = 7, 4, 3, 8  # Of `make_config`.

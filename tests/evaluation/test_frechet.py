@@ -7,6 +7,8 @@ import pytest
 
 from common.evaluation.metrics.frechet import Moments, frechet_distance
 
+pytestmark = pytest.mark.fast
+
 
 def moments(*batches):
     result = Moments()

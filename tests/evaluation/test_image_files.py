@@ -8,7 +8,11 @@ from PIL import Image
 
 from common.data.preprocess import stretch
 from common.evaluation.figures.image_files import merge, save_animation, save_grid, save_image, save_picture, to_uint8
-from common.io.atomic import atomic_write, sweep, write_json
+from common.io.atomic import atomic_write, remove_leftovers, write_json
+
+pytestmark = pytest.mark.fast
+
+pytestmark = pytest.mark.fast
 
 
 def test_image_i_stands_at_row_i_div_columns_and_column_i_mod_columns():
@@ -187,5 +191,5 @@ def test_what_a_killed_process_left_unfinished_is_swept(tmp_path):
     whole.__enter__().write_bytes(b"half")
     (tmp_path / ".mine").touch()
     assert len(list(tmp_path.iterdir())) == 2
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".mine"]

@@ -7,6 +7,8 @@ import pytest
 
 from common.evaluation.metrics.kid import kid, squared_mmd
 
+pytestmark = pytest.mark.fast
+
 
 def column(*values):
     return np.array(values, float)[:, None]

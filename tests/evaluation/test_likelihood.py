@@ -5,6 +5,8 @@ import pytest
 
 from common.evaluation.metrics.likelihood import kl_normal, kl_uniform, log_likelihood_bound, log_pixels
 
+pytestmark = pytest.mark.fast
+
 RANDOM = np.random.RandomState(0)
 
 

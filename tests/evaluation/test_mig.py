@@ -7,6 +7,8 @@ from common.evaluation.metrics import mutual_information
 from common.evaluation.metrics.codes import Codes
 from common.evaluation.metrics.mig import mutual_information_gap
 
+pytestmark = pytest.mark.fast
+
 GRID = np.stack(np.meshgrid(*map(np.arange, (3, 4, 5)), indexing="ij"), axis=-1).reshape(-1, 3)
 PERFECT = Codes(GRID[:, 1:].astype(np.float32), GRID[:, 0], 3)
 

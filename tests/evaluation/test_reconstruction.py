@@ -5,6 +5,8 @@ import pytest
 
 from common.evaluation.metrics.reconstruction import SquaredError
 
+pytestmark = pytest.mark.fast
+
 
 def error_of(*batches):
     error = SquaredError()

@@ -45,7 +45,7 @@ def test_images_are_g_of_the_latents_that_were_brought(prefix, tmp_path):
         ({"z": np.zeros((3, 99)), "u": np.zeros((3, 12))}, "z must be numbers [n, 100]"),
         ({"z": np.zeros((3, 100)), "u": np.zeros((4, 12))}, "z has 3 rows and u has 4"),
         ({"z": np.full((3, 100), np.nan), "u": np.zeros((3, 12))}, "not finite"),
-        ({"z": np.array([[{}]], object), "u": np.zeros((3, 12))}, "no readable npz"),
+        ({"z": np.array([[{}]], object), "u": np.zeros((3, 12))}, "is not a readable .npz"),
     ],
 )
 def test_bad_latents(prefix, tmp_path, capsys, arrays, words):

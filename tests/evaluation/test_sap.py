@@ -6,6 +6,8 @@ import pytest
 from common.evaluation.metrics import sap
 from common.evaluation.metrics.codes import Codes
 
+pytestmark = pytest.mark.fast
+
 BITS = np.tile([[0, 0], [0, 1], [1, 0], [1, 1]], (25, 1))
 
 

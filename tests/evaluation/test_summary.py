@@ -8,6 +8,8 @@ import pytest
 from common.config import provenance
 from common.evaluation import summary
 
+pytestmark = pytest.mark.fast
+
 STDEV = 0.1  # Of 0.8, 0.9 and 1.0.
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from common.evaluation.figures.tables import enlarge, heatmap, image_table
 
+pytestmark = pytest.mark.fast
+
 WHITE = 255
 
 

@@ -1,6 +1,6 @@
-"""Damage for the readers' tests: mutants of whole files, some of them blind and some that know the format, and limits to read them under.
+"""Damaged files for the readers' tests, random or aware of the format, and limits of time and memory for reading.
 
-All draw from a seeded numpy RandomState, so a failure comes back. `MUTANTS` is how many each reader is fed.
+All use a seeded numpy RandomState, so failures are reproducible. Each reader gets `MUTANTS` files.
 """
 
 import contextlib
@@ -23,54 +23,31 @@ import numpy as np
 from common.errors import UserError
 
 MUTANTS = 1000
-SECONDS = 10  # For one input, on a slow machine.
-MEMORY = 1 << 30  # Bytes for one input, beyond what the process has.
+SECONDS = 10  # Limit for one input, on a slow machine.
+MEMORY = 1 << 30  # Limit in bytes for one input, on top of what the process has.
 
-NUMBERS = (
-    0,
-    1,
-    -1,
-    2,
-    7,
-    27,
-    255,
-    256,
-    65535,
-    65536,
-    2**31 - 1,
-    2**31,
-    2**32 - 1,
-    2**32,
-    2**62,
-    2**63,
-    2**64,
-    10**30,
-    -(2**31),
-    -(2**63),
-)
-VALUES = (
-    None,
-    True,
-    False,
-    0.5,
-    1e300,
-    -1e300,
-    5e-324,
-    float("nan"),
-    float("inf"),
-    10**400,
-    "",
-    "x",
-    "a\nb",
-    "\ud800",
-    "../x",
-    [],
-    {},
-    [[]],
-    [0],
-    {"": 0},
-    *NUMBERS,
-)
+NUMBERS = (0, 1, -1, 2, 7, 27, 255, 256, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**32)
+NUMBERS += (2**62, 2**63, 2**64, 10**30, -(2**31), -(2**63))
+VALUES = (None, True, False, 0.5, 1e300, -1e300, 5e-324, float("nan"), float("inf"), 10**400, "", "x", "a\nb")
+VALUES += ("\ud800", "../x", [], {}, [[]], [0], {"": 0}, *NUMBERS)
+DTYPES = ("|O", ">f4", "<f8", ">f8", "<f2", "<i8", ">i2", "<u8", "|b1", "|i1", "<c8", "<U1", "|S0", "|V8", "<f16")
+DTYPES += ("<M8[s]", "(2,)<f4", [("a", "<f4"), ("b", "|O")], [], "x", None, 5, "<f4\n", "|u1,|u1")
+HEADERS = (b"", b"{", b"(" * 300, b"[" * 9000, b"{'descr':", b"__import__('os').mkdir('x')", b"'''", b"\0" * 9)
+HEADERS += (b"1" * 9000,)
+# Fields of tar headers; those that matter most are repeated.
+TAR_FIELDS = ((0, 100), (100, 108), *[(124, 136)] * 3, (136, 148), *[(156, 157)] * 2, (157, 257), (257, 265))
+TAR_FIELDS += ((345, 500), (482, 495))
+TAR_VALUES = (b"\xff" * 12, b"\x80" + b"\xff" * 11, b"\x80" + b"\0" * 7 + b"\xff" * 4, b"\xff" * 11 + b"\0")
+TAR_VALUES += (b"7" * 11, b"0" * 11, b"777", b"-1", b"x", b"", b"\xff" * 100)
+TAR_VALUES += (b"../../a/renders/image_000_p020_t011_r096.png", b"/a/renders/image_000_p020_t011_r096.png")
+TAR_VALUES += (b"a\n/renders/b\xff.png", b"20 path=../x\n", b"9999999999999 size=5\n", b"13 size=-512\n")
+CHUNKS = (b"PLTE", b"tRNS", b"zTXt", b"iTXt", b"iCCP", b"acTL", b"fcTL", b"fdAT", b"eXIf", b"gAMA", b"XXXX")
+# Offsets of the fields of a zip's headers.
+ZIP_FIELDS = {
+    b"PK\3\4": (4, 6, 8, 14, 18, 22, 26, 28),
+    b"PK\1\2": (6, 8, 10, 16, 20, 24, 28, 30, 34, 42),
+    b"PK\5\6": (8, 10, 12, 16, 20),
+}
 
 
 class Hang(BaseException):
@@ -78,7 +55,7 @@ class Hang(BaseException):
 
 
 class Evil:
-    """A pickle of it makes the folder `path` wherever it is loaded."""
+    """Loading its pickle creates the folder `path`."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -89,7 +66,7 @@ class Evil:
 
 @contextlib.contextmanager
 def limits(memory: int = MEMORY):
-    """A time limit for what runs inside, which `restart`, the value, sets anew, and a memory limit."""
+    """Limit time and memory inside the block; yields a function that restarts the clock."""
 
     def stop(*_):
         raise Hang(f"longer than {SECONDS} s")
@@ -102,9 +79,8 @@ def limits(memory: int = MEMORY):
         used = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData"))
     previous = signal.signal(signal.SIGALRM, stop)
     resource.setrlimit(resource.RLIMIT_DATA, (used + memory, before[1]))
-    faulthandler.dump_traceback_later(
-        300, exit=True, file=sys.__stderr__
-    )  # For a hang outside of Python, where no handler runs.
+    # For a hang outside of Python, where no signal handler runs.
+    faulthandler.dump_traceback_later(300, exit=True, file=sys.__stderr__)
     try:
         yield restart
     finally:
@@ -115,10 +91,10 @@ def limits(memory: int = MEMORY):
 
 
 def survey(read, mutants) -> dict[str, int]:
-    """Feeds `mutants` to `read`, which returns when it took its input for whole and found the result valid, or raises UserError.
+    """Feed `mutants` to `read`, which returns if it accepts its input (and the result is valid) or raises UserError.
 
-    Returns how many were taken and how many refused. Fails at the first other exception, a message of several lines, a hang, or an
-    allocation that the memory does not hold, also one that was turned into a UserError.
+    Returns how many were accepted and how many refused. Fails at the first other exception, message of several lines,
+    hang, or allocation beyond the limit, even one that became a UserError.
     """
     counts, start = {"accepted": 0, "refused": 0}, time.monotonic()
     with limits() as restart:
@@ -129,9 +105,7 @@ def survey(read, mutants) -> dict[str, int]:
                 counts["accepted"] += 1
             except UserError as error:
                 assert "\n" not in str(error) and str(error), f"mutant {number}: {error!r}"
-                assert not isinstance(error.__context__, MemoryError), (
-                    f"mutant {number} claims memory: {error.__context__!r}"
-                )
+                assert not isinstance(error.__context__, MemoryError), f"mutant {number} allocates too much"
                 counts["refused"] += 1
             except BaseException as error:
                 error.add_note(f"mutant {number}: {mutant[:300]!r}")
@@ -146,7 +120,7 @@ def choice(random, options):
 
 
 def blind(random, data: bytes) -> bytes:
-    """Bits flipped, bytes set, cut, inserted, left out, repeated or moved; one to three times."""
+    """Flip bits, or set, cut, insert, remove, repeat or move bytes; one to three times."""
     data = bytearray(data)
     for _ in range(random.randint(1, 4)):
         a, b = sorted(random.randint(0, len(data) + 1, 2))
@@ -171,7 +145,7 @@ def blind(random, data: bytes) -> bytes:
 
 
 def json_mutant(random, value) -> bytes:
-    """The JSON text of `value` with one to three values replaced, removed, added or renamed, anywhere; one in eight damaged blindly."""
+    """Replace, remove, add or rename one to three values in the JSON of `value`; damage one in eight blindly."""
     root = [json.loads(json.dumps(value))]
     for _ in range(random.randint(1, 4)):
         parent, key = root, 0
@@ -195,92 +169,45 @@ def json_mutant(random, value) -> bytes:
 
 
 def npy(array, header: bytes | None = None, version: bytes = b"\1\0") -> bytes:
-    """The npy file of `array`, or its data under another header."""
+    """Return the .npy file of `array`, or its data under another header."""
     out = io.BytesIO()
     np.save(out, array)
     if header is None:
         return out.getvalue()
-    return (
-        b"\x93NUMPY"
-        + version
-        + struct.pack("<H" if version < b"\2" else "<I", len(header))
-        + header
-        + np.asarray(array).tobytes()
-    )
+    size = struct.pack("<H" if version < b"\2" else "<I", len(header))
+    return b"\x93NUMPY" + version + size + header + np.asarray(array).tobytes()
 
 
 def npy_mutant(random, array) -> bytes:
-    """The npy file of `array` under a header that announces another shape, dtype or order, or that is none; or blindly damaged."""
+    """Return an .npy file with another shape, dtype or order in its header, an invalid header, or blind damage."""
     descr, order, shape = array.dtype.str, False, list(array.shape)
     kind = random.randint(7)
     if kind == 0 and shape:
         shape[random.randint(len(shape))] = choice(random, (*NUMBERS, True, "x", None, 0.5, array.size))
     elif kind == 1:
-        shape = choice(
-            random, (shape[::-1], shape[1:], shape + [1], [1] + shape, [], [array.size], [0] * len(shape), shape * 9)
-        )
+        shapes = (shape[::-1], shape[1:], shape + [1], [1] + shape, [], [array.size], [0] * len(shape), shape * 9)
+        shape = choice(random, shapes)
     elif kind == 2:
-        descr = choice(
-            random,
-            (
-                "|O",
-                ">f4",
-                "<f8",
-                ">f8",
-                "<f2",
-                "<i8",
-                ">i2",
-                "<u8",
-                "|b1",
-                "|i1",
-                "<c8",
-                "<U1",
-                "|S0",
-                "|V8",
-                "<f16",
-                "<M8[s]",
-                "(2,)<f4",
-                [("a", "<f4"), ("b", "|O")],
-                [],
-                "x",
-                None,
-                5,
-                "<f4\n",
-                "|u1,|u1",
-            ),
-        )
+        descr = choice(random, DTYPES)
     elif kind == 3:
         order = choice(random, (True, 1, None, "x"))
     elif kind == 4:
         return blind(random, npy(array))
     header = repr({"descr": descr, "fortran_order": order, "shape": tuple(shape)}).encode()
     if kind == 5:
-        header = choice(
-            random,
-            (
-                b"",
-                b"{",
-                b"(" * 300,
-                b"[" * 9000,
-                b"{'descr':",
-                b"__import__('os').mkdir('x')",
-                b"'''",
-                b"\0" * 9,
-                b"1" * 9000,
-                header * 2,
-                header[:-1] + b", 'x': 1}",
-                header.replace(b"shape", b"shap"),
-                header.replace(b",)", b"L,)"),
-                b"\xff" + header,
-                b"\\\n" + header,
-            ),
+        others = (
+            header * 2,
+            header[:-1] + b", 'x': 1}",
+            header.replace(b"shape", b"shap"),
+            header.replace(b",)", b"L,)"),
         )
+        header = choice(random, (*HEADERS, *others, b"\xff" + header, b"\\\n" + header))
     header = blind(random, header) if kind == 6 else header
     return npy(array, header.ljust(118) + b"\n", choice(random, (b"\1\0",) * 6 + (b"\2\0", b"\3\0", b"\4\0", b"\0\0")))
 
 
 def npz_mutant(random, arrays: dict[str, np.ndarray], evil: Evil) -> bytes:
-    """A zip of npy files with one damaged, missing, renamed, doubled, pickled, or packed otherwise; or the zip blindly damaged."""
+    """Return an .npz with an array damaged, missing, renamed, doubled, pickled or compressed otherwise; or damaged."""
     members = {f"{name}.npy": npy(array) for name, array in arrays.items()}
     victim = choice(random, list(members))
     kind = random.randint(10)
@@ -289,9 +216,8 @@ def npz_mutant(random, arrays: dict[str, np.ndarray], evil: Evil) -> bytes:
     if kind == 0:
         del members[victim]
     elif kind == 1:
-        members[choice(random, (f"../../{victim}", f"/{victim}", "x\ny.npy", victim[:-4], victim.upper()))] = (
-            members.pop(victim)
-        )
+        name = choice(random, (f"../../{victim}", f"/{victim}", "x\ny.npy", victim[:-4], victim.upper()))
+        members[name] = members.pop(victim)
     elif kind == 2:
         doubled = {victim: npy_mutant(random, arrays[victim[:-4]])}
     elif kind == 3:
@@ -316,72 +242,29 @@ def npz_mutant(random, arrays: dict[str, np.ndarray], evil: Evil) -> bytes:
 
 
 def zip_field(random, data: bytes) -> bytes:
-    """One field of one of the zip's own headers set to another number."""
-    fields = {
-        b"PK\3\4": (4, 6, 8, 14, 18, 22, 26, 28),
-        b"PK\1\2": (6, 8, 10, 16, 20, 24, 28, 30, 34, 42),
-        b"PK\5\6": (8, 10, 12, 16, 20),
-    }
+    """Set a field of one of the zip's headers to another number."""
     data = bytearray(data)
-    magic = choice(random, list(fields))
+    magic = choice(random, list(ZIP_FIELDS))
     places = [i for i in range(len(data)) if data[i : i + 4] == magic]
-    at = choice(random, places) + choice(random, fields[magic])
-    data[at : at + 4] = choice(
-        random, (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\1\0\0\0", b"\xff\xff\xff\x7f", random.bytes(4))
-    )
+    at = choice(random, places) + choice(random, ZIP_FIELDS[magic])
+    values = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\1\0\0\0", b"\xff\xff\xff\x7f", random.bytes(4))
+    data[at : at + 4] = choice(random, values)
     return bytes(data)
 
 
 def tar_mutant(random, data: bytes) -> bytes:
-    """A field of one header set to another value, mostly under a right checksum; or a header of another kind; or blindly damaged."""
+    """Set fields of a tar's headers to other values, mostly under a correct checksum; or damage it blindly."""
     if random.rand() < 0.2:
         return blind(random, data)
     data = bytearray(data)
     headers = [at for at in range(0, len(data), 512) if data[at + 257 : at + 262] == b"ustar"]
     for _ in range(random.randint(1, 3)):
         at = choice(random, headers)
-        start, stop = choice(
-            random,
-            (
-                (0, 100),
-                (100, 108),
-                (124, 136),
-                (124, 136),
-                (124, 136),
-                (136, 148),
-                (156, 157),
-                (156, 157),
-                (157, 257),
-                (257, 265),
-                (345, 500),
-                (482, 495),
-            ),
-        )
+        start, stop = choice(random, TAR_FIELDS)
         if stop - start == 1:
             value = random.choice(list(b"01234567LKxgXSVDMAN\0 "), 1).astype(np.uint8).tobytes()
         else:
-            value = choice(
-                random,
-                (
-                    b"\xff" * 12,
-                    b"\x80" + b"\xff" * 11,
-                    b"\x80" + b"\0" * 7 + b"\xff" * 4,
-                    b"\xff" * 11 + b"\0",
-                    b"7" * 11,
-                    b"0" * 11,
-                    b"777",
-                    b"-1",
-                    b"x",
-                    b"",
-                    b"\xff" * 100,
-                    b"../../a/renders/image_000_p020_t011_r096.png",
-                    b"/a/renders/image_000_p020_t011_r096.png",
-                    b"a\n/renders/b\xff.png",
-                    b"20 path=../x\n",
-                    b"9999999999999 size=5\n",
-                    b"13 size=-512\n",
-                ),
-            )
+            value = choice(random, TAR_VALUES)
         data[at + start : at + stop] = value[: stop - start].ljust(stop - start, b"\0")
         if random.rand() < 0.9:
             data[at + 148 : at + 156] = b"%06o\0 " % (256 + sum(data[at : at + 148]) + sum(data[at + 156 : at + 512]))
@@ -394,7 +277,7 @@ def _zeros(count: int) -> bytes:
 
 
 def png_mutant(random, data: bytes) -> bytes:
-    """A PNG with one chunk changed, doubled, moved or left out under a right checksum, or with other sides; or blindly damaged."""
+    """Change, double, move or remove a chunk under a correct checksum, or change the sides; or damage blindly."""
     if random.rand() < 0.3:
         return blind(random, data)
     chunks, at = [], 8
@@ -407,46 +290,36 @@ def png_mutant(random, data: bytes) -> bytes:
     if kind == 0:
         header = bytearray(chunks[0][1])
         position = choice(random, (0, 4, 8, 9, 10, 11, 12))
-        header[position : position + (4 if position < 8 else 1)] = struct.pack(
-            ">I", choice(random, (0, 1, 15, 16, 50_000, 2**31 - 1, 2**32 - 1))
-        )[0 if position < 8 else 3 :]
+        width = 4 if position < 8 else 1
+        value = struct.pack(">I", choice(random, (0, 1, 15, 16, 50_000, 2**31 - 1, 2**32 - 1)))
+        header[position : position + width] = value[-width:]
         chunks[0] = b"IHDR", bytes(header)
     elif kind == 1:
         del chunks[i]
     elif kind == 2:
         chunks.insert(random.randint(len(chunks)), chunks[i])
     elif kind == 3:
-        chunks.insert(
-            1,
-            (
-                choice(
-                    random,
-                    (b"PLTE", b"tRNS", b"zTXt", b"iTXt", b"iCCP", b"acTL", b"fcTL", b"fdAT", b"eXIf", b"gAMA", b"XXXX"),
-                ),
-                choice(random, (b"", b"x", b"k\0\0" + _zeros(5_000_000), random.bytes(26))),
-            ),
-        )
+        name = choice(random, CHUNKS)
+        chunks.insert(1, (name, choice(random, (b"", b"x", b"k\0\0" + _zeros(5_000_000), random.bytes(26)))))
     elif kind == 4:
         chunks[i] = chunks[i][0], blind(random, chunks[i][1])
     else:
-        chunks = [
-            (name, _zeros(choice(random, (0, 10, 50_000_000))) if name == b"IDAT" else body) for name, body in chunks
-        ]
-    return data[:8] + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
-    )
+        zeros = [_zeros(choice(random, (0, 10, 50_000_000))) for name, _ in chunks if name == b"IDAT"]
+        chunks = [(name, zeros.pop(0) if name == b"IDAT" else body) for name, body in chunks]
+    parts = [struct.pack(">I", len(b)) + name + b + struct.pack(">I", zlib.crc32(name + b)) for name, b in chunks]
+    return data[:8] + b"".join(parts)
 
 
 def idx_mutant(random, data: bytes, dimensions: int) -> bytes:
-    """An IDX file with another axis, kind or number of axes in its header; or blindly damaged."""
+    """Change an axis, the type or the number of axes in the header; or damage blindly."""
     if random.rand() < 0.4:
         return blind(random, data)
     data = bytearray(data)
     if random.rand() < 0.7:
         at = 4 + 4 * random.randint(dimensions)
-        data[at : at + 4] = struct.pack(
-            ">I", choice(random, NUMBERS[3:]) & 0xFFFFFFFF if random.rand() < 0.8 else random.randint(0, 64)
-        )
+        big = random.rand() < 0.8
+        value = choice(random, NUMBERS[3:]) & 0xFFFFFFFF if big else random.randint(0, 64)
+        data[at : at + 4] = struct.pack(">I", value)
     else:
         data[random.randint(4)] = choice(random, (0, 1, 3, 8, 9, 0xFF))
     return bytes(data)
@@ -465,7 +338,7 @@ _CRC = _crc_table()
 
 
 def masked_crc(data: bytes) -> bytes:
-    """The checksum of TFRecord files and of checkpoints' tables: CRC-32C, rotated by 15 bits and moved."""
+    """Return the checksum of TFRecord files and of checkpoints' tables: CRC-32C, rotated by 15 bits and shifted."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = _CRC[(crc ^ byte) & 255] ^ crc >> 8
@@ -474,13 +347,13 @@ def masked_crc(data: bytes) -> bytes:
 
 
 def record(data: bytes, length: int | None = None) -> bytes:
-    """One record of a TFRecord file; `length`: what it announces instead of the truth."""
+    """Return one record of a TFRecord file, with a false `length` in its header if given."""
     head = struct.pack("<Q", len(data) if length is None else length)
     return head + masked_crc(head) + data + masked_crc(data)
 
 
 def records_mutant(random, examples: list[bytes]) -> bytes:
-    """A TFRecord file of `examples` with one of them damaged under a right checksum, announced too long, doubled or left out; or blindly damaged."""
+    """Return a TFRecord file with an example damaged under a correct checksum or of false length, or blind damage."""
     kind, i = random.randint(6), random.randint(len(examples))
     examples, lengths = list(examples), [None] * len(examples)
     if kind == 0:

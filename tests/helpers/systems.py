@@ -195,6 +195,7 @@ for _name, _class, _latent in (
             f"{__name__}:{_class.__name__}",
             PlainHyperparameters,
             adapt=lambda config, latent=_latent: dataclasses.replace(config, latent=latent),
+            latents=(),
         )
     )
 

@@ -1,5 +1,6 @@
 """The systems by name, their optimizers and settings, and their losses and gradients against plain computations."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -110,6 +111,13 @@ def test_wrong_systems_and_values_are_one_line_errors(changes, words):
     model, variant = changes.pop("model", "infovaegan"), changes.pop("variant", "paper" if changes else "code")
     with pytest.raises(UserError, match=words):
         registry.with_system(make_config(), model, variant, **changes)
+
+
+@pytest.mark.parametrize("name", ["noise", "categories", "continuous"])
+def test_latents_that_a_system_needs_must_not_be_empty(name):
+    latent = dataclasses.replace(make_config().latent, **{name: 0})
+    with pytest.raises(UserError, match=f"--{name} must be above 0 for InfoVAEGAN"):
+        registry.build(make_config(latent=latent))
 
 
 def test_a_configuration_survives_its_json():

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from common.nn.augment import Affine, apply_affine, sample_affine
 
+pytestmark = pytest.mark.fast
+
 
 def view(stretch=(1, 1), shear=0, shift=(0, 0)):
     """The view of a single image."""

@@ -18,6 +18,8 @@ from common.nn.distributions import (
     sample_prior,
 )
 
+pytestmark = pytest.mark.fast
+
 tfd = tfp.distributions
 
 SPEC = LatentSpec(noise=3, categories=4, continuous=2)

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from common.nn.layers import BatchNorm, conv, deconv, layer_seed, linear, lrelu
 
+pytestmark = pytest.mark.fast
+
 BATCHES = {"rank 2": (16, 3), "rank 4": (4, 2, 5, 3)}
 TRUNCATED = 0.879626  # The standard deviation of a standard normal cut off at 2.
 

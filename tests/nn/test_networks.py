@@ -13,6 +13,8 @@ from common.nn.layers import BatchNorm
 from common.nn.networks import build_discriminator, build_encoder, build_generator, build_noise_encoder
 from helpers.paths import RECORDINGS as FOLDER
 
+pytestmark = pytest.mark.fast
+
 RECORDINGS = sorted(p for p in FOLDER.glob("*.json") if p.with_suffix(".npz").is_file())
 
 # Trainable parameters of encoder, generator, discriminator. 64 pixels: docs/original.md, section 2. 28 pixels, K = 10 and C = 2:

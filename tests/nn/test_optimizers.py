@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from common.nn.optimizers import TF1Adam
 
+pytestmark = pytest.mark.fast
+
 RATE, BETA1, BETA2 = 1e-2, 0.5, 0.999
 SHAPES = [(3, 2), (4,)]
 STEPS = 6

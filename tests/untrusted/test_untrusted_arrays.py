@@ -1,7 +1,8 @@
-"""Readers of arrays on damaged and hostile files: npz, MNIST's, dSprites', latents, IDX, and the cache's own."""
+"""Readers of arrays on damaged and hostile files: .npz, MNIST, dSprites, latents, IDX, and the cache."""
 
 import gzip
 import struct
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -23,14 +24,14 @@ SPRITES = RANDOM.randint(0, 2, (2, 64, 64), np.uint8)
 
 @pytest.fixture
 def evil(tmp_path):
-    """Its pickle would make a folder; that nothing did is checked when the test ends."""
+    """An object whose pickle would create a folder. The end of the test checks that nothing did."""
     evil = mutations.Evil(tmp_path / "executed")
     yield evil
     assert not (tmp_path / "executed").exists()
 
 
 def feed(path, read, make, count=MUTANTS, seed=0):
-    """Writes `count` mutants that `make(random)` returns to `path`, one after the other, and surveys `read(path)`."""
+    """Write `count` mutants of `make(random)` to `path`, one after the other, and survey `read(path)`."""
     random = np.random.RandomState(seed)
 
     def written(data):
@@ -38,8 +39,8 @@ def feed(path, read, make, count=MUTANTS, seed=0):
         read(path)
 
     counts = survey(written, (make(random) for _ in range(count)))
-    assert sum(counts.values()) >= MUTANTS and counts["refused"] > count // 4  # They are damaged indeed.
-    assert counts["accepted"]  # And not so much that nothing would be told.
+    assert sum(counts.values()) >= MUTANTS and counts["refused"] > count // 4  # They are really damaged.
+    assert counts["accepted"]  # But not so much that the test would be trivial.
 
 
 def test_npz(tmp_path, evil):
@@ -55,8 +56,8 @@ def test_npz(tmp_path, evil):
     feed(tmp_path / "x.npz", read, lambda random: mutations.npz_mutant(random, arrays, evil))
 
 
-def test_what_a_damaged_zip_still_gives_is_what_it_held(tmp_path, evil):
-    """Its checksums see to it: whatever bits change, the arrays are those that were saved, or none."""
+def test_damaged_zip_gives_the_saved_arrays_or_none(tmp_path, evil):
+    """Checksums detect any change."""
     np.savez(tmp_path / "x.npz", a=IMAGES[0, :9], b=LABELS)
     whole = (tmp_path / "x.npz").read_bytes()
 
@@ -65,20 +66,19 @@ def test_what_a_damaged_zip_still_gives_is_what_it_held(tmp_path, evil):
         np.testing.assert_array_equal(arrays["a"], IMAGES[0, :9])
         np.testing.assert_array_equal(arrays["b"], LABELS)
 
-    feed(
-        tmp_path / "x.npz",
-        read,
-        lambda random: (mutations.blind if random.rand() < 0.7 else mutations.zip_field)(random, whole),
-    )
+    def make(random):
+        return (mutations.blind if random.rand() < 0.7 else mutations.zip_field)(random, whole)
+
+    feed(tmp_path / "x.npz", read, make)
 
 
 def test_mnist_npz(tmp_path, evil):
     arrays = dict(x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:2], y_test=LABELS[:2])
-    feed(
-        tmp_path / "mnist.npz",
-        lambda path: check_mnist(mnist.read(path, None)),
-        lambda random: mutations.npz_mutant(random, arrays, evil),
-    )
+
+    def read(path):
+        check_mnist(mnist.read(path, None))
+
+    feed(tmp_path / "mnist.npz", read, lambda random: mutations.npz_mutant(random, arrays, evil))
 
 
 def check_mnist(dataset):
@@ -92,16 +92,15 @@ def check_mnist(dataset):
 @pytest.mark.parametrize("zipped", [False, True])
 def test_idx(tmp_path, zipped):
     pack = gzip.compress if zipped else bytes
-    whole = {
-        name: struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
-        for name, array in (
-            ("train-images-idx3-ubyte", IMAGES[:1]),
-            ("train-labels-idx1-ubyte", LABELS[:1]),
-            ("t10k-images-idx3-ubyte", IMAGES[1:]),
-            ("t10k-labels-idx1-ubyte", LABELS[1:]),
-        )
-    }
     ending = ".gz" if zipped else ""
+    whole = {}
+    for prefix, part in (("train", slice(0, 1)), ("t10k", slice(1, 3))):
+        for name, array in (
+            (f"{prefix}-images-idx3-ubyte", IMAGES[part]),
+            (f"{prefix}-labels-idx1-ubyte", LABELS[part]),
+        ):
+            header = struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape)
+            whole[name] = header + array.tobytes()
     for name, data in whole.items():
         (tmp_path / f"{name}{ending}").write_bytes(pack(data))
     random = np.random.RandomState(0)
@@ -124,35 +123,28 @@ def test_idx(tmp_path, zipped):
 
 
 def test_idx_bomb(tmp_path):
-    """What follows the announced bytes is not unpacked: 300 MB here, of 1 MB."""
+    """Data beyond the size in the header is not unpacked: here 300 MB, from a file of 1 MB."""
     path = tmp_path / "x.gz"
     with gzip.open(path, "wb", 1) as file:
         file.write(struct.pack(">2I", 0x801, 5))
         for _ in range(300):
             file.write(bytes(1 << 20))
-    with mutations.limits(1 << 26), pytest.raises(UserError, match="holds more than the 5 bytes"):
+    with mutations.limits(1 << 26), pytest.raises(UserError, match="contains more than the 5 bytes"):
         mnist.read_idx(path, 1)
 
 
 def test_dsprites_npz(tmp_path, evil, monkeypatch):
     arrays = dict(imgs=SPRITES, latents_classes=sprites.factors(np.arange(2)))
-    monkeypatch.setattr(dsprites, "_progress", lambda rows, *_: rows)  # It prints.
+    monkeypatch.setattr(cache, "progress_bar", lambda *_: mock.Mock())
 
     def read(path):
         split = dsprites.read(path, Cache(None, False)).train
         images = split.take(0, len(split))
-        assert (
-            images.dtype == np.uint8
-            and images.shape == (len(split), 64, 64, 1)
-            and len(split) > 0
-            and images.max() <= 1
-        )
+        assert images.dtype == np.uint8 and images.shape == (len(split), 64, 64, 1)
+        assert len(split) > 0 and images.max() <= 1
         if split.factors is not None:
-            assert (
-                split.factors.shape == (len(split), 6)
-                and split.factors.min() >= 0
-                and (split.factors < dsprites._LEVELS).all()
-            )
+            assert split.factors.shape == (len(split), 6)
+            assert split.factors.min() >= 0 and (split.factors < dsprites._LEVELS).all()
 
     feed(tmp_path / "x.npz", read, lambda random: mutations.npz_mutant(random, arrays, evil))
 
@@ -175,7 +167,7 @@ def test_latents_beyond_float32_are_not_finite(tmp_path, make_config):
         sample._read_latents(tmp_path / "l.npz", make_config())
 
 
-def test_files_of_the_cache(tmp_path, evil):
+def test_cache_files(tmp_path, evil):
     array = RANDOM.randint(0, 256, (3, 8, 8, 3), np.uint8)
 
     def read(path):

@@ -1,14 +1,16 @@
-"""The shapes of the stand-in for CelebA: layers of palette indices, uint8 [128, 128], each drawn once and then cached.
+"""The shapes of synthetic CelebA: cached layers of palette indices, uint8 [128, 128]. Colours are in `faces.py`.
 
-Shape lives here and colour in `faces.py`. There are four kinds of layer, from far to near: `back` (background, hair behind, shoulders,
-head), `mouth` (nose, mouth and moustache), `eyes` (brows, eyes and glasses) and `front` (hair over the face). Nothing is antialiased:
-the area-aware reduction to 64x64 that follows does that.
+There are four kinds of layer, from far to near: `back` (background, hair behind the face, shoulders, head), `mouth`
+(nose, mouth, moustache), `eyes` (brows, eyes, glasses) and `front` (hair over the face). Nothing is anti-aliased: the
+resize to 64x64 that follows averages over areas.
 """
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 STYLES = ("bald", "short", "bob", "long straight", "long wavy")
@@ -20,7 +22,7 @@ RAMP = 32
 WALL, CLOTH, FLESH, LOCKS = (RAMP * i for i in range(4))
 WHITE, IRIS, PUPIL, LIP, LIP_SHADE, MOUTH, FRAME, CLEAR = range(4 * RAMP, 4 * RAMP + 8)
 
-# Rows of the face in pixels from the top: CelebA's alignment, drawn back a little so that chin and hair stay in the frame.
+# Rows of the face in px from the top: CelebA's alignment, but a little smaller, so that chin and hair are in the frame.
 _CENTRE, _CROWN, _BROW, _EYE, _NOSE, _LIPS, _CHIN = 64, 12, 50, 62, 83, 97, 118
 _Y, _X = np.mgrid[:PIXELS, :PIXELS].astype(np.float32)
 _CIRCLE = np.linspace(0, 2 * np.pi, 32, endpoint=False)
@@ -28,57 +30,57 @@ _CIRCLE = np.linspace(0, 2 * np.pi, 32, endpoint=False)
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """Where the head's surface falls in the picture, for one azimuth and face width."""
+    """Where the head's surface is in the picture, for one azimuth and face width."""
 
-    turn: float  # radians, positive to the right of the picture
-    half: float  # half of the face's width, px
+    turn: float  # Radians, positive to the right of the picture.
+    half: float  # Half of the face's width, px.
 
     @property
     def middle(self) -> float:
-        """Column of the skull's axis: it gives way to the turn, as CelebA's alignment keeps the eyes near the centre."""
+        """The column of the skull's axis, which moves against the turn: CelebA's alignment keeps the eyes centred."""
         return _CENTRE - 0.4 * self.half * np.sin(self.turn)
 
     @property
     def back(self) -> float:
-        """Column of the middle of the hair: behind the axis, so it swings against the turn."""
+        """The column of the middle of the hair, which is behind the axis, so it swings against the turn."""
         return self.middle - 0.16 * self.half * np.sin(self.turn)
 
-    def x(self, u, relief: float = 1.0):
-        """Columns of points `u` half-widths (-1..1) right of the face's middle line; `relief` > 1 stands proud of the face."""
+    def x(self, u: ArrayLike, relief: float = 1.0) -> Any:
+        """Return the columns of points `u` half-widths (-1..1) right of the face's middle; `relief` > 1 protrudes."""
         return self.middle + self.half * relief * np.sin(np.clip(np.arcsin(u) + self.turn, -np.pi / 2, np.pi / 2))
 
 
 class _Layer:
-    """A 128x128 picture of palette indices. Rows `y` are pixels; `x` is columns in pixels, `u` half-widths on the face."""
+    """A 128x128 picture of palette indices. `x` and `y` are px, `u` is half-widths on the face."""
 
     def __init__(self, pose: Pose, fill: int):
         self.pose = pose
         self.image = Image.new("L", (PIXELS, PIXELS), fill)
         self.draw = ImageDraw.Draw(self.image)
 
-    def polygon(self, x, y, fill: int) -> None:
-        """Fills the polygon with corners x [n], y [n]."""
+    def polygon(self, x: Any, y: Any, fill: int) -> None:
+        """Fill the polygon with corners x [n], y [n]."""
         self.draw.polygon(np.stack([x, y], 1).ravel().tolist(), fill)
 
     def oval(self, u: float, y: float, ru: float, ry: float, fill: int, relief: float = 1.0) -> None:
-        """Fills an oval on the face with centre (u, y) and radii (ru, ry)."""
+        """Fill an oval on the face with centre (u, y) and radii (ru, ry)."""
         self.polygon(self.pose.x(u + ru * np.cos(_CIRCLE), relief), y + ry * np.sin(_CIRCLE), fill)
 
-    def band(self, u, top, bottom, fill: int) -> None:
-        """Fills what lies on the face between two curves: u [n], top [n] and bottom [n]."""
+    def band(self, u: Any, top: Any, bottom: Any, fill: int) -> None:
+        """Fill the face between two curves: u [n], top [n] and bottom [n]."""
         x = self.pose.x(u)
         self.polygon(np.concatenate([x, x[::-1]]), np.concatenate([top, bottom[::-1]]), fill)
 
-    def line(self, x, y) -> None:
-        """Draws a spectacle frame's line through x [n], y [n]."""
+    def line(self, x: Any, y: Any) -> None:
+        """Draw a line of the spectacle frame through x [n], y [n]."""
         self.draw.line(np.stack([x, y], 1).ravel().tolist(), FRAME, 3, joint="curve")
 
     def array(self) -> np.ndarray:
-        """The layer as uint8 [128, 128], read-only, since the caches share it."""
+        """Return the layer as uint8 [128, 128], read-only because the caches share it."""
         return np.asarray(self.image)
 
     def lit(self, wavy: bool) -> np.ndarray:
-        """The same, where each pixel at the first index of a ramp has moved to the step that the light gives it."""
+        """Return the layer with the first index of each ramp replaced by the step that the light gives."""
         indices = np.array(self.image)
         for start, light in (*_skin_light(self.pose), *_hair_light(self.pose, wavy)):
             np.copyto(indices, light, where=indices == start)
@@ -87,31 +89,31 @@ class _Layer:
 
 
 def _steps(start: int, field: np.ndarray) -> tuple[int, np.ndarray]:
-    """A ramp's first index, and the indices uint8 [128, 128] that stand for the light `field` in ramp steps."""
+    """Return a ramp's first index, and the indices uint8 [128, 128] for the light `field`, in ramp steps."""
     return start, (start + np.clip(field, 1, RAMP - 1)).astype(np.uint8)
 
 
 def _blob(x: float, y: float, rx: float, ry: float) -> np.ndarray:
-    """A Gaussian bump of height 1 about (x, y): float [128, 128]."""
+    """Return a Gaussian bump of height 1 at (x, y): float [128, 128]."""
     return np.exp(-(((_X - x) / rx) ** 2) - ((_Y - y) / ry) ** 2)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _skin_light(pose: Pose) -> tuple:
-    """The lamp, at the upper left, on the wall, on the clothes and on an ovoid with a bright forehead and blushing cheeks."""
+    """Return the light of a lamp, upper left, on wall, clothes, and an ovoid with bright forehead and red cheeks."""
     wall = 30.0 - 22.0 * np.hypot((_X - 50) / 110, (_Y - 40) / 120)
     cloth = 26.0 - 0.35 * np.abs(_X - 54)
     x = (_X - 0.5 * (pose.x(0.0) + pose.middle)) / pose.half
     y = (_Y - _EYE) / (_CHIN - _EYE)
     skin = 21.0 * np.sqrt(np.maximum(1.15 - 0.75 * x * x - 0.55 * y * y, 0.2)) - 4.0 * x - 3.0 * y
-    blush = sum(_blob(pose.x(u), _NOSE + 2, 0.24 * pose.half, 8) for u in (-0.54, 0.54))  # the ramp's shadows are warm
+    blush = sum(_blob(pose.x(u), _NOSE + 2, 0.24 * pose.half, 8) for u in (-0.54, 0.54))  # Shadows are reddish.
     skin += 4.0 * _blob(pose.x(-0.1), 40, 0.5 * pose.half, 10) - 5.0 * blush
     return _steps(WALL, wall), _steps(CLOTH, cloth), _steps(FLESH, skin)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _hair_light(pose: Pose, wavy: bool) -> tuple:
-    """The lamp on strands that fan out from the crown and then hang, under a ring of shine."""
+    """Return the light of the lamp on strands that fan out from the crown and then hang, with a ring of shine."""
     x = _X - pose.back
     radius = np.hypot(x / pose.half, (_Y - _EYE) / (_EYE - _CROWN))
     shine = np.exp(-(((radius - 0.84) / 0.14) ** 2)) * np.clip((_EYE - _Y) / 35, 0, 1)
@@ -121,14 +123,14 @@ def _hair_light(pose: Pose, wavy: bool) -> tuple:
 
 
 def _skull(pose: Pose, grow: float) -> tuple[np.ndarray, np.ndarray]:
-    """Outline of the head above the ears, `grow` px out, from the right ear over the crown to the left: x [n], y [n]."""
+    """Return the outline of the head above the ears, `grow` px larger, from right to left ear: x [n], y [n]."""
     angle = np.linspace(0.15, -np.pi - 0.15, 40)
     return pose.back + (pose.half + grow) * np.cos(angle), _EYE + (_EYE - _CROWN - 6 + grow) * np.sin(angle)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def back(pose: Pose, style: str) -> np.ndarray:
-    """Everything behind the features."""
+    """Draw everything behind the features."""
     layer = _Layer(pose, WALL)
     middle, neck = pose.middle, 0.62 * pose.half
     if style in _COVERED_EARS:
@@ -147,7 +149,7 @@ def back(pose: Pose, style: str) -> np.ndarray:
 
 
 def _mane(layer: _Layer, style: str) -> None:
-    """Hair that hangs behind the face, to the jaw or out of the picture."""
+    """Draw hair behind the face, down to the jaw or out of the picture."""
     pose, end = layer.pose, 108 if style == "bob" else 134
     y = np.linspace(30, end, 40)
     fall = np.sin(0.5 * np.pi * np.clip((y - 30) / 34, 0, 1))
@@ -160,14 +162,14 @@ def _mane(layer: _Layer, style: str) -> None:
 
 
 def _ear(layer: _Layer, side: int) -> None:
-    """The left (-1) or right (1) ear."""
+    """Draw the left (-1) or right (1) ear."""
     x, y = layer.pose.middle + side * (layer.pose.half * np.cos(layer.pose.turn) + 2), _EYE + 6
     layer.draw.ellipse((x - 6, y - 11, x + 6, y + 11), FLESH + 16)
     layer.draw.ellipse((x - 3, y - 7, x + 3, y + 6), FLESH + 10)
 
 
 def _face(layer: _Layer) -> None:
-    """The face's outline: half an ellipse above, and below it a jaw that leans towards where the face looks."""
+    """Draw the face: half an ellipse above, and below it a jaw that leans towards where the face looks."""
     pose = layer.pose
     across, down = np.cos(_CIRCLE), np.sin(_CIRCLE)
     jaw = np.maximum(down, 0)
@@ -176,9 +178,9 @@ def _face(layer: _Layer) -> None:
     layer.polygon(pose.middle + pose.half * (across + 0.75 * np.sin(pose.turn) * jaw**2), _EYE + height * down, FLESH)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def front(pose: Pose, style: str, fringe: int) -> np.ndarray:
-    """Hair over the face, and the near ear."""
+    """Draw hair over the face, and the near ear."""
     layer = _Layer(pose, CLEAR)
     if style != "bald":
         u = np.linspace(-0.97, 0.97, 61)
@@ -186,7 +188,7 @@ def front(pose: Pose, style: str, fringe: int) -> np.ndarray:
         if fringe:
             hairline = np.maximum(hairline, _BROW - 4 + 1.2 * np.cos(22 * u) + 3 * u * u)
         layer.polygon(*_skull(pose, 7), LOCKS)
-        layer.band(u, hairline, np.full_like(u, 80), CLEAR)  # bares the face
+        layer.band(u, hairline, np.full_like(u, 80), CLEAR)  # Uncovers the face.
     if style in _COVERED_EARS:
         _curtains(layer, style)
     elif pose.turn:
@@ -195,7 +197,7 @@ def front(pose: Pose, style: str, fringe: int) -> np.ndarray:
 
 
 def _curtains(layer: _Layer, style: str) -> None:
-    """The hair that falls in front of the ears."""
+    """Draw the hair in front of the ears."""
     pose = layer.pose
     y = np.linspace(_EYE - 6, 106 if style == "bob" else 134, 30)
     wave = 2.5 * np.sin((y - _EYE) / 4.6 + 1) if style == "long wavy" else np.zeros_like(y)
@@ -204,13 +206,13 @@ def _curtains(layer: _Layer, style: str) -> None:
         layer.polygon(np.concatenate([inner, outer]), np.concatenate([y, y[::-1]]), LOCKS)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def eyes(pose: Pose, glasses: int) -> np.ndarray:
-    """Brows, eyes and glasses."""
+    """Draw brows, eyes and glasses."""
     layer = _Layer(pose, CLEAR)
     t = np.linspace(-1, 1, 15)
     dome = 1 - t * t
-    gaze = -0.12 * np.sin(pose.turn)  # the eyes stay on the camera
+    gaze = -0.12 * np.sin(pose.turn)  # The eyes look at the camera.
     for side in (-1, 1):
         eye = 0.44 * side
         lid = _EYE + 1 - 6.5 * dome
@@ -228,7 +230,7 @@ def eyes(pose: Pose, glasses: int) -> np.ndarray:
 
 
 def _glasses(layer: _Layer) -> None:
-    """Dark frames with rounded corners, their bridge and temples."""
+    """Draw dark frames with rounded corners, bridge and temples."""
     pose = layer.pose
     across, down = (np.sign(wave) * np.abs(wave) ** 0.7 for wave in (np.cos(_CIRCLE), np.sin(_CIRCLE)))
     across, down = np.append(across, across[:2]), np.append(down, down[:2])
@@ -238,9 +240,9 @@ def _glasses(layer: _Layer) -> None:
     layer.line([pose.x(-0.13, 1.08), pose.x(0.0, 1.1), pose.x(0.13, 1.08)], [_EYE, _EYE - 1, _EYE])
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def mouth(pose: Pose, smile: float, moustache: int) -> np.ndarray:
-    """Nose, mouth and moustache."""
+    """Draw nose, mouth and moustache."""
     layer = _Layer(pose, CLEAR)
     layer.polygon([pose.x(0.03), pose.x(0.14, 1.1), pose.x(0.05, 1.2)], [_EYE + 6, _NOSE + 3, _NOSE + 3], FLESH + 15)
     layer.oval(0, _NOSE + 3.5, 0.14, 2.2, FLESH + 11, 1.15)
@@ -249,7 +251,7 @@ def mouth(pose: Pose, smile: float, moustache: int) -> np.ndarray:
     t = np.linspace(-1, 1, 25)
     dome = 1 - t * t
     u = (0.27 + 0.15 * smile) * t
-    meet = _LIPS + smile * (3 - 9 * t * t)  # where the lips meet, or the upper lip's edge
+    meet = _LIPS + smile * (3 - 9 * t * t)  # The line between the lips, or the upper lip's edge.
     gape = 14 * max(smile - 0.5, 0) * dome
     layer.band(u, meet - 2.5 * dome, meet + gape + 1 + 4 * dome, LIP)
     layer.band(u, meet - 0.8, meet + gape + 0.8, LIP_SHADE)

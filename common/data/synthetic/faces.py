@@ -1,22 +1,22 @@
-"""Stand-in for CelebA: stylised portraits, framed as the centre 128x128 crop of an aligned CelebA photograph frames a face.
+"""Synthetic CelebA: stylised portraits, framed like the centre 128x128 crop of an aligned CelebA photograph.
 
-The real images are 218x178 JPEGs, centre-cropped to 128x128 and reduced to 64x64. These are drawn at the crop's size, for which that
-same crop is the identity. A portrait stacks the layers of palette indices in `face_layers.py`, few and cached, and colours them here:
-an image costs three overlays and one table look-up.
+They are drawn at the size of that crop, so cropping does not change them. A portrait stacks the cached layers of
+palette indices of `face_layers.py` and colours them here: an image costs three overlays and one table look-up.
 """
 
 import functools
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from common.data.factors import Factor
+from common.data.dataset import Factor
 from common.data.synthetic import check_indices, levels
 from common.data.synthetic.face_layers import CLEAR, PIXELS, RAMP, STYLES, Pose, back, eyes, front, mouth
 
-SIZE = 202_599  # as the real set
-_SALT = 4  # keeps these draws apart from those of the other stand-ins
+SIZE = 202_599  # As CelebA.
+_SALT = 4
 
-# Colours, 8-bit RGB. Each backdrop comes with the clothes that go with it.
+# Colours, 8-bit RGB. A backdrop comes with the colour of the clothes.
 _BACKDROPS = {
     "teal": ((104, 164, 164), (58, 66, 92)),
     "rose": ((206, 146, 150), (92, 50, 74)),
@@ -40,7 +40,7 @@ _HAIRS = {
     "Gray": (172, 173, 178),
     "red": (176, 78, 40),
 }
-_BALD_BROWS = (84, 62, 50)  # a bald head shows no hair colour, in its brows and moustache neither
+_BALD_BROWS = (84, 62, 50)  # A bald head does not show its hair colour, not even in brows and moustache.
 _NO_YES = (0, 1)
 
 FACTORS = (
@@ -56,35 +56,23 @@ FACTORS = (
     Factor("face width", (70.0, 74.0, 78.0, 82.0, 86.0), "px"),
 )
 
-ATTRIBUTES = (
-    "Bald",
-    "Bangs",
-    "Black_Hair",
-    "Blond_Hair",
-    "Brown_Hair",
-    "Eyeglasses",
-    "Gray_Hair",
-    "Mouth_Slightly_Open",
-    "Mustache",
-    "Pale_Skin",
-    "Smiling",
-    "Straight_Hair",
-    "Wavy_Hair",
-)  # the names and order of list_attr_celeba.txt
+# Names and order as in list_attr_celeba.txt.
+ATTRIBUTES = ("Bald", "Bangs", "Black_Hair", "Blond_Hair", "Brown_Hair", "Eyeglasses", "Gray_Hair")
+ATTRIBUTES += ("Mouth_Slightly_Open", "Mustache", "Pale_Skin", "Smiling", "Straight_Hair", "Wavy_Hair")
 
 
 def _ramp(*stops) -> np.ndarray:
-    """Colours through equally spaced stops: float [RAMP, 3]."""
+    """Interpolate equally spaced colours: float [RAMP, 3]."""
     at = np.linspace(0, len(stops) - 1, RAMP)
     return np.stack([np.interp(at, range(len(stops)), channel) for channel in np.transpose(stops)], 1)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _palette(background: str, skin: str, hair: str | None) -> np.ndarray:
-    """The colours of all palette indices: uint8 RGB [CLEAR, 3]; `hair` is None for a bald head."""
+    """Return the colours of all palette indices: uint8 RGB [CLEAR, 3]; `hair` is None for a bald head."""
     wall, cloth = np.array(_BACKDROPS[background])
     flesh = np.array(_SKINS[skin])
-    locks = np.array(_HAIRS.get(hair, _BALD_BROWS))
+    locks = np.array(_BALD_BROWS if hair is None else _HAIRS[hair])
     lip = 0.45 * flesh + 0.55 * np.array([190, 56, 66])
     colours = np.concatenate(
         [
@@ -99,7 +87,7 @@ def _palette(background: str, skin: str, hair: str | None) -> np.ndarray:
 
 
 def _portrait(background, skin, hair, style, fringe, glasses, smile, moustache, azimuth, width) -> np.ndarray:
-    """Stacks and colours the layers of one portrait: a value of each factor -> uint8 RGB [128, 128, 3]."""
+    """Draw one portrait: a value of each factor -> uint8 RGB [128, 128, 3]."""
     if style == "bald":
         hair, fringe = None, 0
     pose = Pose(np.deg2rad(azimuth), width / 2)
@@ -109,24 +97,24 @@ def _portrait(background, skin, hair, style, fringe, glasses, smile, moustache, 
     return _palette(background, skin, hair).take(index, axis=0)
 
 
-def factors(indices) -> np.ndarray:
-    """Levels of every factor, independent and uniform: int [n] -> int64 [n, len(FACTORS)]."""
+def factors(indices: ArrayLike) -> np.ndarray:
+    """Return the level of each factor: int [n] image indices -> int64 [n, 10], columns as in FACTORS."""
     return levels(check_indices(indices, SIZE), [factor.levels for factor in FACTORS], _SALT)
 
 
-def images(indices) -> np.ndarray:
-    """Portraits: int [n] -> uint8 RGB [n, 128, 128, 3]."""
+def images(indices: ArrayLike) -> np.ndarray:
+    """Draw images: int [n] image indices -> uint8 RGB [n, 128, 128, 3]."""
     table = factors(indices)
     out = np.empty((len(table), PIXELS, PIXELS, 3), np.uint8)
-    for image, row in zip(out, table.tolist()):
-        image[:] = _portrait(*(factor.values[level] for factor, level in zip(FACTORS, row)))
+    for i, row in enumerate(table.tolist()):
+        out[i] = _portrait(*(factor.values[level] for factor, level in zip(FACTORS, row, strict=True)))
     return out
 
 
-def attributes(indices) -> np.ndarray:
-    """CelebA's attributes, as far as these portraits show them: int [n] -> int64 [n, len(ATTRIBUTES)] in {-1, 1}.
+def attributes(indices: ArrayLike) -> np.ndarray:
+    """Return those of CelebA's attributes that portraits show: int [n] -> int64 [n, len(ATTRIBUTES)] in {-1, 1}.
 
-    They tell what is seen: a bald head has neither bangs nor a kind or colour of hair, and red hair is none of CelebA's colours.
+    A bald head has neither bangs nor a kind or colour of hair, and CelebA has no attribute for red hair.
     """
     table = factors(indices)
     value = {factor.name: np.array(factor.values)[table[:, column]] for column, factor in enumerate(FACTORS)}

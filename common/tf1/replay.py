@@ -1,0 +1,88 @@
+"""What the comparison must know about one family of the original's models.
+
+A new family is a `Replay` in a file of its own and its entry in `compare.FAMILIES`; nothing else changes.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from common.models.system import System
+from common.tf1.checkpoints import match, network_variables
+from common.tf1.recording import Recording, initial_value
+
+
+class Point(NamedTuple):
+    """What a system computes at one point, under the recording's names.
+
+    Attributes:
+        outputs: tensors [B, ...] by the name after "out/" or "final/"; only the first rows may have been recorded.
+        losses: scalars by name.
+        gradients: loss -> TF1 name of a variable -> its gradient, None if the loss does not reach it.
+    """
+
+    outputs: Mapping[str, tf.Tensor]
+    losses: Mapping[str, tf.Tensor]
+    gradients: Mapping[str, Mapping[str, tf.Tensor | None]]
+
+
+class Replay:
+    """A recording's system at its initial point, and what is known about the precision of a replay.
+
+    Tolerances are relative to the recorded loss or norm; those of tensors to max(1, largest value).
+
+    Attributes:
+        FIELD: a field of the .json that only this family has.
+        INITIAL: (mean, stddev) of initial variables whose names other families do not have, by the name's last part.
+        update: the system's update, as one graph.
+        ITERATIONS: for each iteration the tolerances of (losses, variables).
+        FINAL: tolerance of the images after the last iteration, as `final_error` measures them.
+        variables: TF1 name -> variable.
+    """
+
+    FIELD: str
+    INITIAL: Mapping[str, tuple[float, float]] = {}
+    ITERATIONS: tuple[tuple[float, float], ...]
+    FINAL: float
+
+    def __init__(self, recording: Recording):
+        self.recording, self.system = recording, self.build(recording)
+        self.update = tf.function(self.system.update)
+        self.variables = match(network_variables(self.system), recording.variables)
+        for name, variable in self.variables.items():
+            variable.assign(initial_value(name, recording.variables[name], self.INITIAL))
+        self.names = {id(v): name for name, v in self.variables.items()}
+
+    def build(self, recording: Recording) -> System:
+        """The recorded configuration's system. Raises UserError if there is none."""
+        raise NotImplementedError
+
+    def initial(self) -> Point:
+        """Outputs, losses and gradients at the initial point."""
+        raise NotImplementedError
+
+    def step(self, index: int) -> Mapping[str, tf.Tensor]:
+        """One training iteration, in place; the losses before it, by name."""
+        raise NotImplementedError
+
+    def final(self) -> Point:
+        """Outputs, and losses if they are recorded, after the last iteration; no gradients."""
+        raise NotImplementedError
+
+    def output_tolerance(self, name: str) -> float:
+        """How close a tensor at the initial point must be."""
+        raise NotImplementedError
+
+    def loss_tolerance(self, name: str) -> float:
+        """How close a loss at the initial point must be."""
+        raise NotImplementedError
+
+    def gradient_tolerances(self, loss: str) -> tuple[float, float]:
+        """How close (norm, projection) of a gradient of this loss must be."""
+        raise NotImplementedError
+
+    def final_error(self, computed: np.ndarray, recorded: np.ndarray) -> float:
+        """How far outputs after the last iteration are from the recorded ones."""
+        return float(np.abs(computed - recorded).max() / max(1.0, np.abs(recorded).max()))
