@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from common.data.factors import Factor
+from common.data.dataset import Factor
 from common.evaluation.metrics import factor_vae
 from common.evaluation.metrics.codes import Codes
 from common.evaluation.metrics.mig import mutual_information_gap

@@ -38,7 +38,7 @@ def two_real_sets(dataset: Dataset, limit: int, seed: int) -> tuple[Subset, Subs
 
 
 def distances(
-    name: str, extract: Extractor, real: Subset, other: Subset, generated: np.ndarray, seed: int = 0
+    name: str, extract: Extractor, real: Subset, other: Subset, generated: np.ndarray, *, seed: int = 0
 ) -> tuple[dict[str, float], dict[str, int]]:
     """FID and KID of generated images in the features of `extract`, and their floors, those of other real images.
 

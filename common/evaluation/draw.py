@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image
 
 from common.data.dataset import Dataset
+from common.data.pixels import RANGES
 from common.errors import UserError
 from common.evaluation.encode import RECONSTRUCTIONS, encode, evaluation_seed, lacks, sample_split, to_inputs
 from common.evaluation.figures import generated
-from common.evaluation.figures.image_files import save_picture, to_uint8
+from common.evaluation.figures.image_files import save_picture
 from common.evaluation.figures.tables import heatmap, image_table
 from common.evaluation.metrics import mutual_information
 from common.evaluation.report import Progress
@@ -45,6 +46,7 @@ def draw_figures(
     folder: pathlib.Path,
     checkpoint: str,
     settings: FigureSettings | None = None,
+    *,
     also: Sequence[Trained] = (),
     statistics: Statistics | None = None,
 ) -> list[pathlib.Path]:
@@ -165,11 +167,13 @@ class Figures:
             values = generated.ORIGINAL_VALUES
             images = generated.original_traversal(self.system, code, settings.draws, settings.seed)
             facts = {"shows": f"c{code} set throughout each batch", "values": values}
-            sheet, _ = self.strips(f"original_c{code}", f"{title}, as the original code", images, values, xlabel, facts)
+            sheet, _ = self.strips(
+                f"original_c{code}", f"{title}, as the original code", images, values, xlabel=xlabel, facts=facts
+            )
             yield sheet
         images = generated.traversal(self.system, code, settings.values, settings.draws, settings.seed)
         facts = {"shows": f"c{code} through its values, all other latents of a row held", "values": settings.values}
-        yield from self.strips(f"traversal_c{code}", title, images, settings.values, xlabel, facts)
+        yield from self.strips(f"traversal_c{code}", title, images, settings.values, xlabel=xlabel, facts=facts)
 
     def categories(self) -> Iterator[Figure]:
         """A traversal of all categories."""
@@ -178,10 +182,12 @@ class Figures:
         labels = [str(i // 2) if i % 2 == 0 else f"{i // 2} | {i // 2 + 1}" for i in range(images.shape[1])]
         facts = {"shows": "all categories in order and half-way points, (z, c) of a row held"}
         xlabel = "category d; between two, half of each"
-        yield from self.strips("traversal_categories", "From category to category", images, labels, xlabel, facts)
+        yield from self.strips(
+            "traversal_categories", "From category to category", images, labels, xlabel=xlabel, facts=facts
+        )
 
     def strips(
-        self, name: str, title: str, images: np.ndarray, points: Sequence, xlabel: str, facts: dict
+        self, name: str, title: str, images: np.ndarray, points: Sequence, *, xlabel: str, facts: dict
     ) -> tuple[Figure, Figure]:
         """A sheet of strips, images [draws, points, h, w, c], and an animation of the same images, there and back."""
         cells, rows = self.pixels(images), _labels(range(len(images)))
@@ -201,7 +207,7 @@ class Figures:
         for system, checkpoint in self.systems:
             if system.can("reconstruct"):
                 images = system.reconstruct(to_inputs(real, system.config.scaling), seed).numpy()
-                rows.append(to_uint8(images, system.config.scaling))
+                rows.append(RANGES[system.config.scaling].to_uint8(images))
                 shown.append(Trained(system, checkpoint))
         count = min(self.settings.num_reconstructions, len(real))
         cells = np.stack([row[:count] for row in (self.shown(real), *rows)])
@@ -258,7 +264,7 @@ class Figures:
 
     def pixels(self, images: np.ndarray) -> np.ndarray:
         """The system's images as uint8."""
-        return to_uint8(images, self.system.config.scaling)
+        return RANGES[self.system.config.scaling].to_uint8(images)
 
     def title(self, what: str) -> str:
         """The line above a figure."""

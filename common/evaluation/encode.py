@@ -18,7 +18,6 @@ from common.models.system import System
 from common.nn.augment import apply_affine, sample_affine
 from common.nn.distributions import Latents, NoisePosterior, Posterior
 
-AnyImages = Images | np.ndarray
 _SALT = 0x4556414C  # No training step has this number, so no sample of evaluation is one of training.
 SAMPLES, RECONSTRUCTIONS, VIEWS, FIGURES, AVERAGES = range(5)  # What a seed is for.
 VIEW = (2, 0.3, 0.15)  # Largest shift in pixels, shear and stretch of a random view (`common.nn.augment`).
@@ -71,7 +70,7 @@ def sample_split(split: Split, count: int | None, seed: int) -> Split:
     return split if count is None or count >= len(split) else choose(split, sample_indices(split, count, seed))
 
 
-def encode(system: System, images: AnyImages, view_seed: int | None = None) -> Codes:
+def encode(system: System, images: Images, view_seed: int | None = None) -> Codes:
     """The codes of `images` in their order: the means, and the most likely category.
 
     Args:
@@ -130,7 +129,7 @@ class Reconstructed(NamedTuple):
     noise: NoisePosterior | None
 
 
-def reconstruct(system: System, images: AnyImages, seed: int) -> Iterator[Reconstructed]:
+def reconstruct(system: System, images: Images, seed: int) -> Iterator[Reconstructed]:
     """Reconstructs `images` in mixed batches. Posteriors, of the same batches, only if the system infers z as well."""
     infers = system.can("infer_noise") and system.can("encode")
     for number, batch in enumerate(mixed_batches(len(images), system.config.batch_size, system.config.seed)):

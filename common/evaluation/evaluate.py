@@ -37,6 +37,7 @@ def evaluate(
     folder: pathlib.Path,
     checkpoint: str,
     settings: EvaluationSettings | None = None,
+    *,
     statistics: Statistics | None = None,
 ) -> dict:
     """Measure everything that system and data allow, write it to `folder`, and return what the file holds.
@@ -226,6 +227,6 @@ class Evaluation:
             logits = None if self.classifier is None else self.classifier.logits(images)
             report.add(clustering.generated_scores(categories, encode(self.system, images), logits))
         for name, extract in self.extractors.items():
-            scores, sizes = distances.distances(name, extract, real, other, images, seed)
+            scores, sizes = distances.distances(name, extract, real, other, images, seed=seed)
             report.add(scores)
             report.sizes |= sizes

@@ -9,15 +9,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.data.dataset import Dataset
+from common.data.dataset import Dataset, Images
 from common.data.pipeline import scale
+from common.data.pixels import RANGES
 from common.errors import UserError, first_line
-from common.evaluation.encode import AnyImages, to_inputs
-from common.evaluation.figures.image_files import to_unit
+from common.evaluation.encode import to_inputs
 from common.nn.layers import layer_seed
 
 # Images [n, h, w, c], stored pixels or floats as the networks see them -> float32 [n, d].
-Extractor = Callable[[AnyImages], np.ndarray]
+Extractor = Callable[[Images], np.ndarray]
 
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _INCEPTION_SIDE = 299
@@ -51,10 +51,10 @@ def inception(scaling: str, weights: pathlib.Path) -> Extractor:
     Raises:
         UserError: there are no weights, or not of this network.
     """
-    model = _inception_from(weights)
+    model, to_unit = _inception_from(weights), RANGES[scaling].to_unit
 
     def features(images):
-        images = tf.image.resize(to_unit(images, scaling), (_INCEPTION_SIDE, _INCEPTION_SIDE)) * 2.0 - 1.0
+        images = tf.image.resize(to_unit(images), (_INCEPTION_SIDE, _INCEPTION_SIDE)) * 2.0 - 1.0
         return model(tf.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images, training=False)
 
     return _in_chunks(features, scaling)
@@ -81,15 +81,16 @@ def small_classifier(
     levels = next(f.levels for f in dataset.factors if f.name == dataset.label)
     chosen = np.random.RandomState(seed).permutation(len(dataset.train))[:images]
     pixels = dataset.train.images[chosen]
+    to_unit = RANGES[scaling].to_unit
     network = _classifier(pixels.shape[1:], levels, layer_seed(seed, "small_classifier"))
     network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     batches = tf.data.Dataset.from_tensor_slices((pixels, labels[chosen])).batch(batch_size)
-    network.fit(batches.map(lambda x, y: (to_unit(scale(x, scaling), scaling), y)), shuffle=False, verbose=0)
+    network.fit(batches.map(lambda x, y: (to_unit(scale(x, scaling)), y)), shuffle=False, verbose=0)
 
     penultimate = keras.Model(network.inputs, network.layers[-2].output)
-    logits = _in_chunks(lambda x: network(to_unit(x, scaling), training=False), scaling)
+    logits = _in_chunks(lambda x: network(to_unit(x), training=False), scaling)
     correct = logits(dataset.test.images).argmax(axis=1) == dataset.labels(dataset.test)
-    extract = _in_chunks(lambda x: penultimate(to_unit(x, scaling), training=False), scaling)
+    extract = _in_chunks(lambda x: penultimate(to_unit(x), training=False), scaling)
     return Classifier(extract, logits, float(correct.mean()))
 
 
@@ -115,7 +116,7 @@ def _in_chunks(function: Callable[[tf.Tensor], tf.Tensor], scaling: str) -> Extr
     """`function` of float images, for any number of images, `_CHUNK` at a time."""
     compiled = tf.function(function, reduce_retracing=True)
 
-    def extract(images: AnyImages) -> np.ndarray:
+    def extract(images: Images) -> np.ndarray:
         if len(images) == 0:
             raise ValueError("no images to take features of")
         chunks = np.array_split(np.arange(len(images)), -(-len(images) // _CHUNK))

@@ -31,8 +31,9 @@ def reconstruction_scores(batches: Iterable[Reconstructed]) -> dict[str, float]:
         total += float(np.square(difference).sum())
         images, values = images + len(difference), values + difference.size
         if batch.noise and batch.posterior and all(part is not None for part in batch.posterior):
-            posteriors = (np.asarray(part) for part in (*batch.posterior, *batch.noise))
-            bounds.append(log_likelihood_bound(batch.images, batch.reconstructions[None], *posteriors))
+            codes = (np.asarray(part) for part in batch.posterior)
+            noise = {"noise_mean": np.asarray(batch.noise.mean), "noise_stddev": np.asarray(batch.noise.stddev)}
+            bounds.append(log_likelihood_bound(batch.images, batch.reconstructions[None], *codes, **noise))
     if not images:
         raise ValueError("no images to score")
     scores = {ERRORS[0]: total / values, ERRORS[1]: total / images}

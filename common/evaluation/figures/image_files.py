@@ -34,17 +34,6 @@ def save_grid(images: np.ndarray, rows: int, columns: int, path: pathlib.Path) -
     save_picture(Image.fromarray(stretch(merge(np.asarray(images), rows, columns))), path)
 
 
-def to_unit(images, scaling: str):
-    """Images as the networks see them (array or tensor of any shape) to [0, 1]."""
-    return (images + 1.0) / 2.0 if scaling == "tanh" else images
-
-
-def to_uint8(images: np.ndarray, scaling: str) -> np.ndarray:
-    """Convert network outputs of any shape to uint8; values out of range are cut off."""
-    unit = to_unit(np.asarray(images, np.float64), scaling)
-    return np.rint(unit.clip(0.0, 1.0) * 255.0).astype(np.uint8)
-
-
 def save_picture(picture: Image.Image | list[Image.Image], path: pathlib.Path, milliseconds: int = 150) -> None:
     """Write a picture, or the frames of an endless animation, in the format of `path`'s ending, whole or not at all.
 

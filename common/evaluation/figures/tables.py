@@ -16,6 +16,7 @@ def image_table(
     cells: np.ndarray,
     rows: Sequence[str],
     columns: Sequence[str],
+    *,
     ylabel: str = "",
     xlabel: str = "",
     reserve: Sequence[str] = (),
@@ -65,7 +66,7 @@ def image_table(
                 top + row * pitch[0] + (pitch[0] - _GAP - height) // 2,
             )
             picture.paste(Image.fromarray(cells[row, column, :, :, 0] if channels == 1 else cells[row, column]), corner)
-    write_text(picture, title, (_MARGIN, _MARGIN), (0, 0), _TITLE)
+    write_text(picture, title, (_MARGIN, _MARGIN), (0, 0), size=_TITLE)
     for column, label in enumerate(columns):
         write_text(picture, label, (left + column * pitch[1] + wide // 2, top - _SPACE), (0.5, 1))
     for row, label in enumerate(rows):
@@ -76,7 +77,7 @@ def image_table(
 
 
 def heatmap(
-    title: str, values: np.ndarray, rows: Sequence[str], columns: Sequence[str], ylabel: str = "", xlabel: str = ""
+    title: str, values: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, ylabel: str = "", xlabel: str = ""
 ) -> Image.Image:
     """Draw a table of numbers in [0, 1], [R, C]; each is written in a cell of its shade: white is 0, dark blue 1."""
     cells = np.empty((*values.shape, MIN_CELL // 2, MIN_CELL, 3), np.uint8)
@@ -88,7 +89,7 @@ def heatmap(
         ink, centre = _PAPER if value > 0.5 else _INK, (MIN_CELL // 2, MIN_CELL // 4)
         write_text(cell, f"{values[place]:.2f}", centre, (0.5, 0.5), ink=ink)
         cells[place] = np.asarray(cell)
-    return image_table(title, cells, rows, columns, ylabel, xlabel)
+    return image_table(title, cells, rows, columns, ylabel=ylabel, xlabel=xlabel)
 
 
 def enlarge(cells: np.ndarray) -> np.ndarray:
@@ -116,6 +117,7 @@ def write_text(
     text: str,
     place: tuple[int, int],
     anchor: tuple[float, float],
+    *,
     size: int = _TEXT,
     ink: int = _INK,
     rotated: bool = False,

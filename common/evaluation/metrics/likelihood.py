@@ -31,6 +31,7 @@ def log_likelihood_bound(
     logits: np.ndarray,
     mean: np.ndarray,
     stddev: np.ndarray,
+    *,
     noise_mean: np.ndarray,
     noise_stddev: np.ndarray,
 ) -> np.ndarray:
