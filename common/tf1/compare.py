@@ -5,7 +5,7 @@ What a family of models computes is in its `Replay`; here are rows, verdicts and
 
 import pathlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.nn.layers import BatchNorm
 from common.tf1.infovaegan import InfoVAEGANReplay
 from common.tf1.recording import Recording, projection
-from common.tf1.replay import Replay
+from common.tf1.replay import Replay, relative_error
 
 FAMILIES: tuple[type[Replay], ...] = (InfoVAEGANReplay,)  # A mixture's goes here, from common/tf1/mixture.py.
 MARGIN = 2.0  # Other machines round differently: up to twice the tolerance passes, with a note.
@@ -99,16 +99,20 @@ def _initial_rows(replay: Replay, skipped: dict[str, str]) -> list[Row]:
             continue
         recorded = recording.array(f"out/{name}")
         computed = point.outputs[name].numpy()[: len(recorded)]
-        matching = computed.shape == recorded.shape
-        error = np.abs(computed - recorded).max() / max(1.0, np.abs(recorded).max()) if matching else np.inf
-        rows.append(Row("outputs", name, float(error), replay.output_tolerance(name)))
-    rows += [_loss_row("losses", n, v, point.losses, replay.loss_tolerance(n)) for n, v in recording.losses.items()]
+        error = relative_error(computed, recorded) if computed.shape == recorded.shape else np.inf
+        rows.append(Row("outputs", name, error, _tolerance(replay.OUTPUTS, name)))
+    for name, recorded in recording.losses.items():
+        rows.append(_loss_row("losses", name, recorded, point.losses, _tolerance(replay.LOSSES, name)))
     for loss, recorded in recording.gradients.items():
         if loss in point.gradients:
             rows += _gradient_rows(replay, loss, recorded, point.gradients[loss], skipped)
         else:
             rows.append(Row(f"gradients of {loss}", "all", None, note="not a loss of this system"))
     return rows
+
+
+def _tolerance(tolerances: Mapping[str, Any], name: str) -> Any:
+    return tolerances.get(name, tolerances[""])
 
 
 def _loss_row(stage: str, name: str, recorded: float, values: Mapping[str, tf.Tensor], tolerance: float) -> Row:
@@ -118,7 +122,7 @@ def _loss_row(stage: str, name: str, recorded: float, values: Mapping[str, tf.Te
 
 
 def _gradient_rows(replay: Replay, loss: str, recorded, computed, skipped) -> list[Row]:
-    stage, rows, (norm, projected) = f"gradients of {loss}", [], replay.gradient_tolerances(loss)
+    stage, rows, (norm, projected) = f"gradients of {loss}", [], _tolerance(replay.GRADIENTS, loss)
     for name in [*recorded, *(name for name in computed if name not in recorded)]:
         value = computed.get(name)
         if name in recorded and name in skipped:
