@@ -46,7 +46,7 @@ class InfoCatVAE(VariationalSystem):
 
     def __init__(self, config: Config, training: bool = True):
         spec = config.latent
-        if not spec.categories or not spec.continuous or spec.continuous % spec.categories:
+        if spec.continuous % spec.categories:
             raise UserError(
                 f"--continuous must be a multiple of --categories, since each class has coordinates of its own; "
                 f"got {spec.continuous} and {spec.categories}"
@@ -106,7 +106,7 @@ class InfoCatVAE(VariationalSystem):
         """The z of mu_d + c, [B, C], from categories d [B, K], which may be soft, and codes c [B, C]."""
         return tf.matmul(category, self.class_means) + continuous
 
-    def dropout(self, size: int, seed: tf.Tensor) -> tf.Tensor:
+    def dropout(self, size: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """A dropout mask [size, units] as a function of `seed` (int32 [2])."""
         rate = self.config.hyper.dropout
         kept = tf.random.stateless_uniform([size, HIDDEN], seed) >= rate

@@ -197,6 +197,7 @@ for _spec in (
         "common.models.betavae:BetaVAE",
         baselines.BetaVAEHyperparameters,
         baselines.adapt,
+        ("continuous",),
     ),
     SystemSpec(
         "factorvae",
@@ -205,6 +206,7 @@ for _spec in (
         "common.models.factorvae:FactorVAE",
         baselines.FactorVAEHyperparameters,
         baselines.adapt,
+        ("continuous",),
     ),
     SystemSpec(
         "jointvae",
@@ -213,6 +215,7 @@ for _spec in (
         "common.models.jointvae:JointVAE",
         baselines.JointVAEHyperparameters,
         baselines.adapt,
+        ("categories", "continuous"),
     ),
     SystemSpec(
         "infocatvae",
@@ -221,6 +224,7 @@ for _spec in (
         "common.models.infocatvae:InfoCatVAE",
         baselines.InfoCatVAEHyperparameters,
         baselines.adapt,
+        ("categories", "continuous"),
     ),
 ):
     register(_spec)

@@ -5,6 +5,7 @@ Inputs and outputs are float32 in every `config.precision`.
 """
 
 import math
+from typing import Any
 
 import keras
 
@@ -24,7 +25,7 @@ _HIDDEN = 256
 _DISCRIMINATOR_LAYERS = 6
 
 
-def initializer(kind: str, seed: int, name: str) -> keras.initializers.Initializer:
+def initializer(kind: str, seed: int, name: str) -> Any:
     """The initial kernel of a layer: "glorot", as TensorFlow 1, or "fan_in", U(-1/sqrt(n), 1/sqrt(n)), as PyTorch."""
     seed = layer_seed(seed, name)
     if kind == "glorot":
