@@ -53,15 +53,15 @@ class Posterior(NamedTuple):
     mean: tf.Tensor | None = None
     stddev: tf.Tensor | None = None
 
-    def categorical(self) -> tfd.Distribution:
-        """q(d|x), relaxed, at `TEMPERATURE`, with the original's floor under the probabilities."""
+    def categorical(self, temperature: float = TEMPERATURE) -> tfd.Distribution:
+        """q(d|x), relaxed, with the original's floor under the probabilities."""
         return tfd.RelaxedOneHotCategorical(
-            TEMPERATURE, logits=tf.math.log(tf.nn.softmax(self.logits) + _PROBABILITY_FLOOR)
+            temperature, logits=tf.math.log(tf.nn.softmax(self.logits) + _PROBABILITY_FLOOR)
         )
 
-    def sample_categorical(self, uniform: tf.Tensor) -> tf.Tensor:
+    def sample_categorical(self, uniform: tf.Tensor, temperature: float = TEMPERATURE) -> tf.Tensor:
         """A Gumbel-softmax sample: `uniform` [B, K] in [0, 1) -> [B, K], rows on the simplex, soft."""
-        relaxed = self.categorical()
+        relaxed = self.categorical(temperature)
         gumbel = -tf.math.log(-tf.math.log(uniform + _UNIFORM_FLOOR) + _UNIFORM_FLOOR)
         return tf.nn.softmax((relaxed.logits + gumbel) / relaxed.temperature)
 

@@ -204,6 +204,10 @@ EVERY = {
     "infovaegan_paper": {"variant": "paper"},
     "infogan": {"model": "infogan"},
     "ali": {"model": "ali"},
+    "betavae": {"model": "betavae", "latent": LatentSpec(0, 0, 3)},
+    "factorvae": {"model": "factorvae", "latent": LatentSpec(0, 0, 3), "discriminator_units": 16},
+    "jointvae": {"model": "jointvae", "latent": LatentSpec(0, 4, 3)},
+    "infocatvae": {"model": "infocatvae", "latent": LatentSpec(0, 4, 8)},
     "test_vae": {"model": "test_vae", "latent": LatentSpec(0, 0, 3)},
     "test_nested": {"model": "test_nested", "latent": LatentSpec(0, 4, 0)},
 }
