@@ -1,6 +1,7 @@
 """A process of its own for tests of several devices: trains from a checkpoint, and saves what it comes to.
 
-python replicas.py STRATEGY CHECKPOINTS [CONFIG OUT]...: of each run whose configuration is a file CONFIG, from the newest checkpoint in the
+python replicas.py STRATEGY CHECKPOINTS [CONFIG OUT]...: of each run whose configuration is a file CONFIG, from the
+newest checkpoint in the
 folder CHECKPOINTS, into a folder OUT. "mirrored" is over two virtual CPUs. OUT also gets losses.json.
 """
 
