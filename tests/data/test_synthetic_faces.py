@@ -87,4 +87,4 @@ def test_attributes_tell_what_is_seen():
 def test_attributes_carry_the_names_of_celeba():
     celeba = "Bald Bangs Black_Hair Blond_Hair Brown_Hair Eyeglasses Gray_Hair Mouth_Slightly_Open Mustache Pale_Skin"
     celeba += " Smiling Straight_Hair Wavy_Hair"
-    assert faces.ATTRIBUTES == tuple(celeba.split())
+    assert tuple(celeba.split()) == faces.ATTRIBUTES

@@ -86,7 +86,7 @@ def check_mnist(dataset):
         images = split.take(0, len(split))
         assert images.dtype == np.uint8 and images.shape == (len(split), 28, 28, 1) and len(split) > 0
         assert split.factors.dtype == np.int64 and split.factors.shape == (len(split), 1)
-        assert 0 <= split.factors.min() and split.factors.max() <= 9
+        assert split.factors.min() >= 0 and split.factors.max() <= 9
 
 
 @pytest.mark.parametrize("zipped", [False, True])

@@ -44,7 +44,7 @@ def test_tar(tmp_path, monkeypatch):
         path.write_bytes(mutant)
         split = chairs.read(path, Cache(None, False)).train
         assert 1 <= len(split) <= 9 and (split.factors is None or split.factors.shape == (len(split), 3))
-        assert all(0 <= file.offset and 0 <= file.length for file in split.images.files)
+        assert all(file.offset >= 0 and file.length >= 0 for file in split.images.files)
         check_images(split.images)
 
     counts = survey(read, (mutations.tar_mutant(random, mutations.choice(random, seeds)) for _ in range(MUTANTS)))
