@@ -2,8 +2,8 @@
 
 import os
 
-# All must be set before TensorFlow is imported. The project is written for Keras on TensorFlow; the log of TensorFlow's
-# start would bury the lines that matter; oneDNN's kernels, off by default on some processors, nearly halve a step's time.
+# Before TensorFlow is imported: the project is written for Keras on TensorFlow; TensorFlow's log of its start would bury
+# the lines that matter; oneDNN's kernels, off by default on some processors, nearly halve the time of a step.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

@@ -143,7 +143,7 @@ def _trunk(x, plan: _Plan, config: Config, seed: int, normalise: bool = True):
     return keras.layers.Flatten()(x)
 
 
-def _hidden(h, units: tuple[int, ...], plan: _Plan, config: Config, seed: int, normalise: bool = True):
+def _hidden(h, units: tuple[int, ...], plan: _Plan, config: Config, seed: int, *, normalise: bool = True):
     for i, n in enumerate(units, start=len(plan.trunk) + 1):
         h = linear(n, seed, f"e_h{i}_lin")(h)
         if normalise and plan.dense_norm:
@@ -201,7 +201,7 @@ def build_discriminator(config: Config, conditional: bool = True, normalise: boo
     h = _trunk(images, plan, config, seed, normalise)
     if conditional:
         h = keras.layers.Concatenate()([h, code])
-    h = _hidden(h, plan.discriminator_hidden, plan, config, seed, normalise)
+    h = _hidden(h, plan.discriminator_hidden, plan, config, seed, normalise=normalise)
     logits = linear(1, seed, "e_mix", dtype="float32")(h)
     return keras.Model([images, code] if conditional else images, logits, name="discriminator")
 

@@ -158,8 +158,9 @@ class PerClass(keras.layers.Layer):
 
 @in_its_precision
 def build_class_encoder(config: Config, units: int) -> keras.Model:
-    """InfoCatVAE's q(d|x) and q(z|x, d): images [B, h, w, c] and a dropout mask [B, units] -> `logits` [B, K], and, for
-    each class, `mean` [B, K, C] and `log_variance` [B, K, C].
+    """InfoCatVAE's q(d|x) and q(z|x, d): images [B, h, w, c] and a dropout mask [B, units] -> a dict.
+
+    `logits` is [B, K]; `mean` and `log_variance` of each class are [B, K, C].
     """
     seed, latent = layer_seed(config.seed, "encoder"), config.latent
     images = keras.Input(config.image_shape, name="images")

@@ -135,11 +135,13 @@ def _gradient_rows(replay: Replay, loss: str, recorded, computed, skipped) -> li
             few, layer = value.numpy().size <= _FEW, name.rpartition("/")[0] + "/"
             norms = [one["norm"] for other, one in recorded.items() if other == name or few and other.startswith(layer)]
             tolerances = (norm, norm if few else projected)
-            rows += _fingerprint_rows(stage, name, value.numpy(), recorded[name], np.linalg.norm(norms), tolerances)
+            rows += _fingerprint_rows(
+                stage, name, value.numpy(), recorded[name], scale=np.linalg.norm(norms), tolerances=tolerances
+            )
     return rows
 
 
-def _fingerprint_rows(stage, name, value, recorded, scale, tolerances) -> list[Row]:
+def _fingerprint_rows(stage, name, value, recorded, *, scale, tolerances) -> list[Row]:
     """The errors of norm and projection, relative to `scale`."""
     scale, norm = max(float(scale), 1e-12), float(np.linalg.norm(value.astype(np.float64)))
     return [
@@ -162,7 +164,9 @@ def _iteration_rows(replay: Replay, index: int, recorded, skipped) -> list[Row]:
             rows.append(Row(stage, name, None, note=reason))
         else:
             value = replay.variables[name].numpy()
-            rows += _fingerprint_rows(stage, name, value, wanted, wanted["norm"], (variables, variables))
+            rows += _fingerprint_rows(
+                stage, name, value, wanted, scale=wanted["norm"], tolerances=(variables, variables)
+            )
     return rows
 
 

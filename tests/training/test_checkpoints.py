@@ -38,7 +38,9 @@ def train(system, steps):
 
 
 def test_state_holds_every_variable_exactly_once(system):
-    """Of networks, optimizers and the epoch's means, step and stream: all but the learning rates, which are the configuration's."""
+    """Of networks, optimizers and the epoch's means, step and stream: all but the learning rates, which are the
+    configuration's.
+    """
     state = system.state()
     held = [id(v) for v in state.values()]
     assert len(set(held)) == len(held)
@@ -69,7 +71,7 @@ def test_state_has_plain_names(system):
     for name, variable in state.items():
         if name.split("/")[1:2] in (["m"], ["v"]):  # A moment has the shape of the variable whose name it bears.
             assert variable.shape == state[name.split("/", 2)[2]].shape
-    assert not any(name.startswith("d/m/encoder") or name.startswith("vae/m/generator") for name in state)
+    assert not any(name.startswith(("d/m/encoder", "vae/m/generator")) for name in state)
 
 
 def test_a_state_comes_back_bit_for_bit(tiny, other, tmp_path):
@@ -283,7 +285,9 @@ def test_a_folder_that_cannot_be_written_is_named(tiny, tmp_path):
 
 @pytest.mark.parametrize("case", ["shape", "names"])
 def test_the_checkpoint_of_another_model_is_refused_in_one_line(tiny, tmp_path, case):
-    """Nothing else reaches stderr, not even when the interpreter ends, where TensorFlow likes to list what it missed."""
+    """Nothing else reaches stderr, not even when the interpreter ends, where TensorFlow likes to list
+    what it missed.
+    """
     if case == "shape":
         path = Checkpoints(tiny, tmp_path, "tiny").save()
     else:

@@ -33,7 +33,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def start(strategy, folder, runs, environment):
-    """A process that trains `runs`, pairs of a configuration's and an output folder's name in `folder`, one after the other."""
+    """A process that trains `runs`, pairs of a configuration's and an output folder's name in `folder`, one after the
+    other.
+    """
     paths = [str(folder / name) for run in runs for name in (f"{run[0]}.json", run[1])]
     command = [sys.executable, str(TESTS / "helpers" / "replicas.py"), strategy, str(folder / "start"), *paths]
     paths = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, TESTS)))}
@@ -64,7 +66,9 @@ def start_system(make_config):
 
 @pytest.fixture(scope="module")
 def runs(start_system, tmp_path_factory):
-    """Folder -> of that run: "start", one device's "alone", two devices' "mirrored" and "apart" (not synchronised), two processes' "0" and "1"."""
+    """Folder -> of that run: "start", one device's "alone", two devices' "mirrored" and "apart" (not synchronised), two
+    processes' "0" and "1".
+    """
     folder = tmp_path_factory.mktemp("replicas")
     config = start_system.config
     for name, changes in (("joint", {}), ("apart", {"sync_batch_norm": False})):

@@ -238,7 +238,10 @@ def fill_the_disk(system):
 
 def test_on_a_full_disk_the_last_checkpoint_stays_intact(whole, tmp_path, at):
     at(7, fill_the_disk)
-    said = r"cannot write a checkpoint to \S+: .*; it cannot be saved elsewhere either .*; the last checkpoint is \S+tiny-5"
+    said = (
+        r"cannot write a checkpoint to \S+: .*; it cannot be saved elsewhere either .*; "
+        r"the last checkpoint is \S+tiny-5"
+    )
     try:
         with pytest.raises(UserError, match=said):
             tiny.run(tmp_path, epochs=4)
@@ -294,7 +297,7 @@ def test_checkpoints_come_every_so_many_steps_and_at_the_end_of_epochs(tmp_path)
 
 
 def test_checkpoints_come_every_so_many_minutes(tmp_path, monkeypatch):
-    """Of a clock that a step moves by one minute. Steps 3 and 8 are due; the ends of epochs, 5 and 10, start the wait again."""
+    """A step moves the clock by a minute. Steps 3 and 8 are due; the ends of epochs, 5 and 10, start the wait again."""
     minutes = itertools.count()
     monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(monotonic=lambda: 60 * next(minutes)))
     tiny.run(tmp_path, epochs=2, checkpoint_every=SaveInterval(minutes=3), keep=99)
