@@ -2,7 +2,7 @@
 
 import os
 
-# Before TensorFlow is imported: the project is written for Keras on TensorFlow; TensorFlow's log of its start would bury
+# Before TensorFlow is imported: the project is written for Keras on TensorFlow; its log of the start would bury
 # the lines that matter; oneDNN's kernels, off by default on some processors, nearly halve the time of a step.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
