@@ -1,5 +1,7 @@
 """The terms of the objective as pure functions of tensors: means over the batch (docs/original.md, section 3)."""
 
+from typing import Any
+
 import tensorflow as tf
 
 _NORM_FLOOR = 1e-12  # Under the root, which has no derivative at 0.
@@ -41,7 +43,8 @@ def gradient_penalty(critic, images: tf.Tensor, fake: tf.Tensor, alpha: tf.Tenso
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(between)
         values = critic(between)
-    squares = tf.reduce_sum(tf.square(tape.gradient(values, between)), axis=[1, 2, 3])
+    gradient: Any = tape.gradient(values, between)
+    squares = tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3])
     return tf.reduce_mean(tf.square(tf.sqrt(squares + _NORM_FLOOR) - 1.0))
 
 
