@@ -1,11 +1,12 @@
 """Options of the commands: frozen dataclasses, from whose fields the flags follow. Does not import TensorFlow.
 
 A field is declared by `described(default, help, minimum=, above=, choices=, flag=, metavar=, common=)`, of
-`common.fields`. Its flag is `--name-of-the-field` unless `flag` says otherwise. Its type is that of the annotation: int,
-float, str, pathlib.Path, bool (a flag without a value: `--x` if false by default, and with flag="--no-x" if true by
-default), tuple[int, ...] (several values) or tuple[float, float] (two), each possibly `| None`. `require_ranges(self)`
-in `__post_init__` checks types and ranges and names the flag in its errors. --help shows fields with `common=True`,
---help-all shows all. So a new field is a new flag: nothing else has to change. A field without `described` has none.
+`common.fields`. Its flag is `--name-of-the-field` unless `flag` says otherwise. Its type is that of the annotation:
+int, float, str, pathlib.Path, bool (a flag without a value: `--x` if false by default, and with flag="--no-x" if true
+by default), tuple[int, ...] (several values) or tuple[float, float] (two), each possibly `| None`.
+`require_ranges(self)` in `__post_init__` checks types and ranges and names the flag in its errors. --help shows
+fields with `common=True`, --help-all shows all. So a new field is a new flag: nothing else has to change. A field
+without `described` has none.
 """
 
 import argparse
