@@ -110,7 +110,6 @@ def _log_to_stdout() -> None:
     if not any(isinstance(handler, _Stdout) for handler in logger.handlers):
         logger.addHandler(_Stdout())
         logger.setLevel(logging.INFO)
-        logger.propagate = False
 
 
 class _Stdout(logging.Handler):

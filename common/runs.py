@@ -101,7 +101,7 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def script_config(script: str) -> Config:
-    """Return the `CONFIG` of a script, one of the values of `SCRIPTS`. Raises UserError if there is no such file."""
+    """Return the `CONFIG` of a script, one of `SCRIPTS`. Raises UserError if it is not next to `common`."""
     path = pathlib.Path(__file__).parents[1] / f"{script}.py"
     if not path.is_file():
         raise UserError(f"{path} is missing: run this command from a checkout of the project")

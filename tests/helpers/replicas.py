@@ -1,8 +1,7 @@
-"""A process of its own for tests of several devices: trains from a checkpoint, and saves what it comes to.
+"""A process of its own for tests of several devices: trains from a checkpoint, and saves the result.
 
-python replicas.py STRATEGY CHECKPOINTS [CONFIG OUT]...: of each run whose configuration is a file CONFIG, from the
-newest checkpoint in the
-folder CHECKPOINTS, into a folder OUT. "mirrored" is over two virtual CPUs. OUT also gets losses.json.
+python replicas.py STRATEGY CHECKPOINTS [CONFIG OUT]...: each run whose configuration is a file CONFIG, from the newest
+checkpoint in the folder CHECKPOINTS, into a folder OUT. "mirrored" is two virtual CPUs. OUT also gets losses.json.
 """
 
 import json
@@ -12,9 +11,9 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from common.config import read_config
 from common.data.pipeline import Batches
 from common.models import registry
+from common.runs import read_config
 from common.training import devices
 from common.training.checkpoints import Checkpoints
 
@@ -27,7 +26,7 @@ def batches(config) -> Batches:
 
 
 def train(system) -> dict[str, float]:
-    """Trains `STEPS` steps by `fit`, the first apart, and returns its losses."""
+    """Trains `STEPS` steps by `fit`, the first one separately, and returns its losses."""
     step, data = int(system.step.numpy()), batches(system.config)
     first = system.fit(data.from_step(step, step + 1), steps_per_epoch=1, shuffle=False, verbose=0)
     system.fit(data.from_step(step + 1, step + STEPS), steps_per_epoch=STEPS - 1, shuffle=False, verbose=0)

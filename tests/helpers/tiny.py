@@ -33,9 +33,7 @@ class TinyHyperparameters(Hyperparameters):
 
 
 def config(**changes) -> Config:
-    """Of the system below: batches of 4 out of 20 images of 2x2 pixels. Hyper-parameters are named
-    like other fields.
-    """
+    """Of the system below: batches of 4 out of 20 images of 2x2 pixels. Hyper-parameters are named like fields."""
     hyper = {f.name: changes.pop(f.name) for f in dataclasses.fields(TinyHyperparameters) if f.name in changes}
     settings = {
         "name": "tiny",

@@ -1,4 +1,4 @@
-"""Two virtual devices, and two processes on this machine, against one device with the joint batch."""
+"""Two virtual devices, and two processes on this machine, against one device with the global batch."""
 
 import dataclasses
 import json
@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import cli
-from common.config import provenance
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.models import registry
+from common.runs import provenance
 from common.training import devices
 from common.training.checkpoints import Checkpoints
 from helpers import replicas
@@ -33,9 +32,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def start(strategy, folder, runs, environment):
-    """A process that trains `runs`, pairs of a configuration's and an output folder's name in `folder`, one after the
-    other.
-    """
+    """A process that trains `runs`, pairs of names in `folder`: of a configuration and of an output folder."""
     paths = [str(folder / name) for run in runs for name in (f"{run[0]}.json", run[1])]
     command = [sys.executable, str(TESTS / "helpers" / "replicas.py"), strategy, str(folder / "start"), *paths]
     paths = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, TESTS)))}
@@ -66,8 +63,9 @@ def start_system(make_config):
 
 @pytest.fixture(scope="module")
 def runs(start_system, tmp_path_factory):
-    """Folder -> of that run: "start", one device's "alone", two devices' "mirrored" and "apart" (not synchronised), two
-    processes' "0" and "1".
+    """A folder of runs.
+
+    "start"; one device's "alone"; two devices' "mirrored" and "apart" (not synchronised); two processes' "0" and "1".
     """
     folder = tmp_path_factory.mktemp("replicas")
     config = start_system.config
@@ -100,7 +98,7 @@ def state_of(folder, system):
 
 
 @pytest.mark.parametrize("name", ["mirrored", "0", "1"])
-def test_two_replicas_do_what_one_device_does_with_the_joint_batch(runs, start_system, name):
+def test_two_replicas_train_as_one_device_on_the_global_batch(runs, start_system, name):
     before, wanted, got = (state_of(runs / folder, start_system) for folder in ("start", "alone", name))
     for loss, value in losses_of(runs / "alone").items():
         np.testing.assert_allclose(losses_of(runs / name)[loss], value, rtol=1e-5, err_msg=loss)
@@ -122,22 +120,17 @@ def test_of_two_workers_one_is_the_chief(runs):
     ]
 
 
-def test_replicas_that_are_not_synchronised_have_the_statistics_of_their_shares(runs, start_system):
+def test_replicas_without_synchronisation_normalise_their_slices(runs, start_system):
     """The loss is the mean over the halves of the batch, each of which normalises alone."""
     state_of(runs / "start", start_system)
     size = start_system.config.batch_size
     images = next(iter(replicas.batches(start_system.config).from_step(3, 4)))
-    drawn = (
-        start_system.sample_latents(start_system.step, size),
-        start_system.sample_step_noise(start_system.step, size),
-    )
+    random = start_system.sample_step(start_system.step, size)
     halves = []
     for part in (slice(0, size // 2), slice(size // 2, size)):
-        latents, noise = tf.nest.map_structure(
-            lambda values, part=part: values if values is None else values[part], drawn
-        )
-        fake, _ = start_system.generate_with_vjp(latents)
-        halves.append(float(start_system.discriminator_pass(images[part], fake, latents, noise)[0]["d_loss"]))
+        own = tf.nest.map_structure(lambda values, part=part: None if values is None else values[part], random)
+        fake, _ = start_system.generate_with_vjp(own.latents)
+        halves.append(float(start_system.discriminator_pass(images[part], fake, own)[0]["d_loss"]))
     got = losses_of(runs / "apart")["d_loss"]
     np.testing.assert_allclose(got, np.mean(halves), rtol=1e-5)
     assert abs(got - losses_of(runs / "alone")["d_loss"]) > 1e-3
@@ -145,19 +138,11 @@ def test_replicas_that_are_not_synchronised_have_the_statistics_of_their_shares(
 
 @pytest.mark.parametrize(("size", "fits"), [(8, True), (4, True), (2, False), (7, False)])
 def test_batches_that_two_devices_cannot_share_are_refused(make_config, size, fits):
-    class Two:
-        """A strategy, as far as it matters."""
-
-        num_replicas_in_sync = 2
-
     if fits:
-        devices.check(make_config(batch_size=size), Two)
-    else:
-        with pytest.raises(
-            UserError,
-            match=f"--batch-size {size} cannot be shared by 2 devices: it must be a multiple of 2, at least 4",
-        ):
-            devices.check(make_config(batch_size=size), Two)
+        return devices.require_divisible_batch(make_config(batch_size=size), 2)
+    said = f"--batch-size must be a multiple of 2, at least 4, for 2 devices, got {size}"
+    with pytest.raises(UserError, match=said):
+        devices.require_divisible_batch(make_config(batch_size=size), 2)
 
 
 @pytest.mark.parametrize(
@@ -176,23 +161,6 @@ def test_one_device_needs_nothing(monkeypatch):
     assert alone.num_replicas_in_sync == 1 and devices.is_chief(alone)
     with pytest.raises(UserError, match="needs the environment variable TF_CONFIG"):
         devices.open_strategy("multiworker")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (
-            ["--strategy", "mirrored", "--variant", "paper"],
-            "--strategy cannot be used with infovaegan with variant paper",
-        ),
-        (["--strategy", "mirrored", "--jit"], "--jit and --strategy exclude each other"),
-        (["--jit", "--variant", "paper"], "--jit cannot be used with infovaegan with variant paper"),
-        (["--sync-batch-norm"], "it needs --strategy"),
-    ],
-)
-def test_flags_that_do_not_go_together(make_config, arguments, said, capsys):
-    assert cli.main(make_config(), "A script.", arguments) == 2
-    assert said in capsys.readouterr().err
 
 
 def test_xla_gives_the_same_losses_within_rounding(make_config):
