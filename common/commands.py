@@ -19,20 +19,10 @@ from common.data.load import load_dataset
 from common.errors import UserError
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
-from common.options import (
-    QUICK_EVALUATION,
-    QUICK_FIGURES,
-    EvaluationSettings,
-    FigureSettings,
-    Options,
-    RunFolders,
-    SampleOptions,
-    TrainingOptions,
-)
+from common.options import EvaluationSettings, FigureSettings, Options, RunFolders, SampleOptions, TrainingOptions
 
-_FEW = 10_000  # Images: a run that trained on fewer is measured at small sizes.
 _HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
-    "accuracy_majority": ("accuracy of the categories on test images", "higher is better", {}),
+    "accuracy": ("accuracy of the categories on test images", "higher is better", {}),
     "factor_vae": ("FactorVAE score", "higher is better", {}),
     "fid_classifier": ("FID in a small classifier's features", "lower is better", {}),
     "reconstruction_error_per_value": ("squared error of a reconstructed pixel", "lower is better", {}),
@@ -117,7 +107,9 @@ def train(
         logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
         logger.info("Writing to %s and %s", *folders)
         columns, score = _scores(training.system, dataset)
-        training.run(Observers(columns, score, _draw(training.system, dataset, folders)))
+        plot, networks = _plot(folders), lambda: _inference_networks(training.system, dataset)
+        draw = _draw(training.system, dataset, folders)
+        training.run(Observers(columns, score, draw, plot=plot, networks=networks))
     if finished:
         longer = f"--resume --epochs {2 * config.epochs}"
         return logger.info("The run had already trained its %d epochs. To train longer: %s", config.epochs, longer)
@@ -134,14 +126,16 @@ def _after_training(
     """Evaluate a run that has just been trained, and draw its figures; return its metrics."""
     from common.evaluation import draw
     from common.evaluation.evaluate import evaluate as measure
+    from common.evaluation.statistics import Statistics
 
-    few = steps * run.system.config.batch_size < _FEW
-    if few:
+    evaluation = evaluation or EvaluationSettings.for_run(steps)
+    figures = figures or FigureSettings.for_run(steps)
+    if evaluation.quick:
         logger.info("A short run: evaluated and drawn at small sizes. The commands evaluate and figures use full ones.")
-    evaluation = evaluation or (QUICK_EVALUATION if few else EvaluationSettings())
-    figures = figures or (QUICK_FIGURES if few else FigureSettings())
-    result = measure(run.system, run.dataset, run.results, run.checkpoint, evaluation)
-    draw.draw_figures(run.system, run.dataset, run.results, run.checkpoint, figures)
+    statistics = Statistics(run.system, run.dataset)
+    trained_on, about = run.dataset.source, (run.system, run.dataset, run.results, run.checkpoint)
+    result = measure(*about, evaluation, trained_on=trained_on, statistics=statistics)
+    draw.draw_figures(*about, figures, statistics=statistics)
     return result["metrics"]
 
 
@@ -168,11 +162,10 @@ def _load_tf1(prefix: str) -> Callable[[Any], None]:
 
 def _scores(system: Any, dataset: Dataset) -> tuple[tuple[str, ...], Callable[[], dict[str, float]]]:
     """Return the columns of log.csv besides the losses, and what scores a system after an epoch."""
-    from common.evaluation.evaluate import majority_test_accuracy
+    from common.evaluation.clustering import Scorer
 
-    if not dataset.label or not dataset.test:
-        return (), dict
-    return ("test_accuracy",), lambda: {"test_accuracy": majority_test_accuracy(system, dataset)}
+    scorer = Scorer(system, dataset)
+    return scorer.names, scorer
 
 
 def _draw(system: Any, dataset: Dataset, folders: RunFolders) -> Callable[[int], None] | None:
@@ -197,12 +190,27 @@ def _draw(system: Any, dataset: Dataset, folders: RunFolders) -> Callable[[int],
     return draw
 
 
+def _plot(folders: RunFolders) -> Callable[[], None]:
+    """Return what plots log.csv."""
+    from common.evaluation.figures.curves import draw_log
+
+    return lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png")
+
+
+def _inference_networks(system: Any, dataset: Dataset) -> dict[str, Any]:
+    """Return the networks to save, by name."""
+    from common.evaluation.statistics import inference_networks
+
+    return inference_networks(system, dataset)
+
+
 def evaluate(config: Config, options: Options, settings: EvaluationSettings) -> None:
     """Measure a trained run and write metrics.json."""
     run = runs.open_with_data(config, options, load_dataset)
     from common.evaluation.evaluate import evaluate as measure
 
-    measure(run.system, run.dataset, run.results, run.checkpoint, settings)
+    trained_on = run.description["data"] if run.description else None
+    measure(run.system, run.dataset, run.results, run.checkpoint, settings, trained_on=trained_on)
 
 
 def figures(config: Config, options: Options, settings: FigureSettings, also: Sequence[pathlib.Path] = ()) -> None:
@@ -211,7 +219,7 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
     from common.evaluation.draw import Trained, draw_figures
 
     others = [Trained(*other) for other in runs.open_beside(run, list(also))]
-    draw_figures(run.system, run.dataset, run.results, run.checkpoint, settings, others)
+    draw_figures(run.system, run.dataset, run.results, run.checkpoint, settings, also=others)
 
 
 def sample(config: Config, options: SampleOptions) -> None:
@@ -220,7 +228,14 @@ def sample(config: Config, options: SampleOptions) -> None:
     from common.evaluation.sample import sample as generate
 
     assert options.latents is not None and options.out is not None
-    generate(config, options.checkpoint, options.tf1_checkpoint, options.latents, options.out)
+    if options.checkpoint is not None:
+        system, checkpoint = runs.open_run(options.checkpoint)
+        source = f"checkpoint {checkpoint}"
+    elif options.tf1_checkpoint is not None:
+        system, source = runs.open_tf1(config, options.tf1_checkpoint), f"TF1 checkpoint {options.tf1_checkpoint}"
+    else:
+        raise UserError("sample needs --checkpoint or --tf1-checkpoint")
+    generate(system, source, options.latents, options.out)
 
 
 def smoke(config: Config, data_dir: pathlib.Path | None) -> None:

@@ -224,7 +224,7 @@ def open_with_data(config: Config, options: Options, load: Callable[..., Dataset
     name = _name_on(dataset, run.config.name if run else config.name)
     results, models = RunFolders.of(name, options.out)
     if options.tf1_checkpoint is not None:
-        system, checkpoint, description = _open_tf1(config, options.tf1_checkpoint), options.tf1_checkpoint, None
+        system, checkpoint, description = open_tf1(config, options.tf1_checkpoint), options.tf1_checkpoint, None
     else:
         run = run or _Saved.at(models)
         (system, checkpoint), description = run.restore(training=False), run.description
@@ -233,7 +233,8 @@ def open_with_data(config: Config, options: Options, load: Callable[..., Dataset
     return LoadedRun(system, dataset, checkpoint, description, results)
 
 
-def _open_tf1(config: Config, prefix: str) -> "System":
+def open_tf1(config: Config, prefix: str) -> "System":
+    """Build a system at the weights of a checkpoint of the original, with optimizers. Raises UserError."""
     import_tensorflow()
     from common.tf1 import checkpoints as tf1_checkpoints
 

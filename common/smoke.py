@@ -17,12 +17,12 @@ from common.config import Config
 from common.data.dataset import Dataset
 from common.data.load import load_dataset
 from common.errors import UserError
-from common.evaluation.evaluate import sample_split
+from common.evaluation.encode import sample_split
 from common.options import RunFolders, TrainingOptions
 from common.training.checkpoint_files import saved
 
 BATCH_SIZE, STEPS, IMAGES = 4, 2, 200  # Images per step; steps per epoch; images per split.
-FIGURES = ("figure_class_grid.png", "figure_reconstructions.png", "figures.json", "metrics.json", "log.csv")
+FIGURES = ("figure_class_grid.png", "figure_reconstructions.png", "figures.json", "metrics-quick.json", "log.csv")
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ def two_real_sets(dataset: Dataset, limit: int, seed: int) -> tuple[Subset, Subs
     """
     train, test = dataset.train, dataset.test
     count = min(limit, len(train) // 2) if test is None else min(limit, len(train), len(test))
-    if count < 2:
+    if count < 4:  # KID takes subsets of half of them.
         return None
     if test is not None:
         sets = [(split, sample_indices(split, count, seed)) for split in (train, test)]

@@ -1,5 +1,6 @@
 """The command `figures`: the paper's figures with captions; `figures.json` says what each shows and its source."""
 
+import logging
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from common.options import FigureSettings
 from common.runs import provenance
 
 FIGURES_FILE = "figures.json"
+
+logger = logging.getLogger(__name__)
 
 
 class Trained(NamedTuple):
@@ -86,7 +89,7 @@ def draw_figures(
     write_json(
         {**head, "seed": settings.seed, "quick": settings.quick, "figures": facts, "skipped": skipped}, paths[-1]
     )
-    print(f"Drew {len(facts)} figures in {folder}", flush=True)
+    logger.info("Drew %d figures in %s", len(facts), folder)
     return paths
 
 

@@ -1,6 +1,7 @@
 """The command `evaluate`: all applicable measures of a trained system, into metrics.json."""
 
 import dataclasses
+import logging
 import pathlib
 
 import numpy as np
@@ -26,9 +27,11 @@ from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
 from common.models.system import System
 from common.options import EvaluationSettings
-from common.runs import METRICS_FILE, RUN_FILE, provenance, read_run
+from common.runs import METRICS_FILE, provenance
 
 QUICK_METRICS_FILE = "metrics-quick.json"  # Of sizes too small to report.
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -38,6 +41,7 @@ def evaluate(
     checkpoint: str,
     settings: EvaluationSettings | None = None,
     *,
+    trained_on: str | None = None,
     statistics: Statistics | None = None,
 ) -> dict:
     """Measure everything that system and data allow, write it to `folder`, and return what the file holds.
@@ -51,6 +55,7 @@ def evaluate(
         folder: where to write; it exists.
         checkpoint: its path, for the file.
         settings: sample sizes; by default full ones.
+        trained_on: the data that it was trained on, for the file.
         statistics: the copies of `system` for inference, if there are some already.
 
     Raises:
@@ -58,11 +63,10 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     report = Evaluation(dataset, settings, statistics or Statistics(system, dataset)).measure()
-    source = pathlib.Path(checkpoint).parent / RUN_FILE
     weights = settings.inception_weights
     result = {
         **provenance(system.config, dataset.source),
-        "trained_on": read_run(source)["data"] if source.is_file() else None,
+        "trained_on": trained_on,
         "checkpoint": checkpoint,
         "step": int(system.step.numpy()),
         "quick": settings.quick,
@@ -72,7 +76,7 @@ def evaluate(
     path = folder / (QUICK_METRICS_FILE if settings.quick else METRICS_FILE)
     write_json(result, path)
     small = ", at small sizes: for numbers to report, run the command evaluate" if settings.quick else ""
-    print(f"Wrote {path}{small}", flush=True)
+    logger.info("Wrote %s%s", path, small)
     return result
 
 
@@ -96,12 +100,14 @@ class Evaluation:
     def measure(self) -> Report:
         """Measure all families."""
         classified = 0 if self.no_classes else min(self.settings.classifier_images, len(self.dataset.train))
-        encoded = min(self.limit or len(self.dataset.train), len(self.dataset.train))
-        families = {  # With what each costs, roughly, in images that pass a network.
+        encoded = 3 * min(self.limit or len(self.dataset.train), len(self.dataset.train))
+        if len(self.dataset.factors) > 1:
+            encoded += (self.settings.votes or 500) * (self.settings.vote_images or 100)
+        families = {  # With what each costs, roughly, in images that pass a network; tracing costs as much as 2,000.
             "features": (self.prepare_features, 2 * classified),
-            "codes": (self.measure_codes, 3 * encoded + 50_000 * (len(self.dataset.factors) > 1)),
-            "reconstruction": (self.measure_reconstructions, 3 * self.num_samples),
-            "generated images": (self.measure_samples, 6 * self.num_samples),
+            "codes": (self.measure_codes, 2000 + encoded),
+            "reconstruction": (self.measure_reconstructions, 2000 + 3 * self.num_samples),
+            "generated images": (self.measure_samples, 2000 + 6 * self.num_samples),
         }
         progress = Progress("Evaluating", {name: cost for name, (_, cost) in families.items()})
         for name, (measure, _) in families.items():
@@ -109,7 +115,7 @@ class Evaluation:
             measure()
         for why in dict.fromkeys(self.report.skipped.values()):
             names = (name for name, reason in self.report.skipped.items() if reason == why)
-            print(f"  without {', '.join(names)}: {why}", flush=True)
+            logger.info("  without %s: %s", ", ".join(names), why)
         return self.report
 
     def prepare_features(self) -> None:

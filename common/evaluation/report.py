@@ -1,7 +1,10 @@
 """What an evaluation has found so far, and how long it will take."""
 
 import dataclasses
+import logging
 import time
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -14,10 +17,10 @@ class Report:
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def add(self, metrics: dict[str, float]) -> None:
-        """Record metrics and print them."""
+        """Record metrics and log them."""
         for name, value in metrics.items():
             self.metrics[name] = float(value)
-            print(f"  {name}: {value:.4g}", flush=True)
+            logger.info("  %s: %.4g", name, value)
 
     def skip(self, why: str, *names: str) -> None:
         """Record why metrics are missing."""
@@ -36,7 +39,7 @@ class Progress:
         self._job, self._costs, self._began = job, costs, time.monotonic()
 
     def start(self, part: str) -> None:
-        """Print the line of `part`. The time left follows from that of the parts before it."""
+        """Log the line of `part`. The time left follows from that of the parts before it."""
         names = list(self._costs)
         number = names.index(part)
         spent = sum(list(self._costs.values())[:number])
@@ -44,4 +47,4 @@ class Progress:
         line = f"{self._job} {number + 1}/{len(names)}: {part}"
         if spent:
             line += f" (about {(time.monotonic() - self._began) * left / spent:.0f} s left)"
-        print(line, flush=True)
+        logger.info(line)

@@ -1,6 +1,7 @@
 """The command `sample`: generate images for latents from a file."""
 
 import json
+import logging
 import pathlib
 
 import numpy as np
@@ -17,6 +18,8 @@ from common.nn.distributions import Latents
 from common.runs import provenance
 
 _MAX_BYTES = 1 << 30
+
+logger = logging.getLogger(__name__)
 
 
 def sample(system: System, source: str, latents: pathlib.Path, out: pathlib.Path) -> None:
@@ -43,7 +46,7 @@ def sample(system: System, source: str, latents: pathlib.Path, out: pathlib.Path
             np.savez(temporary, G=images, provenance=json.dumps(provenance(system.config, source)))
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror or error}") from None
-    print(f"Wrote {len(images)} images to {out}")
+    logger.info("Wrote %d images to %s", len(images), out)
 
 
 def read_latents(path: pathlib.Path, spec: LatentSpec) -> Latents:

@@ -44,6 +44,7 @@ class Observers:
         score: scores the system.
         draw: draws sample grids, for an epoch.
         plot: plots log.csv, after each epoch.
+        networks: the networks to save at the end, by name; by default the system's.
         quicker: what makes a run shorter.
     """
 
@@ -51,6 +52,7 @@ class Observers:
     score: Callable[[], Mapping[str, float]] = dict
     draw: Callable[[int], None] | None = None
     plot: Callable[[], None] | None = None
+    networks: Callable[[], Mapping[str, keras.Model]] | None = None
     quicker: str = "fewer --epochs or --steps-per-epoch"
 
 
@@ -94,7 +96,8 @@ class Training:
         """
         try:
             self._fit_with_rollbacks(observers)
-            for name, network in self.system.networks.items():
+            networks = observers.networks() if observers.networks else self.system.networks
+            for name, network in networks.items():
                 with atomic_write(self.folders.models / f"{name}.keras") as temporary:
                     network.save(temporary)
         except (OSError, CheckpointWriteError) as error:

@@ -74,7 +74,8 @@ def test_images_and_their_cache(odd, monkeypatch):
 
 def test_latents_and_results(odd, make_config):
     np.savez(odd / "l.npz", z=np.zeros((2, 7)), u=np.zeros((2, 7)))
-    assert [a.shape for a in sample._read_latents(odd / "l.npz", make_config())] == [(2, 7), (2, 7)]
+    latents = sample.read_latents(odd / "l.npz", make_config().latent)
+    assert [part.shape for part in latents] == [(2, 7), (2, 4), (2, 3)]
     write_json({"a": 1}, odd / f"{odd.name}.json")
     assert (odd / f"{odd.name}.json").read_text() == '{\n  "a": 1\n}\n'
 

@@ -161,25 +161,27 @@ def test_both_commands_on_the_newest_checkpoint(keep, mnist, tmp_path, make_conf
         latent=LatentSpec(noise=5, categories=2, continuous=1), seed=8
     )  # The run's own configuration counts.
     assert command(other, "evaluate", *place) == 0
-    metrics = json.loads((out / "results/tiny/metrics.json").read_text())
+    metrics = json.loads((out / "results/tiny/metrics-quick.json").read_text())
     assert (metrics["checkpoint"], metrics["step"], metrics["trained_on"]) == (newest, 12, "where it was trained")
     assert metrics["data"] == str(mnist / "mnist.npz") and metrics["config"] == make_config().to_dict()
     assert {
-        "accuracy_majority",
+        "accuracy",
         "accuracy_one_to_one",
-        "accuracy_majority_moving_statistics",
+        "accuracy_moving_statistics",
+        "accuracy_standing_statistics",
+        "category_agreement",
         "fid_classifier",
         "fid_classifier_floor",
         "kid_classifier",
         "reconstruction_error_per_value",
-        "classifier_test_accuracy",
+        "classifier_accuracy",
     } < metrics["metrics"].keys()
     assert all(np.isfinite(value) for value in metrics["metrics"].values())
-    assert metrics["sizes"]["classification_test"] == metrics["sizes"]["fid_images_a_side"] == 20
+    assert metrics["sizes"]["accuracy_test"] == metrics["sizes"]["fid_images_a_side"] == 20
     assert command(other, "figures", *place, "--also", out / "models/tiny") == 0
     pictures = json.loads((out / "results/tiny/figures.json").read_text())
     written = {path.name for path in (out / "results/tiny").iterdir()}
-    assert pictures["step"] == 12 and pictures["figures"].keys() | {"metrics.json", "figures.json"} == written
+    assert pictures["step"] == 12 and pictures["figures"].keys() | {"metrics-quick.json", "figures.json"} == written
     assert [one["checkpoint"] for one in pictures["figures"]["figure_reconstructions.png"]["systems"]] == [
         newest,
         newest,

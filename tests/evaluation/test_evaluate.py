@@ -1,9 +1,6 @@
-"""Inference on data sets, whose batches must be mixed, and what `evaluate` makes of it: known answers of systems that
-are known.
-"""
+"""What `evaluate` measures: known answers of systems that are known."""
 
 import json
-import types
 
 import numpy as np
 import pytest
@@ -11,122 +8,46 @@ import tensorflow as tf
 
 from common.data.dataset import Dataset, Factor, Split
 from common.errors import UserError
-from common.evaluation import evaluate as evaluation
-from common.evaluation import features
-from common.evaluation.evaluate import evaluate, infer, majority_test_accuracy, other_statistics, sample_split
+from common.evaluation.clustering import Scorer, accuracies, category_agreement, generated_scores, test_accuracy
+from common.evaluation.disentanglement import factor_vae_plan, factor_vae_scores, mig_and_sap
+from common.evaluation.distances import distances, two_real_sets
+from common.evaluation.encode import Reconstructed, encode
+from common.evaluation.evaluate import evaluate
+from common.evaluation.metrics.codes import Codes
+from common.evaluation.reconstruction import reconstruction_scores
+from common.evaluation.statistics import Statistics
+from common.models import registry
 from common.nn.distributions import Latents, NoisePosterior, Posterior
 from common.options import EvaluationSettings
+from helpers.systems import make_config
 
-pytestmark = pytest.mark.fast
-
-CLASSES = 4
-
-
-class Echo:
-    """Stands for a system: its logits say how far each image's class lies above the mean of its batch, as batch norm
-    would see it.
-    """
-
-    config = types.SimpleNamespace(
-        batch_size=10, seed=3, scaling="binary", latent=types.SimpleNamespace(categories=CLASSES)
-    )
-    sizes: list[int] = []
-
-    def encode(self, images):
-        """Logits around each image's class, mean: the class itself."""
-        value = tf.reduce_mean(images, axis=(1, 2, 3))
-        self.sizes.append(len(value))
-        centred = value - tf.reduce_mean(value) + (CLASSES - 1) / 2
-        return Posterior(-tf.square(centred[:, None] - tf.range(CLASSES, dtype=tf.float32)), value[:, None], None)
-
-
-def sorted_by_class(count):
-    labels = np.sort(np.arange(count) % CLASSES)
-    images = np.broadcast_to(labels[:, None, None, None], (count, 2, 2, 1)).astype(np.uint8)
-    return Dataset(
-        "a test", Split(images), Split(images, labels[:, None]), (Factor("class", tuple(range(CLASSES))),), "class"
-    ), labels
-
-
-def test_codes_come_back_in_the_order_of_the_images():
-    dataset, labels = sorted_by_class(47)
-    posterior = infer(Echo(), dataset.test)
-    np.testing.assert_array_equal(posterior.mean[:, 0], labels)
-    assert posterior.logits.shape == (47, CLASSES) and posterior.stddev is None
-
-
-def test_data_sorted_by_class_is_encoded_in_mixed_batches():
-    dataset, _ = sorted_by_class(400)
-    assert majority_test_accuracy(Echo(), dataset) > 0.8  # In sorted batches every image is its batch's mean: 0.25.
-
-
-def test_batches_are_of_nearly_equal_size():
-    dataset, _ = sorted_by_class(41)
-    echo = Echo()
-    echo.sizes = []
-    infer(echo, dataset.test)
-    assert sorted(echo.sizes) == [8, 8, 8, 8, 9]
-
-
-def test_a_drawn_split_keeps_order_and_factors():
-    images = np.arange(20, dtype=np.uint8)[:, None, None, None]
-    split = Split(images, np.arange(20)[:, None])
-    drawn = sample_split(split, 5, seed=0)
-    values = drawn.take(0, 5).ravel()
-    assert len(drawn) == 5 and (np.diff(values.astype(int)) > 0).all()
-    np.testing.assert_array_equal(drawn.factors[:, 0], values)
-    np.testing.assert_array_equal(sample_split(split, 5, seed=0).factors, drawn.factors)
-    assert not np.array_equal(sample_split(split, 5, seed=1).factors, drawn.factors)
-    assert sample_split(split, 20, seed=0) is split and sample_split(split, None, seed=0) is split
+test_accuracy.__test__ = False
 
 
 class Perfect:
-    """Stands for a system that knows everything: its codes are an image's first pixels, its reconstructions the image,
-    its samples those it is given.
+    """Stands for a system that knows everything: its codes are an image's first pixels, its samples given images."""
 
-    Args:
-        categories: those that the samples are generated from; by default what they show.
-    """
+    name, can = "perfect", staticmethod(lambda capability: capability != "infer_noise")
 
-    def __init__(self, config, samples=None, categories=None):
-        self.config, self.step, self._samples = config, tf.constant(9), samples
-        self._categories = samples[:, 0, 3, 0] if categories is None and samples is not None else categories
+    def __init__(self, samples=None):
+        self.config, self.step, self._samples = make_config(scaling="binary"), tf.constant(9), samples
 
     def encode(self, images):
         """Means: the first three pixels; logits: the fourth as one-hot."""
-        return Posterior(
-            tf.one_hot(tf.cast(images[:, 0, 3, 0], tf.int32), self.config.latent.categories), images[:, 0, :3, 0]
-        )
-
-    def encode_noise(self, images):
-        """It infers no z."""
-        return None
+        return Posterior(tf.one_hot(tf.cast(images[:, 0, 3, 0], tf.int32), 4), images[:, 0, :3, 0])
 
     def reconstruct(self, images, seed):
         """Too dark by 1 in every pixel."""
         return images - 1.0
 
-    def sample_latents(self, step, size):
-        """The next batch of the samples, as their own noise, and their categories."""
-        batch = slice(int(step) * size, (int(step) + 1) * size)
-        return Latents(
-            tf.constant(self._samples[batch]),
-            tf.one_hot(self._categories[batch].astype(np.int32), self.config.latent.categories),
-        )
+    def sample_prior(self, count, seed):
+        """The samples as their own noise, and the categories that they show."""
+        samples = tf.constant(self._samples[:count])
+        return Latents(samples, tf.one_hot(tf.cast(samples[:, 0, 3, 0], tf.int32), 4), tf.zeros((count, 0)))
 
-    def split_code(self, code):
-        """There is only d."""
-        return code, None
-
-    def generate(self, noise, code):
-        """That batch."""
-        return noise
-
-
-@pytest.fixture
-def perfect(make_config):
-    """`Perfect` for images of raw pixels."""
-    return lambda samples=None, categories=None: Perfect(make_config(scaling="binary"), samples, categories)
+    def generate(self, latents):
+        """Those samples."""
+        return latents.noise
 
 
 def images_of(table):
@@ -136,172 +57,149 @@ def images_of(table):
     return images
 
 
-def factors(*names, levels=4):
-    return tuple(Factor(name, tuple(range(levels))) for name in names)
+def factors(*names):
+    return tuple(Factor(name, (0, 1, 2, 3)) for name in names)
 
 
-def test_categories_get_their_labels_on_training_images_and_are_scored_on_test_images(perfect, tmp_path):
-    """Half of the classes of the test images are called otherwise than in training: the labels learnt there are wrong
-    for them.
-    """
-    labels = np.arange(400) % 4
+def classes(count, test=(0, 1, 2, 3)):
+    """Images that show one of four classes; in the test split, class k is called `test[k]`."""
+    labels = np.arange(count) % 4
     images = images_of(np.stack([labels * 0] * 3 + [labels], axis=1))
-    dataset = Dataset(
-        "a test",
-        Split(images, labels[:, None]),
-        Split(images, np.array([0, 1, 3, 2])[labels][:, None]),
-        factors("class"),
-        "class",
-    )
-    report = evaluation.Report()
-    evaluation._classify(perfect(), dataset, EvaluationSettings(moving=False), report)
-    assert report.metrics == {
-        "accuracy_majority": 0.5,
-        "accuracy_one_to_one": 0.5,
-        "accuracy_majority_fitted_on_test": 1.0,
-    }
-    assert report.tables["category_labels"] == [0, 1, 2, 3]
-    assert report.tables["confusion"] == [[100, 0, 0, 0, 0], [0, 100, 0, 0, 0], [0, 0, 0, 100, 0], [0, 0, 100, 0, 0]]
-    assert report.sizes == {"classification_train": 400, "classification_test": 400}
+    splits = Split(images, labels[:, None]), Split(images, np.array(test)[labels][:, None])
+    return Dataset("classes", *splits, factors("class"), "class")
 
 
-def test_codes_that_are_the_factors_score_1_and_everything_is_written_down(perfect, tmp_path):
+def test_accuracies_by_hand():
+    """Categories 0 and 1 are both mostly label 0 in training; in the test images, category 1 is label 1."""
+    fitted, scored = np.array([[9, 1], [6, 4]]), np.array([[8, 2], [0, 10]])
+    assert accuracies(fitted, scored) == {"accuracy": 0.4, "accuracy_one_to_one": 0.9, "accuracy_fitted_on_test": 0.9}
+
+
+def test_labels_of_categories_come_from_training_images(tmp_path):
+    """Half of the classes of the test images are swapped: the labels fitted in training are wrong for them."""
+    dataset, settings = classes(400, test=(0, 1, 3, 2)), EvaluationSettings(other_statistics=False, images=400)
+    system = Perfect(dataset.train.images.astype(np.float32))
+    result = evaluate(system, dataset, tmp_path, "c-9", settings)
+    metrics = result["metrics"]
+    assert (metrics["accuracy"], metrics["accuracy_one_to_one"], metrics["accuracy_fitted_on_test"]) == (0.5, 0.5, 1.0)
+    assert result["tables"]["category_labels"] == [0, 1, 2, 3]
+    assert result["tables"]["confusion"][2:] == [[0, 0, 0, 100, 0], [0, 0, 100, 0, 0]]
+    assert result["sizes"]["accuracy_train"] == result["sizes"]["accuracy_test"] == 400
+    assert metrics["category_accuracy_generated"] == metrics["category_purity"] == 1.0
+
+
+def test_codes_that_are_the_factors_score_1(tmp_path):
     table = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     dataset = Dataset("a grid", Split(images_of(table), table), None, factors("x", "y", "z"))
-    result = evaluate(
-        perfect(images_of(table).astype(np.float32)),
-        dataset,
-        tmp_path,
-        str(tmp_path / "c-9"),
-        EvaluationSettings(votes=30),
-    )
+    system = Perfect(images_of(table).astype(np.float32))
+    result = evaluate(system, dataset, tmp_path, "c-9", EvaluationSettings(votes=30), trained_on="another grid")
     assert result == json.loads((tmp_path / "metrics.json").read_text())
     metrics = result["metrics"]
     assert metrics["factor_vae"] == metrics["factor_vae_continuous"] == 1.0
     assert metrics["mig"] == metrics["mig_continuous"] == pytest.approx(1.0)
     assert metrics["sap"] == metrics["sap_continuous"] > 0.3
-    assert metrics["reconstruction_error_per_value"] == pytest.approx(1.0) and metrics[
-        "reconstruction_error_per_image"
-    ] == pytest.approx(784.0)
+    assert metrics["reconstruction_error_per_value"] == pytest.approx(1.0)
     assert result["tables"]["active_dimensions"] == [True, True, True, False]  # All images are of one category.
-    assert (
-        result["sizes"]["factor_vae_train_votes"] == 30
-        and result["sizes"]["mig"] == 64
-        and result["sizes"]["reconstruction"] == 64
+    assert {"accuracy", "accuracy_one_to_one", "fid_keras", "category_purity", "log_likelihood_bound"} < set(
+        result["skipped"]
     )
-    assert result["skipped"].keys() == {
-        "accuracy_majority",
-        "accuracy_one_to_one",
-        "accuracy_majority_fitted_on_test",
-        "fid_keras",
-        "kid_keras",
-        "fid_classifier",
-        "kid_classifier",
-        "category_purity",
-        "log_likelihood_bound",
-    }
-    assert metrics["category_accuracy_generated"] == 1.0 and result["sizes"]["generated"] == 32
-    assert (result["step"], result["data"], result["config"]["name"], result["trained_on"]) == (
-        9,
-        "a grid",
-        "tiny",
-        None,
-    )
-    assert "tensorflow" in result["versions"] and result["settings"]["votes"] == 30
+    assert (result["step"], result["trained_on"], result["quick"]) == (9, "another grid", False)
 
 
-def test_a_system_that_infers_noise_has_a_bound_on_the_log_likelihood(perfect):
-    """Posteriors that are the priors have no divergence, so what is left is log N(x; x - 1, I/2) of 784 pixels."""
-    system = perfect()
-    system.encode = lambda images: Posterior(
-        tf.zeros((len(images), 4)), tf.zeros((len(images), 3)), tf.ones((len(images), 3))
-    )
-    system.encode_noise = lambda images: NoisePosterior(tf.zeros((len(images), 7)), tf.ones((len(images), 7)))
-    report = evaluation.Report()
-    evaluation._reconstruct(
-        system, Dataset("a test", Split(images_of(np.zeros((20, 1))))), EvaluationSettings(), report
-    )
-    assert report.metrics["log_likelihood_bound"] == pytest.approx(-784 - 392 * np.log(np.pi))
-    assert not report.skipped
+def test_disentanglement_without_a_category_has_one_score_each():
+    table = np.random.RandomState(0).randint(0, 4, (300, 2))
+    codes = Codes(table.astype(np.float32))
+    scores, sizes = mig_and_sap(codes, table, factors("x", "y"))
+    assert scores.keys() == {"mig", "sap"} and sizes == {"mig": 300, "sap_train": 200, "sap_test": 100}
+    plan = factor_vae_plan(table, EvaluationSettings(votes=40, vote_images=20))
+    assert factor_vae_scores(plan, codes.take(plan.images)) == {"factor_vae": 1.0}
+    assert factor_vae_plan(table, EvaluationSettings(factor_vae="none")) is None
 
 
-def test_fid_and_its_floor_are_between_equally_many(perfect):
-    """Samples that are the training images shifted by 0.5 in one of the features; test images that are the training
-    images.
-    """
+def test_category_agreement_is_1_only_if_views_change_nothing():
+    """Under a view, the fourth pixel of the first row mixes with others; blank images stay blank."""
+    blank, shown = Split(images_of(np.zeros((40, 4)))), classes(400).train
+    for split, least, most in ((blank, 1.0, 1.0), (shown, 0.2, 0.8)):
+        agreement = category_agreement(Perfect(), split, encode(Perfect(), split.images))
+        assert least <= agreement <= most
+
+
+def test_generated_categories_are_read_by_the_encoder_and_named_by_a_classifier():
+    """The encoder misreads a quarter; the classifier takes the last class for the one before it."""
+    category = np.arange(64) % 4
+    codes = Codes(np.zeros((64, 0)), np.where(np.arange(64) < 16, (category + 1) % 4, category), 4)
+    logits = np.eye(4)[np.minimum(category, 2)]
+    assert generated_scores(category, codes, logits) == {"category_accuracy_generated": 0.75, "category_purity": 1.0}
+    assert generated_scores(category, codes, None) == {"category_accuracy_generated": 0.75}
+
+
+def test_reconstruction_errors_by_hand():
+    """Two images of 1x2 pixels, in two batches: squares 1 + 4 and 0 + 9."""
+    batches = [([0.0, 0.0], [1.0, 2.0]), ([1.0, 1.0], [1.0, 4.0])]
+    batches = [[np.reshape(values, (1, 1, 2, 1)) for values in batch] for batch in batches]
+    scores = reconstruction_scores(Reconstructed(*batch, None, None) for batch in batches)
+    assert scores == {"reconstruction_error_per_value": 14 / 4, "reconstruction_error_per_image": 14 / 2}
+    with pytest.raises(ValueError, match="no images"):
+        reconstruction_scores([])
+
+
+def test_posteriors_that_are_the_priors_leave_the_density_of_the_pixels():
+    images = np.zeros((20, 28, 28, 1))
+    posterior = Posterior(np.zeros((20, 4)), np.zeros((20, 3)), np.ones((20, 3)))
+    batch = Reconstructed(images, images - 1, posterior, NoisePosterior(np.zeros((20, 7)), np.ones((20, 7))))
+    assert reconstruction_scores([batch])["log_likelihood_bound"] == pytest.approx(-784 - 392 * np.log(np.pi))
+
+
+def test_distances_and_their_floors_are_between_equally_many():
+    """Samples are the training images shifted by 0.5 in one feature; test images are the training images."""
     table = np.random.RandomState(0).randint(0, 4, (64, 4))
-    split = Split(images_of(table), table[:, 3:])
+    dataset = Dataset("a test", *[Split(images_of(table), table[:, 3:])] * 2, factors("class"), "class")
     shifted = images_of(table).astype(np.float32)
     shifted[:, 0, 0] += 0.5
-    dataset = Dataset("a test", split, split, factors("class"), "class")
-    report = evaluation.Report()
-    evaluation._compare(
-        perfect(shifted),
-        dataset,
-        EvaluationSettings(),
-        report,
-        {"pixels": lambda images: images[:, 0, :4, 0].astype(np.float32)},
-        None,
-    )
-    assert report.metrics["fid_pixels"] == pytest.approx(0.25) and report.metrics["fid_pixels_floor"] == pytest.approx(
-        0.0, abs=1e-9
-    )
-    assert report.metrics["kid_pixels"] > report.metrics["kid_pixels_floor"]
-    assert report.sizes == {"generated": 64, "fid_images_a_side": 64, "kid_subsets": 50, "kid_subset": 32}
-
-
-def test_generated_categories_are_read_by_the_encoder_and_named_by_the_classifier(perfect):
-    """A quarter of the images show the class before their category's; the classifier takes the last class for the one
-    before it.
-    """
-    shown = np.arange(64) % 4
-    categories = np.where(np.arange(64) < 16, (shown + 1) % 4, shown)
-    images = images_of(np.stack([shown] * 4, axis=1))
-    dataset = Dataset("a test", Split(images), Split(images))
-    classifier = features.Classifier(
-        None, lambda images: np.eye(4)[np.minimum(images[:, 0, 3, 0], 2).astype(int)], 0.75
-    )
-    report = evaluation.Report()
-    evaluation._compare(
-        perfect(images.astype(np.float32), categories), dataset, EvaluationSettings(), report, {}, classifier
-    )
-    assert report.metrics == {"category_accuracy_generated": 48 / 64, "category_purity": (3 * 12 + 16) / 64}
-    assert report.sizes == {"generated": 64}
-
-
-def test_of_a_single_image_nothing_is_compared(perfect):
-    report = evaluation.Report()
-    evaluation._compare(
-        perfect(),
-        Dataset("a test", Split(images_of(np.zeros((1, 4))))),
-        EvaluationSettings(),
-        report,
-        {"pixels": None},
-        None,
-    )
-    assert report.metrics == report.sizes == {}
-    assert report.skipped.keys() == {"category_accuracy_generated", "category_purity", "fid_pixels", "kid_pixels"}
+    real, other = two_real_sets(dataset, 100, seed=0)
+    extract = lambda images: images[np.arange(64)][:, 0, :4, 0].astype(np.float32)  # noqa: E731
+    scores, sizes = distances("pixels", extract, real, other, shifted)
+    assert scores["fid_pixels"] == pytest.approx(0.25)
+    assert scores["fid_pixels_floor"] == pytest.approx(0.0, abs=1e-9)
+    assert scores["kid_pixels"] > scores["kid_pixels_floor"]
+    assert sizes == {"fid_images_a_side": 64, "kid_subsets": 50, "kid_subset": 32}
 
 
 def test_two_real_sets_without_a_test_split_are_disjoint_and_equal():
     dataset = Dataset("a test", Split(np.arange(21, dtype=np.uint8)[:, None, None, None]))
-    first, second = (images.ravel().tolist() for images in evaluation._two_real_sets(dataset, 100, seed=0))
-    assert len(first) == len(second) == 10 and not set(first) & set(second)
-    assert [len(images) for images in evaluation._two_real_sets(dataset, 4, seed=0)] == [4, 4]
+    first, second = (images[np.arange(10)].ravel().tolist() for images in two_real_sets(dataset, 100, seed=0))
+    assert not set(first) & set(second)
+    assert [len(images) for images in two_real_sets(dataset, 4, seed=0)] == [4, 4]
+    assert two_real_sets(Dataset("one image", Split(np.zeros((1, 2, 2, 1), np.uint8))), 100, seed=0) is None
 
 
-def test_the_other_statistics_are_the_moving_averages_of_the_same_networks(system):
-    for layer in system.networks["encoder"].layers:
-        if hasattr(layer, "moving_variance"):
-            layer.moving_variance.assign(layer.moving_variance * 4.0)
-    other = other_statistics(system)
-    assert other.config.batch_norm == "moving" and other_statistics(other).config.batch_norm == "batch"
-    images = tf.random.stateless_uniform((8, 28, 28, 1), (1, 2))
-    wanted = other.encode(images)
-    np.testing.assert_allclose(other.encode(images[:3]).mean, wanted.mean[:3], atol=1e-6)  # Whatever the batch.
-    back = other_statistics(other).encode(images)
-    np.testing.assert_allclose(back.mean, system.encode(images).mean, atol=1e-6)
-    assert np.abs(wanted.mean - back.mean).max() > 1e-3
+def test_a_scorer_scores_what_there_is():
+    system = registry.build(make_config(width=0.125), training=False)
+    dataset = classes(40)
+    assert Scorer(system, dataset).names == ("accuracy", "category_agreement")
+    scores = Scorer(system, dataset)()
+    assert scores["accuracy"] == test_accuracy(system, dataset)
+    assert Scorer(system, Dataset("no labels", dataset.train)).names == ("category_agreement",)
+
+
+def test_quick_sizes_go_to_a_file_of_their_own(tmp_path):
+    dataset = Dataset("a test", classes(40).train)
+    system = Perfect(dataset.train.images.astype(np.float32))
+    (tmp_path / "metrics.json").write_text("full")
+    assert evaluate(system, dataset, tmp_path, "c-9", EvaluationSettings.for_run(5))["quick"]
+    assert (tmp_path / "metrics.json").read_text() == "full" and (tmp_path / "metrics-quick.json").is_file()
+
+
+def test_sizes_follow_the_length_of_a_run():
+    assert EvaluationSettings.for_run(1000) == EvaluationSettings()
+    short, shorter = EvaluationSettings.for_run(500), EvaluationSettings.for_run(5)
+    assert (short.images, short.num_samples, short.votes, short.quick) == (5000, 1000, 250, True)
+    assert (shorter.images, shorter.num_samples, shorter.votes, shorter.vote_images) == (100, 100, 20, 5)
+
+
+def test_statistics_of_a_system_that_is_not_built_anew():
+    system = Perfect()
+    assert Statistics(system, None).under() is system
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from common.data.preprocess import stretch
-from common.evaluation.figures.image_files import merge, save_animation, save_grid, save_image, save_picture, to_uint8
+from common.evaluation.figures.image_files import merge, save_grid, save_picture
 from common.io.atomic import atomic_write, remove_leftovers, write_json
 
 pytestmark = pytest.mark.fast
@@ -97,7 +97,7 @@ def test_save_grid_of_one_channel_is_grey(tmp_path):
 
 
 def test_a_jpeg_is_a_jpeg(tmp_path):
-    save_image(np.full((16, 16, 3), 128, np.uint8), tmp_path / "grey.jpg")
+    save_picture(Image.fromarray(np.full((16, 16, 3), 128, np.uint8)), tmp_path / "grey.jpg")
     with Image.open(tmp_path / "grey.jpg") as image:
         assert image.format == "JPEG"
         assert np.abs(np.asarray(image).astype(int) - 128).max() <= 1
@@ -116,7 +116,7 @@ def test_an_error_leaves_nothing_behind_and_keeps_the_old_file(tmp_path):
 
 def test_an_image_that_cannot_be_saved_leaves_nothing_behind(tmp_path):
     with pytest.raises((OSError, ValueError)):
-        save_image(np.zeros((2, 2, 3), np.uint8), tmp_path / "image.nosuchformat")
+        save_picture(Image.new("RGB", (2, 2)), tmp_path / "image.nosuchformat")
     assert os.listdir(tmp_path) == []
 
 
@@ -150,26 +150,9 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "result.json").read_text().endswith("}\n")
 
 
-def test_bytes_are_of_a_fixed_range():
-    """The same value is the same byte whatever stands beside it; halves go to the even one."""
-    values = np.array([-2.0, -1.0, 0.0, 0.2, 0.5, 1.0, 3.0])
-    np.testing.assert_array_equal(to_uint8(values, "tanh"), [0, 0, 128, 153, 191, 255, 255])
-    for scaling in ("unit", "binary"):
-        np.testing.assert_array_equal(to_uint8(values, scaling), [0, 0, 0, 51, 128, 255, 255])
-    assert to_uint8(values.astype(np.float32), "unit").dtype == np.uint8
-
-
-@pytest.mark.parametrize("scaling", ["unit", "tanh"])
-def test_bytes_undo_the_scaling_of_stored_pixels(scaling):
-    from common.data.pipeline import scale
-
-    stored = np.arange(256, dtype=np.uint8)
-    np.testing.assert_array_equal(to_uint8(scale(stored, scaling).numpy(), scaling), stored)
-
-
 def test_an_animation_shows_its_frames_exactly_and_without_end(tmp_path):
     frames = [Image.fromarray(np.random.RandomState(i).randint(0, 256, (4 + i, 5)).astype(np.uint8)) for i in range(3)]
-    save_animation(frames, tmp_path / "a.gif", milliseconds=120)
+    save_picture(frames, tmp_path / "a.gif", milliseconds=120)
     with Image.open(tmp_path / "a.gif") as animation:
         assert animation.n_frames == 3 and animation.info["loop"] == 0 and animation.info["duration"] == 120
         for i, frame in enumerate(frames):

@@ -37,7 +37,7 @@ def test_the_estimate_has_no_bias():
 
 
 def test_the_distance_of_two_distributions_is_found():
-    """x always 0, y uniform on {-1, 1}: 1 + E k(y, y') - 2, where k is 8 or 0."""
+    """X always 0, y uniform on {-1, 1}: 1 + E k(y, y') - 2, where k is 8 or 0."""
     estimates = [squared_mmd(column(0, 0), column(*y)) for y in itertools.product([-1.0, 1.0], repeat=2)]
     assert np.mean(estimates) == 1 + 4 - 2
 

@@ -1,70 +1,58 @@
-"""The command `sample`."""
+"""The command `sample`: which latents it takes, and what it writes."""
 
 import json
-import runpy
 
 import numpy as np
 import pytest
 
-from common import cli
+from common.config import LatentSpec
+from common.errors import UserError
+from common.evaluation.sample import read_latents, sample
 from common.models import registry
-from common.tf1 import checkpoints as tf1_checkpoints
-from helpers.paths import ROOT
+from common.nn.distributions import Latents
+from helpers.systems import make_config
 
-CONFIG = runpy.run_path(str(ROOT / "InfoVAE_MNIST.py"))["CONFIG"]
-
-
-@pytest.fixture(scope="module")
-def prefix(tmp_path_factory):
-    """A TF1 checkpoint of the MNIST script's system with seed 4."""
-    path = str(tmp_path_factory.mktemp("tf1") / "checkpoint")
-    system = registry.build(cli.resolve(CONFIG, vars(cli.parser(CONFIG, "", "train").parse_args(["--seed", "4"]))))
-    tf1_checkpoints.save(system, path)
-    return path
+SPEC = LatentSpec(noise=7, categories=4, continuous=3)
+Z, D, C, U = (np.random.RandomState(0).uniform(-1, 1, (6, n)).astype(np.float32) for n in (7, 4, 3, 7))
 
 
-def sample(*arguments):
-    return cli.main(CONFIG, "", ["sample", *map(str, arguments)])
+def test_images_are_g_of_given_latents(tmp_path):
+    system = registry.build(make_config(width=0.125, latent=SPEC), training=False)
+    np.savez(tmp_path / "latents.npz", z=Z, d=D, c=C)
+    sample(system, "a checkpoint", tmp_path / "latents.npz", tmp_path / "images.npz")
+    written = np.load(tmp_path / "images.npz")
+    np.testing.assert_allclose(written["G"], system.generate(Latents(Z, D, C)), atol=1e-6)
+    assert json.loads(str(written["provenance"]))["data"] == "a checkpoint"
 
 
-def test_images_are_g_of_the_latents_that_were_brought(prefix, tmp_path):
-    random = np.random.RandomState(0)
-    z, u = random.uniform(-1, 1, (6, 100)), random.uniform(-1, 1, (6, 12))
-    np.savez(tmp_path / "l.npz", z=z, u=u)
-    assert sample("--tf1-checkpoint", prefix, "--latents", tmp_path / "l.npz", "--out", tmp_path / "o.npz") == 0
-    written = np.load(tmp_path / "o.npz")
-    system = registry.build(cli.resolve(CONFIG, vars(cli.parser(CONFIG, "", "train").parse_args(["--seed", "4"]))))
-    np.testing.assert_array_equal(written["G"], system.generate(z.astype(np.float32), u.astype(np.float32)))
-    assert prefix in json.loads(str(written["provenance"]))["data"]
+def test_codes_may_come_as_one_array(tmp_path):
+    np.savez(tmp_path / "latents.npz", z=Z, u=U)
+    latents = read_latents(tmp_path / "latents.npz", SPEC)
+    for got, wanted in zip(latents, (Z, U[:, :4], U[:, 4:]), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_latents_of_length_0_need_no_array(tmp_path):
+    np.savez(tmp_path / "latents.npz", c=C)
+    assert [part.shape for part in read_latents(tmp_path / "latents.npz", LatentSpec(0, 0, 3))] == [
+        (6, 0),
+        (6, 0),
+        (6, 3),
+    ]
 
 
 @pytest.mark.parametrize(
     "arrays, words",
     [
-        ({"z": np.zeros((3, 100))}, "lacks u"),
-        ({"z": np.zeros((3, 99)), "u": np.zeros((3, 12))}, "z must be numbers [n, 100]"),
-        ({"z": np.zeros((3, 100)), "u": np.zeros((4, 12))}, "z has 3 rows and u has 4"),
-        ({"z": np.full((3, 100), np.nan), "u": np.zeros((3, 12))}, "not finite"),
-        ({"z": np.array([[{}]], object), "u": np.zeros((3, 12))}, "is not a readable .npz"),
+        ({"z": Z}, "lacks d, c"),
+        ({"z": Z[:, 1:], "u": U}, r"z must be numbers \[n, 7\]"),
+        ({"z": Z, "u": U[1:]}, "z has 6 rows, u has 5 rows"),
+        ({"z": np.full((3, 7), np.nan), "u": U}, "not finite"),
+        ({"z": np.full((3, 7), 1e300), "u": U}, "not finite"),
+        ({"z": np.array([[{}]], object), "u": U}, "is not a readable"),
     ],
 )
-def test_bad_latents(prefix, tmp_path, capsys, arrays, words):
-    np.savez(tmp_path / "l.npz", **arrays)
-    assert sample("--tf1-checkpoint", prefix, "--latents", tmp_path / "l.npz", "--out", tmp_path / "o.npz") == 2
-    assert words in capsys.readouterr().err
-    assert not (tmp_path / "o.npz").exists()
-
-
-def test_it_needs_one_checkpoint(tmp_path, capsys):
-    assert sample("--latents", tmp_path / "l.npz", "--out", tmp_path / "o.npz") == 2
-    assert "one of --checkpoint and --tf1-checkpoint" in capsys.readouterr().err
-
-
-def test_flags_that_a_checkpoint_answers_are_refused(tmp_path, capsys):
-    assert (
-        sample(
-            "--checkpoint", tmp_path, "--categories", "4", "--latents", tmp_path / "l.npz", "--out", tmp_path / "o.npz"
-        )
-        == 2
-    )
-    assert "--categories is for training and --tf1-checkpoint" in capsys.readouterr().err
+def test_bad_latents_are_refused(tmp_path, arrays, words):
+    np.savez(tmp_path / "latents.npz", **arrays)
+    with pytest.raises(UserError, match=words):
+        read_latents(tmp_path / "latents.npz", SPEC)

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from common.config import provenance
 from common.evaluation import summary
+from common.runs import provenance
 
 pytestmark = pytest.mark.fast
 
@@ -23,7 +23,7 @@ def write(make_config, tmp_path):
         report = {
             **provenance(make_config(seed=seed, **changes), "digits"),
             "step": step,
-            "metrics": metrics or {"accuracy_majority": value, "fid": 3 * value},
+            "metrics": metrics or {"accuracy": value, "fid": 3 * value},
         }
         (folder / "metrics.json").write_text(json.dumps(report))
         return str(folder)
@@ -36,7 +36,7 @@ def test_values_by_hand(write, tmp_path, capsys):
     assert summary.main([*runs[:2], f"{runs[2]}/metrics.json", "--json", str(tmp_path / "all.json")]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        ["seed", "accuracy_majority"],
+        ["seed", "accuracy"],
         ["1", "0.8000"],
         ["2", "1.0000"],
         ["5", "0.9000"],
@@ -47,7 +47,7 @@ def test_values_by_hand(write, tmp_path, capsys):
     ]
     written = json.loads((tmp_path / "all.json").read_text())
     assert written["step"] == 30 and "seed" not in written["config"] and written["config"]["learning_rate"] == 2e-4
-    accuracy = written["metrics"].pop("accuracy_majority")
+    accuracy = written["metrics"].pop("accuracy")
     assert accuracy == {
         "by_seed": {"1": 0.8, "2": 1.0, "5": 0.9},
         "mean": pytest.approx(0.9),
@@ -59,10 +59,10 @@ def test_values_by_hand(write, tmp_path, capsys):
 
 
 def test_chosen_metrics_and_a_single_run(write, capsys):
-    assert summary.main([write(1, 0.8), "--metrics", "fid", "accuracy_majority"]) == 0
+    assert summary.main([write(1, 0.8), "--metrics", "fid", "accuracy"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        ["seed", "fid", "accuracy_majority"],
+        ["seed", "fid", "accuracy"],
         ["1", "2.4000", "0.8000"],
         ["mean", "2.4000", "0.8000"],
         ["smallest", "2.4000", "0.8000"],
@@ -70,23 +70,22 @@ def test_chosen_metrics_and_a_single_run(write, capsys):
     ]
 
 
-def test_runs_from_before_a_setting_existed_are_those_without_it(write, tmp_path):
-    old, new = write(1, 0.8), write(2, 0.9)
-    file = tmp_path / old / "metrics.json"
-    report = json.loads(file.read_text())
-    del report["config"]["learning_rate_half_life"]
-    file.write_text(json.dumps(report))
-    assert summary.main([old, new]) == 0
+def test_quick_results_are_refused(write, tmp_path, capsys):
+    run = write(1, 0.8)
+    file = tmp_path / run / "metrics.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "quick": True}))
+    assert summary.main([run]) == 2
+    assert "was measured at small sizes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ({"learning_rate": 1e-3}, "another kind of run .*learning_rate is 0.001 and 0.0002"),
+        ({"learning_rate": 1e-3}, "differs from .*: learning_rate is 0.001, not 0.0002"),
         ({"step": 40}, "measured at step 40, .* at 30"),
         ({"seed": 1}, "the same seed twice: 1, 1"),
-        ({"metrics": {"fid": 1.0}}, "seed 2 has no metric accuracy_majority; there are: fid"),
-        ({"metrics": {"accuracy_majority": float("nan")}}, "has no metric accuracy_majority; there are: none"),
+        ({"metrics": {"fid": 1.0}}, "seed 2 has no metric accuracy; it has: fid"),
+        ({"metrics": {"accuracy": float("nan")}}, "has no metric accuracy; it has: none"),
     ],
 )
 def test_runs_that_do_not_belong_together_are_refused(write, capsys, other, said):

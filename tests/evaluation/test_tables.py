@@ -26,7 +26,7 @@ def box(pixels, shade):
 @pytest.fixture
 def no_texts(monkeypatch):
     """Leaves texts their room and does not draw them: their greys could be any cell's."""
-    monkeypatch.setattr("common.evaluation.figures.tables._write", lambda *args, **kwargs: None)
+    monkeypatch.setattr("common.evaluation.figures.tables.write_text", lambda *args, **kwargs: None)
 
 
 def test_cells_stand_in_rows_and_columns_two_pixels_apart(no_texts):
@@ -61,13 +61,14 @@ def test_every_text_is_written_in_the_paper_around_the_cells():
         ("Title", ["", ""], ["", ""]),
         ("", ["row", ""], ["", ""]),
         ("", ["", ""], ["", "column"]),
-        ("", ["", ""], ["", ""], "down"),
-        ("", ["", ""], ["", ""], "", "across"),
+        ("", ["", ""], ["", ""], "y"),
+        ("", ["", ""], ["", ""], "", "x"),
     ):
-        title, rows, columns, *axes = texts
-        pixels = np.asarray(image_table(title, cells(2, 2), rows, columns, *axes))
+        title, rows, columns, ylabel, xlabel = (*texts, "", "")[:5]
+        pixels = np.asarray(image_table(title, cells(2, 2), rows, columns, ylabel=ylabel, xlabel=xlabel))
         assert (pixels < 128).sum() > (plain < 128).sum() + 10
-    texts = np.asarray(image_table("Title", cells(2, 2), ["row", "b"], ["column", "2"], "down", "across")).astype(int)
+    picture = image_table("Title", cells(2, 2), ["row", "b"], ["column", "2"], ylabel="down", xlabel="across")
+    texts = np.asarray(picture).astype(int)
     left = np.flatnonzero((texts == 1).sum(axis=0) >= 60)[0]
     top = np.flatnonzero((texts == 1).sum(axis=1) >= 60)[0]
     np.testing.assert_array_equal(texts[top : top + 122, left : left + 122][:60, :60], 1)
@@ -107,9 +108,9 @@ def test_a_heatmap_says_its_numbers():
     assert not np.array_equal(zero, np.asarray(heatmap("", np.array([[0.01]]), [""], [""])))
 
 
-def test_frames_with_room_for_each_others_labels_line_up(no_texts):
+def test_frames_that_reserve_each_others_labels_line_up(no_texts):
     boxes = [
-        box(np.asarray(image_table("t", cells(1, 1), [label], [""], room=["0", "-0.75"])), 1)
+        box(np.asarray(image_table("t", cells(1, 1), [label], [""], reserve=["0", "-0.75"])), 1)
         for label in ("0", "-0.75")
     ]
     assert boxes[0] == boxes[1] != box(np.asarray(image_table("t", cells(1, 1), ["0"], [""])), 1)

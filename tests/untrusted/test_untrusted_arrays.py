@@ -154,9 +154,9 @@ def test_latents(tmp_path, evil, make_config):
     arrays = {"z": RANDOM.uniform(-1, 1, (4, 7)), "u": RANDOM.uniform(-1, 1, (4, 7)).astype(np.float32)}
 
     def read(path):
-        z, u = sample._read_latents(path, config)
-        assert z.dtype == u.dtype == np.float32 and z.shape[1] == u.shape[1] == 7 and len(z) == len(u) > 1
-        assert np.isfinite(z).all() and np.isfinite(u).all()
+        latents = [part.numpy() for part in sample.read_latents(path, config.latent)]
+        assert [part.shape[1] for part in latents] == [7, 4, 3] and len({len(part) for part in latents}) == 1
+        assert all(part.dtype == np.float32 and len(part) > 1 and np.isfinite(part).all() for part in latents)
 
     feed(tmp_path / "l.npz", read, lambda random: mutations.npz_mutant(random, arrays, evil))
 
@@ -164,7 +164,7 @@ def test_latents(tmp_path, evil, make_config):
 def test_latents_beyond_float32_are_not_finite(tmp_path, make_config):
     np.savez(tmp_path / "l.npz", z=np.full((2, 7), 1e300), u=np.zeros((2, 7)))
     with pytest.raises(UserError, match="z holds values that are not finite"):
-        sample._read_latents(tmp_path / "l.npz", make_config())
+        sample.read_latents(tmp_path / "l.npz", make_config().latent)
 
 
 def test_cache_files(tmp_path, evil):
