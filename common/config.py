@@ -1,4 +1,4 @@
-"""What a run computes: its model, its data and its hyper-parameters, as frozen dataclasses. Does not import TensorFlow."""
+"""What a run computes: its model, data and hyper-parameters, as frozen dataclasses. Does not import TensorFlow."""
 
 import dataclasses
 import json

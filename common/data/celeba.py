@@ -82,7 +82,7 @@ def _from_files(folder: pathlib.Path, files: ImageFiles, source: str, cache: Cac
     names, levels = _read_attributes(folder, files)
     partition = _read_partition(folder, files)
     images, valid_indices = open_images(files, cache, "celeba")
-    return _dataset(source, images, valid_indices, names, levels, partition)
+    return _dataset(source, images, valid_indices, names=names, levels=levels, partition=partition)
 
 
 def _from_tfds(folder: pathlib.Path, cache: Cache) -> Dataset:
@@ -100,7 +100,9 @@ def _from_tfds(folder: pathlib.Path, cache: Cache) -> Dataset:
     levels = image_cache.load(path / "levels.npy", np.uint8, (len(partition), None), len(_SIGNS))
     names = image_cache.load(path / "names.npy", np.str_, (levels.shape[1],))
     images, valid_indices = image_cache.load_images(path, "celeba", (len(partition), SIZE, SIZE, 3))
-    return _dataset(f"{folder} (TFDS)", images, valid_indices, tuple(names.tolist()), levels, partition)
+    return _dataset(
+        f"{folder} (TFDS)", images, valid_indices, names=tuple(names.tolist()), levels=levels, partition=partition
+    )
 
 
 def _write_tfds(folder: pathlib.Path, entry: pathlib.Path) -> None:
@@ -132,6 +134,7 @@ def _dataset(
     source: str,
     images: Images,
     valid_indices: np.ndarray,
+    *,
     names: tuple[str, ...],
     levels: np.ndarray | None,
     partition: np.ndarray | None,

@@ -1,28 +1,22 @@
-"""The paper's figures, from a trained system, with captions; `figures.json` says what each picture shows and where it is from."""
+"""The command `figures`: the paper's figures with captions; `figures.json` says what each shows and its source."""
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from common.data.dataset import Dataset
-from common.data.pipeline import scale
+from common.data.pixels import RANGES
 from common.errors import UserError
-from common.evaluation.evaluate import codes_of, sample_split
-from common.evaluation.figures.generated import (
-    PROTOCOL_VALUES,
-    categorical_traversal,
-    class_grid,
-    interpolation,
-    original_traversal,
-    traversal,
-)
-from common.evaluation.figures.image_files import save_animation, save_picture, to_uint8
+from common.evaluation.encode import RECONSTRUCTIONS, encode, evaluation_seed, lacks, sample_split, to_inputs
+from common.evaluation.figures import generated
+from common.evaluation.figures.image_files import save_picture
 from common.evaluation.figures.tables import heatmap, image_table
 from common.evaluation.metrics import mutual_information
+from common.evaluation.report import Progress
+from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
 from common.models.system import System
 from common.options import FigureSettings
@@ -39,7 +33,7 @@ class Trained(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A picture, or the frames of an animation, with its file's name and what it shows."""
+    """A picture, or the frames of an animation, with the name of its file and what it shows."""
 
     file: str
     picture: Image.Image | list[Image.Image]
@@ -51,161 +45,61 @@ def draw_figures(
     dataset: Dataset,
     folder: pathlib.Path,
     checkpoint: str,
-    settings: FigureSettings = FigureSettings(),
+    settings: FigureSettings | None = None,
+    *,
     also: Sequence[Trained] = (),
+    statistics: Statistics | None = None,
 ) -> list[pathlib.Path]:
-    """Writes every figure, and figures.json, into `folder` and returns their paths.
+    """Draw every figure that system and data allow into `folder`, and figures.json; return their paths.
 
     Args:
-        system: at the weights of `checkpoint`.
+        system: at the weights of `checkpoint`, with the moving averages of training.
         dataset: whose images are reconstructed and interpolated.
         folder: where to write; it exists.
         checkpoint: its path, for figures.json.
-        settings: what is drawn.
-        also: other systems for images of this shape, whose reconstructions are stacked below.
+        settings: what is drawn; by default everything at full sizes.
+        also: other systems for images of this shape; each adds a row of reconstructions.
+        statistics: the copies of `system` for inference, if there are some already.
 
     Raises:
         UserError: `settings` names a continuous code that the system does not have.
     """
+    settings = settings or FigureSettings()
     count = system.config.latent.continuous
     if any(not 0 <= code < count for code in settings.codes or ()):
-        raise UserError(
-            f"--codes must be numbers from 0 to {count - 1}, of this run's {count} continuous codes; got {list(settings.codes)}"
-        )
+        got = " ".join(map(str, settings.codes or ()))
+        raise UserError(f"--codes must be below {count}, the number of this run's continuous codes, got {got}")
+    inference = (statistics or Statistics(system, dataset)).under()
+    others = [Trained(Statistics(one, dataset).under(), path) for one, path in also]
+    figures = Figures(dataset, settings, [Trained(inference, checkpoint), *others])
+    jobs, skipped = figures.jobs()
+    progress = Progress("Drawing", dict.fromkeys(jobs, 1.0))
     paths, facts = [], {}
-    for figure in _figures(system, dataset, settings, [Trained(system, checkpoint), *also]):
-        paths.append(folder / figure.file)
-        if isinstance(figure.picture, list):
-            save_animation(figure.picture, paths[-1])
-        else:
+    for name, job in jobs.items():
+        progress.start(name)
+        for figure in job():
+            paths.append(folder / figure.file)
             save_picture(figure.picture, paths[-1])
-        facts[figure.file] = figure.facts
-        print(f"Drew {paths[-1]}", flush=True)
+            facts[figure.file] = figure.facts
     paths.append(folder / FIGURES_FILE)
+    head = {**provenance(system.config, dataset.source), "checkpoint": checkpoint, "step": int(system.step.numpy())}
     write_json(
-        {
-            **provenance(system.config, dataset.source),
-            "checkpoint": checkpoint,
-            "step": int(system.step.numpy()),
-            "seed": settings.seed,
-            "figures": facts,
-        },
-        paths[-1],
+        {**head, "seed": settings.seed, "quick": settings.quick, "figures": facts, "skipped": skipped}, paths[-1]
     )
+    print(f"Drew {len(facts)} figures in {folder}", flush=True)
     return paths
 
 
-def _figures(system: System, dataset: Dataset, settings: FigureSettings, stack: Sequence[Trained]) -> Iterator[Figure]:
-    yield _class_figure(system, settings)
-    for code in range(system.config.latent.continuous) if settings.codes is None else settings.codes:
-        yield from _continuous(system, code, settings)
-    yield from _categories(system, settings)
-    real = mixed_images(dataset, system.config.batch_size, settings.seed)
-    yield _reconstructions(real, dataset, settings, stack)
-    yield _interpolations(system, real, dataset, settings)
-    if len(dataset.factors) > 1:
-        yield _information(system, dataset, settings)
-
-
-def _title(what: str, system: System) -> str:
-    return f"{what}: {named(system)}"
-
-
-def named(system: System, separator: str = ", ") -> str:
-    """What captions call a system: its name, its run's seed and its step."""
+def caption(system: System, separator: str = ", ") -> str:
+    """What figures call a system: its name, its run's seed and its step."""
     return separator.join([system.name, f"seed {system.config.seed}", f"step {int(system.step.numpy())}"])
 
 
-def _class_figure(system: System, settings: FigureSettings) -> Figure:
-    categories = system.config.latent.categories
-    images = class_grid(system, settings.rows, settings.seed)
-    cells = to_uint8(images, system.config.scaling).reshape(settings.rows, categories, *images.shape[1:])
-    picture = image_table(
-        _title("Categories", system),
-        cells,
-        _labels(range(settings.rows)),
-        _labels(range(categories)),
-        "draw of (z, c)",
-        "category d",
-    )
-    return Figure("figure_class_grid.png", picture, {"shows": "one column a category, one row a draw of (z, c)"})
-
-
-def _continuous(system: System, code: int, settings: FigureSettings) -> Iterator[Figure]:
-    what, across = f"Continuous code c{code}", f"value of c{code}"
-    if settings.protocol:
-        cells = to_uint8(original_traversal(system, code, settings.draws, settings.seed), system.config.scaling)
-        picture = image_table(
-            _title(f"{what}, the original's protocol", system),
-            cells,
-            _labels(settings.draws),
-            _labels(PROTOCOL_VALUES),
-            "draw",
-            across,
-        )
-        yield Figure(
-            f"figure_protocol_c{code}.png",
-            picture,
-            {"shows": f"c{code} set throughout each batch", "values": PROTOCOL_VALUES, "draws": settings.draws},
-        )
-    images = traversal(system, code, settings.values, settings.draws, settings.seed)
-    yield from _strips(
-        f"traversal_c{code}",
-        what,
-        images,
-        _labels(settings.values),
-        across,
-        system,
-        settings,
-        {"shows": f"c{code} through its values, all else of each draw held", "values": settings.values},
-    )
-
-
-def _categories(system: System, settings: FigureSettings) -> Iterator[Figure]:
-    between, categories = 1, system.config.latent.categories
-    images = categorical_traversal(system, between, settings.draws, settings.seed)
-    labels = [str(i // 2) if i % 2 == 0 else f"{i // 2} | {i // 2 + 1}" for i in range(images.shape[1])]
-    yield from _strips(
-        "traversal_categories",
-        "From category to category",
-        images,
-        labels,
-        "category d; between two, half of each",
-        system,
-        settings,
-        {"shows": f"the way through all {categories} categories, (z, c) of each draw held"},
-    )
-
-
-def _strips(
-    name: str,
-    what: str,
-    images: np.ndarray,
-    labels: list[str],
-    across: str,
-    system: System,
-    settings: FigureSettings,
-    facts: dict,
-) -> Iterator[Figure]:
-    """A sheet of strips, images [draws, points, h, w, c], and an animation of the same images, there and back."""
-    cells, draws, facts = (
-        to_uint8(images, system.config.scaling),
-        _labels(settings.draws),
-        {**facts, "draws": settings.draws},
-    )
-    yield Figure(f"figure_{name}.png", image_table(_title(what, system), cells, draws, labels, "draw", across), facts)
-    points = [*range(len(labels)), *range(len(labels) - 2, 0, -1)]
-    yield Figure(
-        f"figure_{name}.gif",
-        [image_table(what, cells[None, :, point], [labels[point]], draws, "", "draw", room=labels) for point in points],
-        facts,
-    )
-
-
 def mixed_images(dataset: Dataset, count: int, seed: int) -> np.ndarray:
-    """`count` real images at random, from the test images where there are any: uint8 [count, h, w, c].
+    """`count` real images at random, test images if there are any: uint8 [count, h, w, c].
 
-    Where they have classes, the first is of class 0, the next of class 1 and so on, so that the few that a figure shows show all.
+    If they have classes, the first is of class 0, the next of class 1 and so on, so that the few that a figure shows
+    show all.
     """
     split = sample_split(dataset.test or dataset.train, count, seed)
     order = np.random.RandomState(seed).permutation(len(split))
@@ -217,75 +111,164 @@ def mixed_images(dataset: Dataset, count: int, seed: int) -> np.ndarray:
     return split.images[order]
 
 
-def _reconstructions(real: np.ndarray, dataset: Dataset, settings: FigureSettings, stack: Sequence[Trained]) -> Figure:
-    """The paper's figure 2: real images, and below them a row a system. All of the batch are reconstructed, the first ones are shown."""
-    first, count = stack[0].system.config, min(settings.columns, len(real))
-    rows = [to_uint8(scale(tf.constant(real), first.scaling).numpy(), first.scaling)]
-    for system, _ in stack:
-        images = system.reconstruct(
-            scale(tf.constant(real), system.config.scaling), tf.constant([settings.seed, 0], tf.int32)
+class Figures:
+    """The figures of one system.
+
+    Args:
+        dataset: the real images.
+        settings: what is drawn.
+        systems: the system, and others that add rows of reconstructions; all ready for inference.
+    """
+
+    def __init__(self, dataset: Dataset, settings: FigureSettings, systems: Sequence[Trained]):
+        self.dataset, self.settings, self.systems = dataset, settings, systems
+        self.system = systems[0].system
+        self.images_are = f"{'test' if dataset.test else 'training'} images"
+
+    def jobs(self) -> tuple[dict[str, Callable[[], Iterator[Figure]]], dict[str, str]]:
+        """The figures that can be drawn, by name, and why others cannot."""
+        wanted = {
+            "class grid": (self.class_grid, ("sample", "category")),
+            "category traversal": (self.categories, ("sample", "category")),
+            **{f"code c{code}": (lambda code=code: self.continuous(code), ("sample",)) for code in self.codes()},
+            "reconstructions": (self.reconstructions, ("reconstruct",)),
+            "interpolation": (self.interpolation, ("encode", "sample")),
+            "mutual information": (self.information, ("encode",)),
+        }
+        skipped = {name: why for name, (_, needs) in wanted.items() if (why := lacks(self.system, *needs))}
+        if not self.codes():
+            skipped["traversals"] = lacks(self.system, "continuous") or "no code is wanted"
+        if len(self.dataset.factors) < 2:
+            skipped["mutual information"] = "the data set has no factors of variation"
+        return {name: job for name, (job, _) in wanted.items() if name not in skipped}, skipped
+
+    def codes(self) -> Sequence[int]:
+        """The continuous codes to traverse."""
+        if self.settings.codes is not None:
+            return self.settings.codes
+        count = self.system.config.latent.continuous
+        return range(min(count, 1) if self.settings.quick else count)
+
+    def class_grid(self) -> Iterator[Figure]:
+        """One column per category."""
+        rows, categories = self.settings.grid_rows, self.system.config.latent.categories
+        images = generated.class_grid(self.system, rows, self.settings.seed)
+        cells = self.pixels(images).reshape(rows, categories, *images.shape[1:])
+        labels = _labels(range(rows)), _labels(range(categories))
+        picture = image_table(self.title("Categories"), cells, *labels, ylabel="sample of (z, c)", xlabel="category d")
+        yield Figure(
+            "figure_class_grid.png", picture, {"shows": "one column per category, one row per sample of (z, c)"}
         )
-        rows.append(to_uint8(images.numpy(), system.config.scaling))
-    cells = np.stack([row[:count] for row in rows])
-    labels = ["real", *(named(system, "\n") for system, _ in stack)]
-    picture = image_table(f"Reconstructions: {_where(dataset)}", cells, labels, [""] * count)
-    return Figure(
-        "figure_reconstructions.png",
-        picture,
-        {
-            "shows": "real images, and below them G(z, u ~ q(u|x)) of each system",
-            "systems": [{"system": one.name, "checkpoint": path} for one, path in stack],
-        },
-    )
 
+    def continuous(self, code: int) -> Iterator[Figure]:
+        """Traversals of one continuous code."""
+        settings, title, xlabel = self.settings, f"Continuous code c{code}", f"value of c{code}"
+        if settings.original_traversals:
+            values = generated.ORIGINAL_VALUES
+            images = generated.original_traversal(self.system, code, settings.draws, settings.seed)
+            facts = {"shows": f"c{code} set throughout each batch", "values": values}
+            sheet, _ = self.strips(
+                f"original_c{code}", f"{title}, as the original code", images, values, xlabel=xlabel, facts=facts
+            )
+            yield sheet
+        images = generated.traversal(self.system, code, settings.values, settings.draws, settings.seed)
+        facts = {"shows": f"c{code} through its values, all other latents of a row held", "values": settings.values}
+        yield from self.strips(f"traversal_c{code}", title, images, settings.values, xlabel=xlabel, facts=facts)
 
-def _interpolations(system: System, real: np.ndarray, dataset: Dataset, settings: FigureSettings) -> Figure:
-    pairs, points = min(settings.pairs, len(real) // 2), settings.columns
-    inputs = scale(tf.constant(real), system.config.scaling)
-    made = to_uint8(interpolation(system, inputs, pairs, points, settings.seed), system.config.scaling)
-    ends = to_uint8(inputs.numpy(), system.config.scaling)[: 2 * pairs].reshape(pairs, 2, 1, *real.shape[1:])
-    cells = np.concatenate([ends[:, 0], made, ends[:, 1]], axis=1)
-    labels = ["real", *(f"{share:.2g}" for share in np.linspace(0, 1, points)), "real"]
-    picture = image_table(
-        _title("Between two real images", system),
-        cells,
-        _labels(range(pairs)),
-        labels,
-        "pair",
-        "share of the right image's codes",
-    )
-    return Figure(
-        "figure_interpolation.png",
-        picture,
-        {"shows": f"G on the way between the codes of two real images of {_where(dataset)}, z held"},
-    )
+    def categories(self) -> Iterator[Figure]:
+        """A traversal of all categories."""
+        settings = self.settings
+        images = generated.categorical_traversal(self.system, 1, settings.draws, settings.seed)
+        labels = [str(i // 2) if i % 2 == 0 else f"{i // 2} | {i // 2 + 1}" for i in range(images.shape[1])]
+        facts = {"shows": "all categories in order and half-way points, (z, c) of a row held"}
+        xlabel = "category d; between two, half of each"
+        yield from self.strips(
+            "traversal_categories", "From category to category", images, labels, xlabel=xlabel, facts=facts
+        )
 
+    def strips(
+        self, name: str, title: str, images: np.ndarray, points: Sequence, *, xlabel: str, facts: dict
+    ) -> tuple[Figure, Figure]:
+        """A sheet of strips, images [draws, points, h, w, c], and an animation of the same images, there and back."""
+        cells, rows = self.pixels(images), _labels(range(len(images)))
+        labels = [point if isinstance(point, str) else f"{point:g}" for point in points]
+        facts = {**facts, "draws": len(images)}
+        sheet = image_table(self.title(title), cells, rows, labels, ylabel="sample", xlabel=xlabel)
+        order = [*range(len(labels)), *range(len(labels) - 2, 0, -1)]
+        frames = [
+            image_table(title, cells[None, :, i], [labels[i]], rows, xlabel="sample", reserve=labels) for i in order
+        ]
+        return Figure(f"figure_{name}.png", sheet, facts), Figure(f"figure_{name}.gif", frames, facts)
 
-def _information(system: System, dataset: Dataset, settings: FigureSettings) -> Figure:
-    split = sample_split(dataset.test or dataset.train, settings.images, settings.seed)
-    entropies = mutual_information.entropies(split.factors)
-    varying = np.flatnonzero(entropies > 0)
-    values = mutual_information.matrix(codes_of(system, split), split.factors[:, varying]) / entropies[varying]
-    picture = heatmap(
-        _title("What each code says of each factor", system),
-        values.T,
-        [dataset.factors[i].name for i in varying],
-        [*(f"c{i}" for i in range(system.config.latent.continuous)), "d"],
-        "factor",
-        "code; mutual information as a share of the factor's entropy",
-    )
-    return Figure(
-        "figure_mutual_information.png",
-        picture,
-        {
-            "shows": f"mutual information of codes and factors over {len(split)} {_where(dataset)}, 20 bins",
-            "images": len(split),
-        },
-    )
+    def reconstructions(self) -> Iterator[Figure]:
+        """The paper's figure 2: real images, and one row per system. Of a batch, the first images are shown."""
+        rows, shown, seed = [], [], evaluation_seed(self.settings.seed, RECONSTRUCTIONS)
+        real = self.real_images()
+        for system, checkpoint in self.systems:
+            if system.can("reconstruct"):
+                images = system.reconstruct(to_inputs(real, system.config.scaling), seed).numpy()
+                rows.append(RANGES[system.config.scaling].to_uint8(images))
+                shown.append(Trained(system, checkpoint))
+        count = min(self.settings.num_reconstructions, len(real))
+        cells = np.stack([row[:count] for row in (self.shown(real), *rows)])
+        labels = ["real", *(caption(system, "\n") for system, _ in shown)]
+        picture = image_table(f"Reconstructions: {self.images_are}", cells, labels, [""] * count)
+        systems = [{"system": system.name, "checkpoint": checkpoint} for system, checkpoint in shown]
+        facts = {"shows": "real images, and their reconstructions by each system", "systems": systems}
+        yield Figure("figure_reconstructions.png", picture, facts)
 
+    def interpolation(self) -> Iterator[Figure]:
+        """Between pairs of real images."""
+        real, points = self.real_images(), self.settings.interpolation_steps
+        pairs = min(self.settings.interpolation_pairs, len(real) // 2)
+        inputs = to_inputs(real, self.system.config.scaling)
+        made = self.pixels(generated.interpolation(self.system, inputs, pairs, points, self.settings.seed))
+        ends = self.shown(real)[: 2 * pairs].reshape(pairs, 2, 1, *real.shape[1:])
+        cells = np.concatenate([ends[:, 0], made, ends[:, 1]], axis=1)
+        labels = ["real", *(f"{weight:.2g}" for weight in np.linspace(0, 1, points)), "real"]
+        xlabel = "weight of the right image's codes"
+        title = self.title("Between two real images")
+        picture = image_table(title, cells, _labels(range(pairs)), labels, ylabel="pair", xlabel=xlabel)
+        facts = {"shows": f"images between the codes of two real {self.images_are}"}
+        yield Figure("figure_interpolation.png", picture, facts)
 
-def _where(dataset: Dataset) -> str:
-    return f"{'test' if dataset.test else 'training'} images"
+    def information(self) -> Iterator[Figure]:
+        """The mutual information of every code with every factor."""
+        dataset, settings = self.dataset, self.settings
+        split = sample_split(dataset.test or dataset.train, settings.information_images, settings.seed)
+        codes, factors = encode(self.system, split.images), split.factors
+        if factors is None:
+            return
+        entropies = mutual_information.entropies(factors)
+        varying = np.flatnonzero(entropies > 0)
+        values = mutual_information.matrix(codes, factors[:, varying]) / entropies[varying]
+        names = [*(f"c{i}" for i in range(codes.continuous.shape[1])), *(["d"] if codes.category is not None else [])]
+        picture = heatmap(
+            self.title("Mutual information of codes and factors"),
+            values.T,
+            [dataset.factors[i].name for i in varying],
+            names,
+            ylabel="factor",
+            xlabel="code; mutual information as a fraction of the factor's entropy",
+        )
+        shows = f"mutual information of codes and factors over {len(split)} {self.images_are}, 20 bins"
+        yield Figure("figure_mutual_information.png", picture, {"shows": shows, "images": len(split)})
+
+    def real_images(self) -> np.ndarray:
+        """A mixed batch of stored images."""
+        return mixed_images(self.dataset, self.system.config.batch_size, self.settings.seed)
+
+    def shown(self, real: np.ndarray) -> np.ndarray:
+        """Stored pixels as they are shown."""
+        return self.pixels(to_inputs(real, self.system.config.scaling).numpy())
+
+    def pixels(self, images: np.ndarray) -> np.ndarray:
+        """The system's images as uint8."""
+        return RANGES[self.system.config.scaling].to_uint8(images)
+
+    def title(self, what: str) -> str:
+        """The line above a figure."""
+        return f"{what}: {caption(self.system)}"
 
 
 def _labels(values: Sequence[float]) -> list[str]:

@@ -1,22 +1,23 @@
 """Features of images for FID and KID: of Keras's InceptionV3, or of a small classifier that is trained on the spot."""
 
-import os
 import pathlib
 import warnings
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from common.data.dataset import Dataset
+from common.data.dataset import Dataset, Images
 from common.data.pipeline import scale
+from common.data.pixels import RANGES
 from common.errors import UserError, first_line
+from common.evaluation.encode import to_inputs
 from common.nn.layers import layer_seed
 
-Extractor = Callable[
-    [np.ndarray], np.ndarray
-]  # Images [n, h, w, c]: uint8 as stored, or floats as the networks see them -> float32 [n, d].
+# Images [n, h, w, c], stored pixels or floats as the networks see them -> float32 [n, d].
+Extractor = Callable[[Images], np.ndarray]
 
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _INCEPTION_SIDE = 299
@@ -37,34 +38,23 @@ class Classifier(NamedTuple):
     accuracy: float
 
 
-def inception(scaling: str, weights: pathlib.Path | None = None, download: bool = False) -> Extractor:
+def inception(scaling: str, weights: pathlib.Path) -> Extractor:
     """Features [n, 2048] of Keras's InceptionV3 (ImageNet, averaged over the last map).
 
-    Images of any size are resized to 299 pixels (bilinear); grey ones are repeated over the three channels. The weights are Keras's
+    Images of any size are resized to 299 pixels (bilinear); grey images are converted to RGB. The weights are Keras's
     own, not those of published FIDs, whose numbers are therefore not comparable.
 
     Args:
         scaling: what floats among the images mean, see `common.data.pipeline.scale`.
-        weights: Keras's `INCEPTION_FILE`, or another file of such weights; by default Keras's copy in ~/.keras/models.
-        download: whether Keras may download the file where there is none.
+        weights: Keras's `INCEPTION_FILE`, or another file of such weights.
 
     Raises:
         UserError: there are no weights, or not of this network.
     """
-    cached = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras") / "models" / INCEPTION_FILE
-    if weights is None and cached.is_file():
-        weights = cached
-    if weights is not None:
-        model = _inception_from(weights)
-    elif download:
-        model = _downloaded_inception()
-    else:
-        raise UserError(
-            f"no InceptionV3 weights: {cached} does not exist; name Keras's {INCEPTION_FILE}, or allow its download"
-        )
+    model, to_unit = _inception_from(weights), RANGES[scaling].to_unit
 
     def features(images):
-        images = tf.image.resize(_to_unit(images, scaling), (_INCEPTION_SIDE, _INCEPTION_SIDE)) * 2.0 - 1.0
+        images = tf.image.resize(to_unit(images), (_INCEPTION_SIDE, _INCEPTION_SIDE)) * 2.0 - 1.0
         return model(tf.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images, training=False)
 
     return _in_chunks(features, scaling)
@@ -73,7 +63,7 @@ def inception(scaling: str, weights: pathlib.Path | None = None, download: bool 
 def small_classifier(
     dataset: Dataset, scaling: str, seed: int, images: int = 20_000, batch_size: int = 64
 ) -> Classifier:
-    """Trains a small convolutional network to tell the classes of `dataset` apart, for one epoch; on a CPU, a function of the seed.
+    """Train a small convolutional network on the classes of `dataset` for one epoch; on a CPU, a function of the seed.
 
     Args:
         dataset: with labels, and a test split.
@@ -91,22 +81,17 @@ def small_classifier(
     levels = next(f.levels for f in dataset.factors if f.name == dataset.label)
     chosen = np.random.RandomState(seed).permutation(len(dataset.train))[:images]
     pixels = dataset.train.images[chosen]
+    to_unit = RANGES[scaling].to_unit
     network = _classifier(pixels.shape[1:], levels, layer_seed(seed, "small_classifier"))
     network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     batches = tf.data.Dataset.from_tensor_slices((pixels, labels[chosen])).batch(batch_size)
-    network.fit(batches.map(lambda x, y: (_to_unit(scale(x, scaling), scaling), y)), shuffle=False, verbose=0)
+    network.fit(batches.map(lambda x, y: (to_unit(scale(x, scaling)), y)), shuffle=False, verbose=0)
 
     penultimate = keras.Model(network.inputs, network.layers[-2].output)
-    logits = _in_chunks(lambda x: network(_to_unit(x, scaling), training=False), scaling)
-    correct = 0
-    for start in range(0, len(dataset.test), 1000):
-        predicted = logits(dataset.test.take(start, start + 1000)).argmax(axis=1)
-        correct += int((predicted == dataset.labels(dataset.test)[start : start + 1000]).sum())
-    return Classifier(
-        _in_chunks(lambda x: penultimate(_to_unit(x, scaling), training=False), scaling),
-        logits,
-        correct / len(dataset.test),
-    )
+    logits = _in_chunks(lambda x: network(to_unit(x), training=False), scaling)
+    correct = logits(dataset.test.images).argmax(axis=1) == dataset.labels(dataset.test)
+    extract = _in_chunks(lambda x: penultimate(to_unit(x), training=False), scaling)
+    return Classifier(extract, logits, float(correct.mean()))
 
 
 def _classifier(shape: tuple[int, int, int], levels: int, seed: int) -> keras.Model:
@@ -127,25 +112,15 @@ def _classifier(shape: tuple[int, int, int], levels: int, seed: int) -> keras.Mo
     )
 
 
-def _to_unit(images: tf.Tensor, scaling: str) -> tf.Tensor:
-    """Images as the networks see them, float32, to [0, 1]."""
-    return (images + 1.0) / 2.0 if scaling == "tanh" else images
-
-
 def _in_chunks(function: Callable[[tf.Tensor], tf.Tensor], scaling: str) -> Extractor:
-    """`function` of float images on arrays of any length and of stored pixels too, a chunk at a time."""
+    """`function` of float images, for any number of images, `_CHUNK` at a time."""
     compiled = tf.function(function, reduce_retracing=True)
 
-    def extract(images: np.ndarray) -> np.ndarray:
+    def extract(images: Images) -> np.ndarray:
         if len(images) == 0:
             raise ValueError("no images to take features of")
-        chunks = (images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK))
-        return np.concatenate(
-            [
-                compiled(scale(tf.constant(c), scaling) if c.dtype == np.uint8 else tf.constant(c, tf.float32)).numpy()
-                for c in chunks
-            ]
-        )
+        chunks = np.array_split(np.arange(len(images)), -(-len(images) // _CHUNK))
+        return np.concatenate([compiled(to_inputs(images[chunk], scaling)).numpy() for chunk in chunks])
 
     return extract
 
@@ -160,13 +135,6 @@ def _inception_from(path: pathlib.Path) -> keras.Model:
             model.load_weights(path)
     except (OSError, ValueError, KeyError, TypeError, UserWarning) as error:
         raise UserError(
-            f"{path} holds no weights of Keras's InceptionV3 without its top: {first_line(error)}"
+            f"{path} is not a Keras InceptionV3 weights file (include_top=False): {first_line(error)}"
         ) from None
     return model
-
-
-def _downloaded_inception() -> keras.Model:
-    try:
-        return keras.applications.InceptionV3(include_top=False, weights="imagenet", pooling="avg")
-    except Exception as error:  # Keras raises no narrower one where a download fails.
-        raise UserError(f"no InceptionV3 weights: {first_line(error)}; name Keras's {INCEPTION_FILE} instead") from None

@@ -1,4 +1,4 @@
-"""The command `sample`: G(z, u) for latents that the user brings."""
+"""The command `sample`: generate images for latents from a file."""
 
 import json
 import pathlib
@@ -6,37 +6,38 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from common.config import Config
+from common.config import LatentSpec
 from common.errors import UserError
+from common.evaluation.encode import lacks
+from common.evaluation.statistics import Statistics
 from common.io.atomic import atomic_write
 from common.io.npz import read_npz
-from common.models import registry
 from common.models.system import System
-from common.runs import open_run, provenance
-from common.tf1 import checkpoints as tf1_checkpoints
+from common.nn.distributions import Latents
+from common.runs import provenance
 
 _MAX_BYTES = 1 << 30
 
 
-def sample(
-    config: Config,
-    checkpoint: pathlib.Path | None,
-    tf1_checkpoint: str | None,
-    latents: pathlib.Path,
-    out: pathlib.Path,
-) -> None:
-    """Writes G(z, u) to the npz file `out`: `G` float32 [n, h, w, c] and `provenance`, JSON text.
+def sample(system: System, source: str, latents: pathlib.Path, out: pathlib.Path) -> None:
+    """Write images of given latents to the .npz file `out`: `G` float32 [n, h, w, c] and `provenance`, JSON text.
 
     Args:
-        config: the script's configuration; that of `checkpoint`, where one is given, takes its place.
-        checkpoint: one of this project's, or a folder of them.
-        tf1_checkpoint: the prefix of one of the original's.
-        latents: an npz with `z` [n, Z] and `u` [n, K+C]. All n go through G as one batch: its statistics are part of the result.
+        system: the trained system.
+        source: where its weights are from, for the provenance.
+        latents: an .npz file, see `read_latents`. All n go through the generator as one batch: with batch statistics,
+            an image depends on the others.
         out: where to write.
+
+    Raises:
+        UserError: the system generates nothing, the latents do not fit it, or `out` cannot be written.
     """
-    system, source = _system(config, checkpoint, tf1_checkpoint)
-    z, u = _read_latents(latents, system.config)
-    images = system.generate(tf.constant(z), tf.constant(u)).numpy()
+    missing = lacks(system, "sample")
+    if missing:
+        raise UserError(f"{missing}: choose another checkpoint")
+    values = read_latents(latents, system.config.latent)
+    inference = Statistics(system, None).under()
+    images = inference.generate(values).numpy()
     try:
         with atomic_write(out) as temporary:
             np.savez(temporary, G=images, provenance=json.dumps(provenance(system.config, source)))
@@ -45,30 +46,38 @@ def sample(
     print(f"Wrote {len(images)} images to {out}")
 
 
-def _system(config: Config, checkpoint: pathlib.Path | None, tf1_checkpoint: str | None) -> tuple[System, str]:
-    """The system, with the weights of whichever checkpoint was named, and where they came from."""
-    if (checkpoint is None) == (tf1_checkpoint is None):
-        raise UserError("sample needs one of --checkpoint and --tf1-checkpoint")
-    if tf1_checkpoint is not None:
-        system = registry.build(config)
-        tf1_checkpoints.load(system, tf1_checkpoint)
-        return system, f"TF1 checkpoint {tf1_checkpoint}"
-    system, path = open_run(checkpoint)
-    return system, f"checkpoint {path}"
+def read_latents(path: pathlib.Path, spec: LatentSpec) -> Latents:
+    """The latents in an .npz file, float32, of n >= 2 rows.
+
+    It holds `z` [n, Z], `d` [n, K] and `c` [n, C] as far as their length is not 0; or `z` and `u` = concat(d, c).
+
+    Raises:
+        UserError: the file is not a readable .npz file, or an array is missing, misshapen or not finite.
+    """
+    lengths = {"z": spec.noise, "d": spec.categories, "c": spec.continuous}
+    lengths = {name: length for name, length in lengths.items() if length}
+    arrays = read_npz(path, _MAX_BYTES)
+    if "u" in arrays and spec.code:
+        lengths = {name: length for name, length in lengths.items() if name == "z"} | {"u": spec.code}
+    missing = [name for name in lengths if name not in arrays]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}; it needs z, d and c, or z and u = (d, c)")
+    values = {name: _checked(arrays[name], length, f"{path}: {name}") for name, length in lengths.items()}
+    counts = {name: len(value) for name, value in values.items()}
+    if len(set(counts.values())) > 1:
+        raise UserError(f"{path}: " + ", ".join(f"{name} has {count} rows" for name, count in counts.items()))
+    if "u" in values:
+        values["d"], values["c"] = np.split(values["u"], [spec.categories], axis=1)
+    empty = np.zeros((next(iter(counts.values())), 0), np.float32)
+    return Latents(*(tf.constant(values.get(name, empty)) for name in ("z", "d", "c")))
 
 
-def _read_latents(path: pathlib.Path, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    arrays = read_npz(path, _MAX_BYTES, ("z", "u"))
-    for name, length in (("z", config.latent.noise), ("u", config.latent.code)):
-        value = arrays[name]
-        if value.dtype.kind not in "fiu" or value.ndim != 2 or value.shape[1] != length or len(value) < 2:
-            raise UserError(
-                f"{path}: {name} must be numbers [n, {length}], n > 1; got {value.dtype} {list(value.shape)}"
-            )
-        with np.errstate(over="ignore"):
-            arrays[name] = value.astype(np.float32)
-        if not np.isfinite(arrays[name]).all():  # As float32: what lies beyond is infinite there.
-            raise UserError(f"{path}: {name} holds values that are not finite")
-    if len(arrays["z"]) != len(arrays["u"]):
-        raise UserError(f"{path}: z has {len(arrays['z'])} rows and u has {len(arrays['u'])}")
-    return arrays["z"], arrays["u"]
+def _checked(value: np.ndarray, length: int, what: str) -> np.ndarray:
+    """`value` as float32, numbers [n, length]. Raises UserError if it is something else."""
+    if value.dtype.kind not in "fiu" or value.ndim != 2 or value.shape[1] != length or len(value) < 2:
+        raise UserError(f"{what} must be numbers [n, {length}], n > 1; got {value.dtype} {list(value.shape)}")
+    with np.errstate(over="ignore"):
+        value = value.astype(np.float32)
+    if not np.isfinite(value).all():  # As float32: what lies beyond is infinite there.
+        raise UserError(f"{what} holds values that are not finite")
+    return value

@@ -1,7 +1,7 @@
-"""Several runs in one table: `python -m common.evaluation.summary METRICS.json [...]` (or folders that hold one), as `evaluate` writes them.
+"""Several runs in one table: `python -m common.evaluation.summary METRICS.json [...]` (or the folders of such files).
 
-A line a run with its seed, step and metrics; below them their mean, smallest, largest and standard deviation. The runs may differ in nothing
-but their seeds, so that the spread is that of the seeds.
+One line per run with its seed, step and metrics; below them their mean, smallest, largest and standard deviation. Runs
+must be identical except for the seed, so that the spread is that of the seeds.
 """
 
 import argparse
@@ -15,41 +15,46 @@ from common.errors import UserError
 from common.io.atomic import write_json
 from common.runs import CHANGEABLE, METRICS_FILE
 
-DEFAULT = ("accuracy_majority", "accuracy_one_to_one", "accuracy_majority_moving_statistics")
+DEFAULT = ("accuracy", "accuracy_one_to_one", "category_agreement")
 _FREE = {"seed", *CHANGEABLE}
+_SPREAD = {"mean": statistics.fmean, "smallest": min, "largest": max}
 
 
 def read(path: pathlib.Path) -> dict:
-    """What `evaluate` wrote to the file, or into the folder, `path`: "config", "step" and "metrics", finite numbers by name.
+    """What `evaluate` wrote to a file, or into a folder: "config", "step" and "metrics", finite numbers by name.
 
-    Raises UserError where it is missing or something else.
+    Raises:
+        UserError: it is missing or something else, or was measured at sizes too small to report.
     """
     file = path / METRICS_FILE if path.is_dir() else path
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
         metrics = {str(name): value for name, value in report["metrics"].items() if _is_number(value)}
-        config = report["config"]
+        config, quick = dict(report["config"]), report.get("quick", False)
         if not _is_number(report["step"]) or not _is_number(config["seed"]):
-            raise ValueError("step or seed is no number")
-        return {"config": config, "step": report["step"], "metrics": metrics}
+            raise ValueError("step or seed is not a number")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(
-            f"{file} cannot be read ({type(error).__name__}); it should be what the command evaluate wrote"
-        ) from None
+        kind = type(error).__name__
+        raise UserError(f"{file} cannot be read ({kind}); it should be what the command evaluate wrote") from None
+    if quick:
+        raise UserError(f"{file} was measured at small sizes: run the command evaluate without --quick")
+    hyper = config.pop("hyper", {})
+    return {"config": {**config, **hyper}, "step": report["step"], "metrics": metrics}
 
 
 def _is_number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def check_alike(reports: list[dict], paths: list[pathlib.Path]) -> None:
-    """Raises UserError where two runs differ in more than their seeds, or not in them."""
+def require_alike(reports: list[dict], paths: list[pathlib.Path]) -> None:
+    """Raises UserError if two runs differ in more than their seeds, or not in them."""
     first = reports[0]["config"]
     for report, path in zip(reports[1:], paths[1:], strict=True):
-        for field in sorted(first.keys() | report["config"].keys()):
-            if field not in _FREE and first.get(field) != report["config"].get(field):
+        other = report["config"]
+        for field in sorted(first.keys() | other.keys()):
+            if field not in _FREE and first.get(field) != other.get(field):
                 raise UserError(
-                    f"{path} is another kind of run than {paths[0]}: {field} is {report['config'].get(field)} and {first.get(field)}"
+                    f"{path} differs from {paths[0]}: {field} is {other.get(field)}, not {first.get(field)}"
                 )
         if report["step"] != reports[0]["step"]:
             raise UserError(f"{path} was measured at step {report['step']}, {paths[0]} at {reports[0]['step']}")
@@ -59,43 +64,37 @@ def check_alike(reports: list[dict], paths: list[pathlib.Path]) -> None:
 
 
 def summarise(reports: list[dict], names: list[str]) -> dict:
-    """By metric: the values by seed, their mean, smallest, largest and standard deviation (of the sample; None of a single one).
+    """By metric: the values by seed, their mean, smallest, largest and sample standard deviation (None of one value).
 
-    Raises UserError where a run lacks one of `names`.
+    Raises:
+        UserError: a run lacks one of `names`.
     """
+    summary = {}
     for name in names:
+        values = {}
         for report in reports:
-            if name not in report["metrics"]:
-                raise UserError(
-                    f"seed {report['config']['seed']} has no metric {name}; there are: {', '.join(report['metrics']) or 'none'}"
-                )
-    values = {name: {report["config"]["seed"]: report["metrics"][name] for report in reports} for name in names}
-    return {
-        name: {
-            "by_seed": by_seed,
-            "mean": statistics.fmean(by_seed.values()),
-            "smallest": min(by_seed.values()),
-            "largest": max(by_seed.values()),
-            "standard_deviation": statistics.stdev(by_seed.values()) if len(by_seed) > 1 else None,
-        }
-        for name, by_seed in values.items()
-    }
+            seed, metrics = report["config"]["seed"], report["metrics"]
+            if name not in metrics:
+                raise UserError(f"seed {seed} has no metric {name}; it has: {', '.join(metrics) or 'none'}")
+            values[seed] = metrics[name]
+        spread = {label: function(values.values()) for label, function in _SPREAD.items()}
+        deviation = statistics.stdev(values.values()) if len(values) > 1 else None
+        summary[name] = {"by_seed": values, **spread, "standard_deviation": deviation}
+    return summary
 
 
 def table(summary: dict) -> str:
-    """The summary in lines: seeds below each other, metrics side by side."""
-    widths = {name: max(len(name), 8) for name in summary}
-    lines = [f"{'seed':<20}" + "".join(f"  {name:>{width}}" for name, width in widths.items())]
-    for seed in next(iter(summary.values()))["by_seed"]:
-        lines.append(
-            f"{seed:<20}" + "".join(f"  {summary[name]['by_seed'][seed]:>{width}.4f}" for name, width in widths.items())
-        )
-    for label in ("mean", "smallest", "largest", "standard_deviation"):
-        if all(column[label] is not None for column in summary.values()):
-            lines.append(
-                f"{label.replace('_', ' '):<20}"
-                + "".join(f"  {summary[name][label]:>{width}.4f}" for name, width in widths.items())
-            )
+    """The summary as lines: one per seed and one per statistic, one column per metric."""
+    columns = list(summary.values())
+    rows = {seed: [column["by_seed"][seed] for column in columns] for seed in columns[0]["by_seed"]}
+    for label in (*_SPREAD, "standard_deviation"):
+        if columns[0][label] is not None:
+            rows[label.replace("_", " ")] = [column[label] for column in columns]
+    widths = [max(len(name), 8) for name in summary]
+    lines = [f"{'seed':<20}" + "".join(f"  {name:>{width}}" for name, width in zip(summary, widths, strict=True))]
+    for label, values in rows.items():
+        cells = (f"  {value:>{width}.4f}" for value, width in zip(values, widths, strict=True))
+        lines.append(f"{label:<20}" + "".join(cells))
     return "\n".join(lines)
 
 
@@ -108,30 +107,23 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("runs", type=pathlib.Path, nargs="+", metavar="METRICS.json")
+    which = f"metrics to show (default: those of {', '.join(DEFAULT)} that the first run has)"
+    p.add_argument("--metrics", nargs="+", metavar="NAME", help=which)
     p.add_argument(
-        "--metrics",
-        nargs="+",
-        metavar="NAME",
-        help=f"which (default: {', '.join(DEFAULT)}, as far as the first run has them)",
-    )
-    p.add_argument(
-        "--json", type=pathlib.Path, metavar="FILE", help="write the numbers, and the configuration that the runs share"
+        "--json", type=pathlib.Path, metavar="FILE", help="file for the numbers and the shared configuration"
     )
     return p
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command line and returns the exit code."""
+    """Run the command line and return the exit code."""
     p = parser()
     given = p.parse_args(argv)
     try:
         reports = [read(path) for path in given.runs]
-        check_alike(reports, given.runs)
-        names = (
-            given.metrics
-            or [name for name in DEFAULT if name in reports[0]["metrics"]]
-            or sorted(reports[0]["metrics"])
-        )
+        require_alike(reports, given.runs)
+        found = reports[0]["metrics"]
+        names = given.metrics or [name for name in DEFAULT if name in found] or sorted(found)
         if not names:
             raise UserError(f"{given.runs[0]} holds no metric")
         summary = summarise(reports, names)

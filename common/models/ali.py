@@ -1,5 +1,7 @@
 """Adversarially learned inference (Dumoulin et al. 2017), a row of the paper's figure 2, in InfoVAEGAN's networks."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from common.config import Config
@@ -54,7 +56,7 @@ class ALI(AdversarialSystem):
         with tf.GradientTape() as tape:
             inferred = Posterior(**encoder(images, training=True)).sample(noise)
 
-        def vjp(gradient: tf.Tensor) -> list[tf.Tensor]:
+        def vjp(gradient: Any) -> list[tf.Tensor]:
             return tape.gradient(inferred, encoder.trainable_variables, output_gradients=gradient)
 
         return inferred, vjp

@@ -1,5 +1,7 @@
 """The original's InfoGAN baseline (docs/original.md, section 5)."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from common.config import Config
@@ -52,6 +54,6 @@ class InfoGAN(AdversarialSystem):
             q_cont_loss = losses.continuous_information(posterior.mean, random.latents.continuous)
             q_loss = q_disc_loss + q_cont_loss
         g_to_fake = tape.gradient(g_loss, fake)
-        q_to_encoder, q_to_fake = tape.gradient(q_loss, [encoder.trainable_variables, fake])
+        q_gradients: Any = tape.gradient(q_loss, [encoder.trainable_variables, fake])
         values = {"g_loss": g_loss, "q_loss": q_loss, "q_disc_loss": q_disc_loss, "q_cont_loss": q_cont_loss}
-        return values, {"g": vjp(g_to_fake), "q": q_to_encoder + vjp(q_to_fake)}
+        return values, {"g": vjp(g_to_fake), "q": q_gradients[0] + vjp(q_gradients[1])}

@@ -1,6 +1,6 @@
 """InfoVAEGAN as the original scripts compute it (--variant code; docs/original.md, sections 1, 3 and 4)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -93,8 +93,8 @@ class InfoVAEGAN(AdversarialSystem):
             vae_loss = reconstruction_loss + continuous_kl + hyper.categorical_kl_weight * categorical_kl
         gradients = {"g": vjp(tape.gradient(g_loss, fake))}
         if hyper.mutual_information:
-            q_to_encoder, q_to_fake = tape.gradient(q_loss, [encoder.trainable_variables, fake])
-            gradients["q"] = q_to_encoder + vjp(q_to_fake)
+            q_gradients: Any = tape.gradient(q_loss, [encoder.trainable_variables, fake])
+            gradients["q"] = q_gradients[0] + vjp(q_gradients[1])
         gradients["vae"] = tape.gradient(vae_loss, encoder.trainable_variables)
         values = {
             "g_loss": g_loss,

@@ -148,8 +148,8 @@ class InfoVAEGANPaper(AdversarialSystem):
             q_loss = -losses.information_bound(posterior.logits, latents.category, log_continuous, entropy)
         gradients = {"g": vjp(tape.gradient(g_loss, fake))}
         if hyper.mutual_information:
-            q_to_encoder, q_to_fake = tape.gradient(q_loss, [encoder.trainable_variables, fake])
-            gradients["q"] = q_to_encoder + vjp(q_to_fake)
+            q_gradients: Any = tape.gradient(q_loss, [encoder.trainable_variables, fake])
+            gradients["q"] = q_gradients[0] + vjp(q_gradients[1])
         return {"g_loss": g_loss, "q_loss": q_loss}, gradients
 
     def inference_pass(self, fake: tf.Tensor, random: StepRandom):

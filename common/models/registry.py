@@ -11,6 +11,7 @@ from typing import Any
 
 from common.config import Config, LatentSpec, from_plain
 from common.errors import UserError
+from common.models import baselines
 from common.models.hyperparameters import Hyperparameters, flag_of, hyperparameter, with_default
 
 
@@ -189,6 +190,42 @@ for _spec in (
     ),
     SystemSpec("infogan", "code", "InfoGAN", "common.models.infogan:InfoGAN", InfoGANHyperparameters, tf1=True),
     SystemSpec("ali", "code", "ALI", "common.models.ali:ALI", AdversarialHyperparameters),
+    SystemSpec(
+        "betavae",
+        "code",
+        "beta-VAE",
+        "common.models.betavae:BetaVAE",
+        baselines.BetaVAEHyperparameters,
+        baselines.adapt,
+        ("continuous",),
+    ),
+    SystemSpec(
+        "factorvae",
+        "code",
+        "FactorVAE",
+        "common.models.factorvae:FactorVAE",
+        baselines.FactorVAEHyperparameters,
+        baselines.adapt,
+        ("continuous",),
+    ),
+    SystemSpec(
+        "jointvae",
+        "code",
+        "JointVAE",
+        "common.models.jointvae:JointVAE",
+        baselines.JointVAEHyperparameters,
+        baselines.adapt,
+        ("categories", "continuous"),
+    ),
+    SystemSpec(
+        "infocatvae",
+        "code",
+        "InfoCatVAE",
+        "common.models.infocatvae:InfoCatVAE",
+        baselines.InfoCatVAEHyperparameters,
+        baselines.adapt,
+        ("categories", "continuous"),
+    ),
 ):
     register(_spec)
 

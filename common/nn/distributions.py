@@ -53,15 +53,15 @@ class Posterior(NamedTuple):
     mean: tf.Tensor | None = None
     stddev: tf.Tensor | None = None
 
-    def categorical(self) -> tfd.Distribution:
-        """q(d|x), relaxed, at `TEMPERATURE`, with the original's floor under the probabilities."""
+    def categorical(self, temperature: float = TEMPERATURE) -> tfd.Distribution:
+        """q(d|x), relaxed, with the original's floor under the probabilities."""
         return tfd.RelaxedOneHotCategorical(
-            TEMPERATURE, logits=tf.math.log(tf.nn.softmax(self.logits) + _PROBABILITY_FLOOR)
+            temperature, logits=tf.math.log(tf.nn.softmax(self.logits) + _PROBABILITY_FLOOR)
         )
 
-    def sample_categorical(self, uniform: tf.Tensor) -> tf.Tensor:
+    def sample_categorical(self, uniform: tf.Tensor, temperature: float = TEMPERATURE) -> tf.Tensor:
         """A Gumbel-softmax sample: `uniform` [B, K] in [0, 1) -> [B, K], rows on the simplex, soft."""
-        relaxed = self.categorical()
+        relaxed = self.categorical(temperature)
         gumbel = -tf.math.log(-tf.math.log(uniform + _UNIFORM_FLOOR) + _UNIFORM_FLOOR)
         return tf.nn.softmax((relaxed.logits + gumbel) / relaxed.temperature)
 
@@ -85,7 +85,7 @@ class NoisePosterior(NamedTuple):
         return self.mean + self.stddev * normal
 
 
-def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, tfd.Distribution]:
+def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, tfp.distributions.Distribution]:
     """The priors of one image's latents: d ~ Cat(K, 1/K) as one-hot, c ~ U(-1, 1)^C, z ~ U(-1, 1)^Z (section 1).
 
     With `noise="normal"`, z ~ N(0, I), as in the paper (section 8). Empty latents have no entry.

@@ -1,6 +1,7 @@
 """The layers of the original's networks, with its initialisers and its batch norm (docs/original.md, section 2)."""
 
 import zlib
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -66,6 +67,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         if statistics not in ("batch", "moving", "standing"):
             raise ValueError(f"statistics must be batch, moving or standing, got {statistics!r}")
         self.statistics = statistics
+        self.observer: Callable | None = None  # Called with the mean and variance of each batch in batch statistics.
 
     def call(self, inputs, training=False):
         """Normalise `inputs` [B, ..., c]; `training` moves the averages towards its mean and unbiased variance."""
@@ -73,6 +75,8 @@ class BatchNorm(keras.layers.BatchNormalization):
             return super().call(inputs, training=False)
         together = self.synchronized and replicas.in_replica_context()
         outputs, mean, variance = self._synchronized(inputs) if together else self._fused(inputs)
+        if self.observer is not None:
+            self.observer(mean, variance)
         if training:
             self._move(self.moving_mean, mean)
             self._move(self.moving_variance, variance)

@@ -1,9 +1,12 @@
 """The terms of the objective as pure functions of tensors: means over the batch (docs/original.md, section 3)."""
 
+from typing import Any
+
 import tensorflow as tf
 
 _NORM_FLOOR = 1e-12  # Under the root, which has no derivative at 0.
 _PROBABILITY_FLOOR = 1e-10  # Against log(0).
+_ASSIGNMENT_FLOOR = 0.001  # InfoCatVAE's.
 
 
 def adversarial(logits: tf.Tensor, real: bool) -> tf.Tensor:
@@ -40,7 +43,8 @@ def gradient_penalty(critic, images: tf.Tensor, fake: tf.Tensor, alpha: tf.Tenso
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(between)
         values = critic(between)
-    squares = tf.reduce_sum(tf.square(tape.gradient(values, between)), axis=[1, 2, 3])
+    gradient: Any = tape.gradient(values, between)
+    squares = tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3])
     return tf.reduce_mean(tf.square(tf.sqrt(squares + _NORM_FLOOR) - 1.0))
 
 
@@ -79,3 +83,32 @@ def regularised_information(logits: tf.Tensor, view_logits: tf.Tensor) -> tf.Ten
     entropy = -tf.reduce_sum(marginal * tf.math.log(marginal + _PROBABILITY_FLOOR))
     agreement = tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(p), view_logits)
     return conditional_entropy - entropy + tf.reduce_mean(agreement)
+
+
+def bernoulli(pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """-E log p(x|u) in nats per image: cross-entropy of `pixels` in [0, 1] and `logits`, both [B, h, w, c]."""
+    entropies = tf.nn.sigmoid_cross_entropy_with_logits(pixels, logits)
+    return tf.reduce_mean(tf.reduce_sum(entropies, axis=[1, 2, 3]))
+
+
+def capacity(step: tf.Tensor, maximum: float, steps: int) -> tf.Tensor:
+    """C(t) in nats: linear from 0 at step 0 to `maximum` at `steps`, then constant (Burgess et al. 2018)."""
+    return maximum * tf.minimum(tf.cast(step, tf.float32) / float(steps), 1.0)
+
+
+def negative_entropy(assignment: tf.Tensor) -> tf.Tensor:
+    """E sum_d a_d log(a_d + 0.001) of soft assignments a [B, K]: InfoCatVAE's KL(q(d|x) || Cat(1/K)), less log K."""
+    return tf.reduce_mean(tf.reduce_sum(assignment * tf.math.log(assignment + _ASSIGNMENT_FLOOR), axis=-1))
+
+
+def mixture_kl(assignment: tf.Tensor, mean: tf.Tensor, log_variance: tf.Tensor, class_means: tf.Tensor) -> tf.Tensor:
+    """E sum_d a_d KL(q(z|x, d) || N(mu_d, I)), in nats per image (InfoCatVAE).
+
+    Args:
+        assignment: a = q(d|x), [B, K].
+        mean: of q(z|x, d) for each class, [B, K, C].
+        log_variance: of the same, [B, K, C].
+        class_means: mu_d, [K, C].
+    """
+    terms = tf.square(mean - class_means) + tf.exp(log_variance) - log_variance - 1.0
+    return 0.5 * tf.reduce_mean(tf.reduce_sum(assignment * tf.reduce_sum(terms, axis=-1), axis=-1))

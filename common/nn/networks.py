@@ -108,7 +108,7 @@ def _scaled(plan: _Plan, width: float) -> _Plan:
     )
 
 
-def _in_its_precision(build):
+def in_its_precision(build):
     """Decorator: build the network under the dtype policy of `config.precision`; layers that name a dtype keep it."""
 
     @functools.wraps(build)
@@ -143,7 +143,7 @@ def _trunk(x, plan: _Plan, config: Config, seed: int, normalise: bool = True):
     return keras.layers.Flatten()(x)
 
 
-def _hidden(h, units: tuple[int, ...], plan: _Plan, config: Config, seed: int, normalise: bool = True):
+def _hidden(h, units: tuple[int, ...], plan: _Plan, config: Config, seed: int, *, normalise: bool = True):
     for i, n in enumerate(units, start=len(plan.trunk) + 1):
         h = linear(n, seed, f"e_h{i}_lin")(h)
         if normalise and plan.dense_norm:
@@ -152,7 +152,7 @@ def _hidden(h, units: tuple[int, ...], plan: _Plan, config: Config, seed: int, n
     return h
 
 
-@_in_its_precision
+@in_its_precision
 def build_encoder(config: Config, stddev: bool = True) -> keras.Model:
     """q(u|x): images [B, h, w, c] -> dict of `logits` [B, K], `mean` [B, C] and, with `stddev`, `stddev` [B, C] > 0.
 
@@ -173,7 +173,7 @@ def build_encoder(config: Config, stddev: bool = True) -> keras.Model:
     return keras.Model(images, outputs, name="encoder")
 
 
-@_in_its_precision
+@in_its_precision
 def build_noise_encoder(config: Config) -> keras.Model:
     """q(z|x) of the paper's variant (section 8): images [B, h, w, c] -> dict of `mean` [B, Z] and `stddev` [B, Z] > 0.
 
@@ -189,7 +189,7 @@ def build_noise_encoder(config: Config) -> keras.Model:
     return keras.Model(images, outputs, name="noise_encoder")
 
 
-@_in_its_precision
+@in_its_precision
 def build_discriminator(config: Config, conditional: bool = True, normalise: bool = True) -> keras.Model:
     """D(x, u), or D(x) if not `conditional`: images [B, h, w, c] (and codes [B, K+C]) -> logits [B, 1] of being real.
 
@@ -201,12 +201,12 @@ def build_discriminator(config: Config, conditional: bool = True, normalise: boo
     h = _trunk(images, plan, config, seed, normalise)
     if conditional:
         h = keras.layers.Concatenate()([h, code])
-    h = _hidden(h, plan.discriminator_hidden, plan, config, seed, normalise)
+    h = _hidden(h, plan.discriminator_hidden, plan, config, seed, normalise=normalise)
     logits = linear(1, seed, "e_mix", dtype="float32")(h)
     return keras.Model([images, code] if conditional else images, logits, name="discriminator")
 
 
-@_in_its_precision
+@in_its_precision
 def build_generator(config: Config) -> keras.Model:
     """G(z, u): noise [B, Z], codes [B, K+C] -> images [B, h, w, c] in [0, 1] (28 pixels, sigmoid) or [-1, 1] (tanh)."""
     plan, seed = _plan(config), layer_seed(config.seed, "generator")

@@ -5,7 +5,7 @@ What a family of models computes is in its `Replay`; here are rows, verdicts and
 
 import pathlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.nn.layers import BatchNorm
 from common.tf1.infovaegan import InfoVAEGANReplay
 from common.tf1.recording import Recording, projection
-from common.tf1.replay import Replay
+from common.tf1.replay import Replay, relative_error
 
 FAMILIES: tuple[type[Replay], ...] = (InfoVAEGANReplay,)  # A mixture's goes here, from common/tf1/mixture.py.
 MARGIN = 2.0  # Other machines round differently: up to twice the tolerance passes, with a note.
@@ -99,16 +99,20 @@ def _initial_rows(replay: Replay, skipped: dict[str, str]) -> list[Row]:
             continue
         recorded = recording.array(f"out/{name}")
         computed = point.outputs[name].numpy()[: len(recorded)]
-        matching = computed.shape == recorded.shape
-        error = np.abs(computed - recorded).max() / max(1.0, np.abs(recorded).max()) if matching else np.inf
-        rows.append(Row("outputs", name, float(error), replay.output_tolerance(name)))
-    rows += [_loss_row("losses", n, v, point.losses, replay.loss_tolerance(n)) for n, v in recording.losses.items()]
+        error = relative_error(computed, recorded) if computed.shape == recorded.shape else np.inf
+        rows.append(Row("outputs", name, error, _tolerance(replay.OUTPUTS, name)))
+    for name, recorded in recording.losses.items():
+        rows.append(_loss_row("losses", name, recorded, point.losses, _tolerance(replay.LOSSES, name)))
     for loss, recorded in recording.gradients.items():
         if loss in point.gradients:
             rows += _gradient_rows(replay, loss, recorded, point.gradients[loss], skipped)
         else:
             rows.append(Row(f"gradients of {loss}", "all", None, note="not a loss of this system"))
     return rows
+
+
+def _tolerance(tolerances: Mapping[str, Any], name: str) -> Any:
+    return tolerances.get(name, tolerances[""])
 
 
 def _loss_row(stage: str, name: str, recorded: float, values: Mapping[str, tf.Tensor], tolerance: float) -> Row:
@@ -118,7 +122,7 @@ def _loss_row(stage: str, name: str, recorded: float, values: Mapping[str, tf.Te
 
 
 def _gradient_rows(replay: Replay, loss: str, recorded, computed, skipped) -> list[Row]:
-    stage, rows, (norm, projected) = f"gradients of {loss}", [], replay.gradient_tolerances(loss)
+    stage, rows, (norm, projected) = f"gradients of {loss}", [], _tolerance(replay.GRADIENTS, loss)
     for name in [*recorded, *(name for name in computed if name not in recorded)]:
         value = computed.get(name)
         if name in recorded and name in skipped:
@@ -131,11 +135,13 @@ def _gradient_rows(replay: Replay, loss: str, recorded, computed, skipped) -> li
             few, layer = value.numpy().size <= _FEW, name.rpartition("/")[0] + "/"
             norms = [one["norm"] for other, one in recorded.items() if other == name or few and other.startswith(layer)]
             tolerances = (norm, norm if few else projected)
-            rows += _fingerprint_rows(stage, name, value.numpy(), recorded[name], np.linalg.norm(norms), tolerances)
+            rows += _fingerprint_rows(
+                stage, name, value.numpy(), recorded[name], scale=np.linalg.norm(norms), tolerances=tolerances
+            )
     return rows
 
 
-def _fingerprint_rows(stage, name, value, recorded, scale, tolerances) -> list[Row]:
+def _fingerprint_rows(stage, name, value, recorded, *, scale, tolerances) -> list[Row]:
     """The errors of norm and projection, relative to `scale`."""
     scale, norm = max(float(scale), 1e-12), float(np.linalg.norm(value.astype(np.float64)))
     return [
@@ -158,7 +164,9 @@ def _iteration_rows(replay: Replay, index: int, recorded, skipped) -> list[Row]:
             rows.append(Row(stage, name, None, note=reason))
         else:
             value = replay.variables[name].numpy()
-            rows += _fingerprint_rows(stage, name, value, wanted, wanted["norm"], (variables, variables))
+            rows += _fingerprint_rows(
+                stage, name, value, wanted, scale=wanted["norm"], tolerances=(variables, variables)
+            )
     return rows
 
 

@@ -18,7 +18,7 @@ class Point(NamedTuple):
     """What a system computes at one point, under the recording's names.
 
     Attributes:
-        outputs: tensors [B, ...] by the name after "out/" or "final/"; only the first rows may have been recorded.
+        outputs: tensors [B, ...] by the name after "out/" or "final/"; perhaps only the first rows were recorded.
         losses: scalars by name.
         gradients: loss -> TF1 name of a variable -> its gradient, None if the loss does not reach it.
     """
@@ -29,21 +29,27 @@ class Point(NamedTuple):
 
 
 class Replay:
-    """A recording's system at its initial point, and what is known about the precision of a replay.
+    """A recording's system, which starts at the initial point, and how close to the recording it should be.
 
-    Tolerances are relative to the recorded loss or norm; those of tensors to max(1, largest value).
+    Tolerances are relative to the recorded loss or norm; those of tensors to max(1, largest value). Where they are
+    by name, "" stands for all other names.
 
     Attributes:
         FIELD: a field of the .json that only this family has.
         INITIAL: (mean, stddev) of initial variables whose names other families do not have, by the name's last part.
+        OUTPUTS, LOSSES: tolerances at the initial point, by name.
+        GRADIENTS: tolerances of (norm, projection) of a gradient, by loss.
+        ITERATIONS: tolerances of (losses, variables) of each iteration.
+        FINAL: tolerance of outputs after the last iteration, as `final_error` measures them.
         update: the system's update, as one graph.
-        ITERATIONS: for each iteration the tolerances of (losses, variables).
-        FINAL: tolerance of the images after the last iteration, as `final_error` measures them.
         variables: TF1 name -> variable.
     """
 
     FIELD: str
     INITIAL: Mapping[str, tuple[float, float]] = {}
+    OUTPUTS: Mapping[str, float]
+    LOSSES: Mapping[str, float]
+    GRADIENTS: Mapping[str, tuple[float, float]]
     ITERATIONS: tuple[tuple[float, float], ...]
     FINAL: float
 
@@ -71,18 +77,11 @@ class Replay:
         """Outputs, and losses if they are recorded, after the last iteration; no gradients."""
         raise NotImplementedError
 
-    def output_tolerance(self, name: str) -> float:
-        """How close a tensor at the initial point must be."""
-        raise NotImplementedError
-
-    def loss_tolerance(self, name: str) -> float:
-        """How close a loss at the initial point must be."""
-        raise NotImplementedError
-
-    def gradient_tolerances(self, loss: str) -> tuple[float, float]:
-        """How close (norm, projection) of a gradient of this loss must be."""
-        raise NotImplementedError
-
     def final_error(self, computed: np.ndarray, recorded: np.ndarray) -> float:
         """How far outputs after the last iteration are from the recorded ones."""
-        return float(np.abs(computed - recorded).max() / max(1.0, np.abs(recorded).max()))
+        return relative_error(computed, recorded)
+
+
+def relative_error(computed: np.ndarray, recorded: np.ndarray) -> float:
+    """The largest difference, relative to max(1, largest recorded value)."""
+    return float(np.abs(computed - recorded).max() / max(1.0, np.abs(recorded).max()))

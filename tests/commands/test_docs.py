@@ -1,4 +1,6 @@
-"""The pages and the docstrings against the code: links, anchors, sections, flags, files and tests that they name exist."""
+"""The pages and the docstrings against the code: links, anchors, sections, flags, files and tests that
+they name exist.
+"""
 
 import ast
 import re

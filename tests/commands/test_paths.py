@@ -1,4 +1,6 @@
-"""Paths as people and systems make them: spaces, other scripts, newlines, glob characters and leading dashes, for every flag that takes one."""
+"""Paths as people and systems make them: spaces, other scripts, newlines, glob characters and leading dashes, for every
+flag that takes one.
+"""
 
 import gzip
 import pathlib

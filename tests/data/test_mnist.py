@@ -75,7 +75,7 @@ def test_tfds(tmp_path):
         # TFDS stores examples in its own order.
         assert len(dataset.test) == 12
         images, labels = dataset.train.take(0, 12)[..., 0], dataset.labels(dataset.train)
-        found = [int(np.flatnonzero((IMAGES == image).all(axis=(1, 2)))[0]) for image in images]
+        found = [int(np.flatnonzero((image == IMAGES).all(axis=(1, 2)))[0]) for image in images]
         assert sorted(found) == list(range(12))
         np.testing.assert_array_equal(labels, LABELS[found])
 

@@ -14,7 +14,7 @@ MODULES = pytest.mark.parametrize("module", SHAPES, ids=lambda module: module.__
 
 @MODULES
 def test_size_is_that_of_the_real_data(module):
-    assert module.SIZE == SIZES[module]
+    assert SIZES[module] == module.SIZE
 
 
 @MODULES

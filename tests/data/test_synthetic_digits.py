@@ -61,7 +61,7 @@ def test_shifts_and_strokes_have_their_stated_units():
     assert (np.diff(by_stroke) > 5).all()
 
 
-def test_the_digit_dominates():
+def test_digit_is_the_main_difference():
     """The nearest of 4,000 images nearly always shows the same digit, which explains a fifth of the variance."""
     indices = np.arange(4400)
     labels, images = digits.factors(indices)[:, 0], digits.images(indices).reshape(4400, -1).astype(np.float32)

@@ -30,7 +30,7 @@ def _value(name, indices=MANY):
     return np.array(faces.FACTORS[column].values)[faces.factors(indices)[:, column]]
 
 
-def test_an_image_shows_the_levels_of_its_index():
+def test_image_shows_the_levels_of_its_index():
     row = faces.factors(SAMPLE)[3]
     portrait = faces._portrait(*(factor.values[level] for factor, level in zip(faces.FACTORS, row, strict=True)))
     np.testing.assert_array_equal(faces.images(SAMPLE)[3], portrait)
@@ -62,7 +62,7 @@ def test_turning_the_head_moves_the_nose_further_than_the_skull():
     assert left[0] < left[1] and right[0] > right[1]  # The farther eye is narrower.
 
 
-def test_a_bald_head_shows_neither_fringe_nor_hair_colour():
+def test_bald_head_shows_neither_fringe_nor_hair_colour():
     bald = faces.STYLES.index("bald")
     plain = _draw(hair_style=bald, moustache=1)
     np.testing.assert_array_equal(_draw(hair_style=bald, moustache=1, fringe=1), plain)
@@ -87,4 +87,4 @@ def test_attributes_tell_what_is_seen():
 def test_attributes_carry_the_names_of_celeba():
     celeba = "Bald Bangs Black_Hair Blond_Hair Brown_Hair Eyeglasses Gray_Hair Mouth_Slightly_Open Mustache Pale_Skin"
     celeba += " Smiling Straight_Hair Wavy_Hair"
-    assert faces.ATTRIBUTES == tuple(celeba.split())
+    assert tuple(celeba.split()) == faces.ATTRIBUTES

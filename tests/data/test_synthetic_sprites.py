@@ -67,7 +67,7 @@ def test_each_step_of_each_factor_shows(column):
     assert np.abs(np.diff(images, axis=0)).sum(axis=(1, 2, 3)).min() >= 4
 
 
-def test_a_full_turn_changes_nothing():
+def test_full_turn_changes_nothing():
     for shape in range(3):
         positions = np.arange(1024)
         first, last = (index(shape, 4, orientation) + positions for orientation in (0, 39))

@@ -106,7 +106,9 @@ def test_no_assignment_beats_the_one_to_one_labels(table):
 
 
 def test_one_to_one_labels_by_hand():
-    """Each category's majority is label 0; the best total gives it to category 1 and not to category 0, whose count is larger."""
+    """Each category's majority is label 0; the best total gives it to category 1 and not to category 0, whose count is
+    larger.
+    """
     table = np.array([[9, 8, 0], [7, 1, 2], [5, 0, 3]])
     np.testing.assert_array_equal(one_to_one_labels(table), [1, 0, 2])
     assert one_to_one_accuracy(table) == 18 / 35

@@ -1,4 +1,6 @@
-"""Inference on data sets, whose batches must be mixed, and what `evaluate` makes of it: known answers of systems that are known."""
+"""Inference on data sets, whose batches must be mixed, and what `evaluate` makes of it: known answers of systems that
+are known.
+"""
 
 import json
 import types
@@ -21,7 +23,9 @@ CLASSES = 4
 
 
 class Echo:
-    """Stands for a system: its logits say how far each image's class lies above the mean of its batch, as batch norm would see it."""
+    """Stands for a system: its logits say how far each image's class lies above the mean of its batch, as batch norm
+    would see it.
+    """
 
     config = types.SimpleNamespace(
         batch_size=10, seed=3, scaling="binary", latent=types.SimpleNamespace(categories=CLASSES)
@@ -77,7 +81,8 @@ def test_a_drawn_split_keeps_order_and_factors():
 
 
 class Perfect:
-    """Stands for a system that knows everything: its codes are an image's first pixels, its reconstructions the image, its samples those it is given.
+    """Stands for a system that knows everything: its codes are an image's first pixels, its reconstructions the image,
+    its samples those it is given.
 
     Args:
         categories: those that the samples are generated from; by default what they show.
@@ -136,7 +141,9 @@ def factors(*names, levels=4):
 
 
 def test_categories_get_their_labels_on_training_images_and_are_scored_on_test_images(perfect, tmp_path):
-    """Half of the classes of the test images are called otherwise than in training: the labels learnt there are wrong for them."""
+    """Half of the classes of the test images are called otherwise than in training: the labels learnt there are wrong
+    for them.
+    """
     labels = np.arange(400) % 4
     images = images_of(np.stack([labels * 0] * 3 + [labels], axis=1))
     dataset = Dataset(
@@ -219,7 +226,9 @@ def test_a_system_that_infers_noise_has_a_bound_on_the_log_likelihood(perfect):
 
 
 def test_fid_and_its_floor_are_between_equally_many(perfect):
-    """Samples that are the training images shifted by 0.5 in one of the features; test images that are the training images."""
+    """Samples that are the training images shifted by 0.5 in one of the features; test images that are the training
+    images.
+    """
     table = np.random.RandomState(0).randint(0, 4, (64, 4))
     split = Split(images_of(table), table[:, 3:])
     shifted = images_of(table).astype(np.float32)
@@ -242,7 +251,9 @@ def test_fid_and_its_floor_are_between_equally_many(perfect):
 
 
 def test_generated_categories_are_read_by_the_encoder_and_named_by_the_classifier(perfect):
-    """A quarter of the images show the class before their category's; the classifier takes the last class for the one before it."""
+    """A quarter of the images show the class before their category's; the classifier takes the last class for the one
+    before it.
+    """
     shown = np.arange(64) % 4
     categories = np.where(np.arange(64) < 16, (shown + 1) % 4, shown)
     images = images_of(np.stack([shown] * 4, axis=1))

@@ -73,7 +73,9 @@ def test_the_names_of_the_categories_do_not_matter():
 
 
 def test_the_variance_of_a_category_of_two_is_that_of_the_numbers_0_and_1():
-    """Gini's variance of two values is the unbiased variance of 0 and 1: as a category or as a number, the votes are the same."""
+    """Gini's variance of two values is the unbiased variance of 0 and 1: as a category or as a number, the votes are
+    the same.
+    """
     random = np.random.RandomState(3)
     bit, noisy = random.randint(0, 2, len(GRID)), GRID / 8 + random.randn(*GRID.shape) / 2
     as_category = score_of(Codes(noisy, bit, 2))
@@ -90,7 +92,9 @@ def test_ginis_variance_by_hand():
 
 
 def test_votes_by_hand():
-    """Train: dimension 0 is constant where factor 0 is fixed, dimension 1 where factor 1 is. Two of three other votes agree."""
+    """Train: dimension 0 is constant where factor 0 is fixed, dimension 1 where factor 1 is. Two of three other votes
+    agree.
+    """
     still_0, still_1 = [0, 1], [2, 3]
     drawn = Plan(
         np.arange(4),
@@ -126,13 +130,15 @@ def test_a_plan_names_each_image_once_and_follows_from_its_seed():
     a, b, c = (plan(GRID, SMALL, np.random.RandomState(seed)) for seed in (0, 0, 1))
     assert (np.diff(a.images) > 0).all() and a.images[-1] < len(GRID)
     assert a.variance.shape == (500,) and a.votes.shape == (500, 20)
-    for x, y in zip(a[:4], b[:4]):
+    for x, y in zip(a[:4], b[:4], strict=False):
         np.testing.assert_array_equal(x, y)
     assert not np.array_equal(a.fixed, c.fixed)
 
 
 def test_tables_may_lack_combinations_levels_and_order():
-    """Two factors that never vary freely, levels with gaps, one level of a single image, one factor constant, one all different."""
+    """Two factors that never vary freely, levels with gaps, one level of a single image, one factor constant, one all
+    different.
+    """
     factors = np.array([[4, 0, 1, 10], [9, 0, 1, 11], [4, 7, 1, 12], [9, 7, 1, 13], [4, 3, 1, 14]])
     drawn = plan(factors, SMALL, np.random.RandomState(0))
     levels = factors[drawn.images[drawn.votes]]

@@ -16,7 +16,7 @@ def corners(count, seed):
     random = np.random.RandomState(seed)
     labels = random.randint(0, 4, count)
     images = random.randint(0, 100, (count, 12, 12, 1))
-    for image, label in zip(images, labels):
+    for image, label in zip(images, labels, strict=False):
         image[6 * (label // 2) :, 6 * (label % 2) :][:6, :6] += 150
     return Split(images.astype(np.uint8), labels[:, None])
 
@@ -116,7 +116,9 @@ def test_inception_has_2048_features_and_takes_weights_from_a_file(built, random
 
 @pytest.fixture
 def means(monkeypatch, tmp_path):
-    """In InceptionV3's place, a network whose features are the least, mean and largest value of each channel it is given."""
+    """In InceptionV3's place, a network whose features are the least, mean and largest value of each channel it is
+    given.
+    """
     inputs = keras.Input((None, None, 3))
     pool = keras.layers.GlobalMaxPooling2D()
     outputs = keras.layers.Concatenate()([-pool(-inputs), keras.layers.GlobalAveragePooling2D()(inputs), pool(inputs)])

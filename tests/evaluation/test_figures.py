@@ -32,7 +32,9 @@ Z, K, C, BATCH = 7, 4, 3, 8  # Of `make_config`.
 
 @pytest.fixture
 def echo(make_config):
-    """A stand-in for a system: its "images" are the inputs they were made from, it encodes an "image" back to them, and it notes its batches."""
+    """A stand-in for a system: its "images" are the inputs they were made from, it encodes an "image" back to them, and
+    it notes its batches.
+    """
     config, batches = make_config(), []
 
     def generate(noise, code):
@@ -114,7 +116,9 @@ def test_a_traversal_moves_one_code_and_nothing_else(echo):
 
 
 def test_batch_statistics_take_the_protocols_change_away_at_28_pixels(system):
-    """What a whole batch has in common cancels in the batch norm behind G's first layer, which normalises each feature apart."""
+    """What a whole batch has in common cancels in the batch norm behind G's first layer, which normalises each feature
+    apart.
+    """
     common = original_traversal(system, 0, draws=(0,))
     assert np.abs(common - common[:, :1]).max() < 1e-4
     alone = traversal(system, 0, PROTOCOL_VALUES, draws=(0,))
@@ -213,7 +217,9 @@ def test_draw_leaves_every_figure_and_the_same_bytes_twice(system, dataset, tmp_
 
 
 def test_reconstructions_are_of_mixed_images_each_above_its_own(system, dataset, monkeypatch, tmp_path):
-    """With reconstructions that are the images themselves, every row repeats the real one; the images are drawn by the seed, not the first ones."""
+    """With reconstructions that are the images themselves, every row repeats the real one; the images are drawn by the
+    seed, not the first ones.
+    """
     monkeypatch.setattr(system, "reconstruct", lambda images, seed: images)
     real = draw.mixed_images(dataset, 8, seed=3)
     assert not np.array_equal(real, dataset.test.take(0, 8))

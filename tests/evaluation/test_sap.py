@@ -1,4 +1,6 @@
-"""SAP of codes whose score is known, and its classifier against its own optimum (and scikit-learn's, where that is installed)."""
+"""SAP of codes whose score is known, and its classifier against its own optimum (and scikit-learn's, where that is
+installed).
+"""
 
 import numpy as np
 import pytest
@@ -47,7 +49,9 @@ def test_what_is_scored_is_the_test_set():
 
 
 def test_the_optimum_by_hand():
-    """Inputs -1 and 1, cost c each: w minimises w^2 / 2 + 2 c (1 - w)^2, so w = 4 c / (1 + 4 c); no bias by symmetry."""
+    """Inputs -1 and 1, cost c each: w minimises w^2 / 2 + 2 c (1 - w)^2, so w = 4 c / (1 + 4 c); no
+    bias by symmetry.
+    """
     x = np.array([[-1.0, 1.0], [1.0, 1.0]])
     weights = sap._fit(x, np.array([-1.0, 1.0]), np.array([3.0, 3.0]))
     np.testing.assert_allclose(weights, [12 / 13, 0.0], atol=1e-12)

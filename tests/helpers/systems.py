@@ -1,6 +1,7 @@
 """Systems for tests: a small configuration, systems built once, their state as arrays, what a step samples.
 
-`EVERY` names all systems that the tests of everything around a system run over. Two of them exist in the tests alone: a VAE with
+`EVERY` names all systems that the tests of everything around a system run over. Two of them exist in the tests alone: a
+VAE with
 neither discriminator nor category, and a system with a network inside a network.
 """
 
@@ -46,7 +47,9 @@ def make_config(**changes) -> Config:
 
 
 def builder(make_config):
-    """`build(**changes)`: the system of `make_config(**changes)`, built once per set of changes and set back each time."""
+    """`build(**changes)`: the system of `make_config(**changes)`, built once per set of changes and
+    set back each time.
+    """
     built = {}
 
     def build(**changes):
@@ -89,7 +92,8 @@ def tried(system, images, random):
 def assert_close(gradients, wanted, tolerance=1e-4, *, least, negligible):
     """Each gradient within `tolerance` of the largest norm among those wanted, which is above `least`.
 
-    Most of those wanted have a norm above `negligible` of the largest. Where none is wanted, since none reaches a variable, it is 0.
+    Most of those wanted have a norm above `negligible` of the largest. Where none is wanted, since none reaches a
+    variable, it is 0.
     """
     wanted = [np.zeros_like(g) if w is None else w for g, w in zip(gradients, wanted, strict=True)]
     scale = max(np.linalg.norm(w) for w in wanted)
@@ -204,6 +208,10 @@ EVERY = {
     "infovaegan_paper": {"variant": "paper"},
     "infogan": {"model": "infogan"},
     "ali": {"model": "ali"},
+    "betavae": {"model": "betavae", "latent": LatentSpec(0, 0, 3)},
+    "factorvae": {"model": "factorvae", "latent": LatentSpec(0, 0, 3), "discriminator_units": 16},
+    "jointvae": {"model": "jointvae", "latent": LatentSpec(0, 4, 3)},
+    "infocatvae": {"model": "infocatvae", "latent": LatentSpec(0, 4, 8)},
     "test_vae": {"model": "test_vae", "latent": LatentSpec(0, 0, 3)},
     "test_nested": {"model": "test_nested", "latent": LatentSpec(0, 4, 0)},
 }

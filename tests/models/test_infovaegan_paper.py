@@ -108,7 +108,9 @@ def test_the_generators_losses_are_equations_3_and_11(build, images):
 
 
 def test_the_inference_loss_is_the_elbo_of_equations_6_7_and_10(build):
-    """Terms, sum and gradients written out; and vae_loss is minus the bound of proposition 1, but for the density's constant."""
+    """Terms, sum and gradients written out; and vae_loss is minus the bound of proposition 1, but for the density's
+    constant.
+    """
     system = build()
     random = sampled(system)
     latents, noise = random.latents, random.noise
@@ -177,7 +179,9 @@ def test_each_step_is_the_critics_and_each_third_the_generators_and_inferences(b
 
 
 def test_a_stage_of_its_own_begins_at_its_step_with_generator_and_critic_fixed(build, images):
-    """Before it the noise encoder is untouched; from it on not one weight of generator and critic moves, moving averages included."""
+    """Before it the noise encoder is untouched; from it on not one weight of generator and critic moves, moving
+    averages included.
+    """
     system = build(stages="separate", switch_step=SWITCH)
     for step in range(7):
         before = weights(system)
@@ -192,7 +196,9 @@ def test_a_stage_of_its_own_begins_at_its_step_with_generator_and_critic_fixed(b
 
 
 def test_what_a_step_is_follows_from_its_number_alone(build, images):
-    """Steps 2 to 4, one of each kind, twice from a copy of the state before them: the same bits, so that a resumed run is exact."""
+    """Steps 2 to 4, one of each kind, twice from a copy of the state before them: the same bits, so that a resumed run
+    is exact.
+    """
     system = build(stages="separate", switch_step=SWITCH)
     system.step.assign(2)
     start = values(system)
@@ -207,7 +213,9 @@ def test_what_a_step_is_follows_from_its_number_alone(build, images):
 
 
 def test_an_update_takes_all_gradients_at_the_same_parameters(build, images):
-    """Step 2 by hand: the critic first, then gradients of g_loss, q_loss and vae_loss, then the updates in this order."""
+    """Step 2 by hand: the critic first, then gradients of g_loss, q_loss and vae_loss, then the
+    updates in this order.
+    """
     system = build()
     system.step.assign(CRITIC_STEPS - 1)
     random = sampled(system)
@@ -230,7 +238,9 @@ def test_an_update_takes_all_gradients_at_the_same_parameters(build, images):
 
 
 def test_without_mutual_information_nothing_learns_from_it(build, images):
-    """InfoVAEGAN-MI: q_loss is reported as before, but has no gradients, and a first stage leaves the encoder as it was."""
+    """InfoVAEGAN-MI: q_loss is reported as before, but has no gradients, and a first stage leaves the encoder as it
+    was.
+    """
     system = build(mutual_information=False, stages="separate", switch_step=SWITCH)
     random = sampled(system)
     latents = random.latents
@@ -276,7 +286,9 @@ def test_the_second_stage_reports_its_losses_alone(build, images):
 
 
 def test_reconstructions_use_the_inferred_noise(build, images):
-    """With next to no deviation in either posterior, and categories that are sure, nothing random is left: G of the means."""
+    """With next to no deviation in either posterior, and categories that are sure, nothing random is left: G of the
+    means.
+    """
     system = build()
     for network in ("encoder", "noise_encoder"):
         head = system.networks[network].get_layer("e_log_sigma_sq")

@@ -127,9 +127,11 @@ def test_a_configuration_survives_its_json():
 
 
 def test_optimizers_have_their_rates_and_variables(system):
-    """Section 4: D on the discriminator, G on the generator, Q on encoder and generator, VAE on the encoder, in this order."""
+    """Section 4: D on the discriminator, G on the generator, Q on encoder and generator, VAE on the encoder, in this
+    order.
+    """
     assert list(system.optimizers) == ["d", "g", "q", "vae"]
-    for (name, optimizer), multiplier in zip(system.optimizers.items(), (1, 5, 3, 2), strict=True):
+    for (_name, optimizer), multiplier in zip(system.optimizers.items(), (1, 5, 3, 2), strict=True):
         assert isinstance(optimizer, TF1Adam)
         np.testing.assert_allclose(optimizer.learning_rate, 2e-4 * multiplier, rtol=1e-6)
         assert (optimizer.beta1, optimizer.beta2, optimizer.epsilon) == (0.5, 0.999, 1e-8)
@@ -159,7 +161,9 @@ def test_infogans_optimizers(infogan):
 
 @pytest.mark.parametrize("settings", VIEWS, ids=["as it is", "views", "moved"])
 def test_losses_of_infovaegan(build_system, images, settings):
-    """All losses from the networks' outputs in float64, the posterior samples and the assembly written out (section 3)."""
+    """All losses from the networks' outputs in float64, the posterior samples and the assembly written
+    out (section 3).
+    """
     system = build_system(**settings)
     random = sampled(system)
     latents, noise = random.latents, random.noise
@@ -265,7 +269,9 @@ def test_each_range_moves_its_own_part_of_a_view(build_system, name):
 
 @pytest.mark.parametrize("changes", [{}, {"model": "infogan"}, {"model": "ali"}], ids=["infovaegan", "infogan", "ali"])
 def test_the_term_trains_the_encoder_alone_and_after_all_else(build_system, images, changes):
-    """With the term, every other loss of the first step and every other network's weights are as without, to the bit."""
+    """With the term, every other loss of the first step and every other network's weights are as
+    without, to the bit.
+    """
     plain, system = build_system(**changes), build_system(**changes, rim_multiplier=4.0)
     np.testing.assert_allclose(system.optimizers["rim"].learning_rate, 2e-4 * 4, rtol=1e-6)
     random = sampled(system)

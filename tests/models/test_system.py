@@ -47,7 +47,9 @@ MOVES = [
 
 @pytest.mark.parametrize(("name", "optimizer", "moved"), MOVES, ids=[f"{n}-{o}" for n, o, _ in MOVES])
 def test_an_optimizer_moves_its_networks_and_no_other(request, monkeypatch, images, name, optimizer, moved):
-    """One iteration in which only this optimizer is let through: every kernel of its networks moves, nothing else does."""
+    """One iteration in which only this optimizer is let through: every kernel of its networks moves,
+    nothing else does.
+    """
     system = request.getfixturevalue(name)
     before, apply = trainable(system), type(system).apply_gradients
     monkeypatch.setattr(
@@ -68,7 +70,9 @@ def test_an_optimizer_moves_its_networks_and_no_other(request, monkeypatch, imag
 
 @pytest.mark.parametrize("name", ["system", "infogan"])
 def test_an_iteration_is_d_then_all_else_at_the_same_parameters(request, images, name):
-    """Section 4: D steps first, the other gradients are all taken against the new D before any is applied, then applied G, Q, (VAE)."""
+    """Section 4: D steps first, the other gradients are all taken against the new D before any is applied, then applied
+    G, Q, (VAE).
+    """
     system = request.getfixturevalue(name)
     random = sampled(system)
     latents = random.latents
@@ -114,7 +118,9 @@ def test_training_moves_the_averages_and_inference_does_not(system, images):
 
 @pytest.mark.parametrize("name", ["system", "infogan"])
 def test_reconstructions_are_g_of_inferred_codes_and_arbitrary_noise(request, images, name):
-    """Section 7. With codes that leave nothing to chance, what differs between seeds is z, which comes from the prior."""
+    """Section 7. With codes that leave nothing to chance, what differs between seeds is z, which comes
+    from the prior.
+    """
     system = request.getfixturevalue(name)
     encoder = system.networks["encoder"]
     encoder.get_layer("e_mix").bias.assign([0.0, 500.0, 0.0, 0.0])

@@ -1,4 +1,6 @@
-"""Posterior samples and divergences against their formulas in float64 and against TFP; priors; draws as functions of seeds."""
+"""Posterior samples and divergences against their formulas in float64 and against TFP; priors; draws as functions of
+seeds.
+"""
 
 import numpy as np
 import pytest
@@ -123,7 +125,9 @@ def test_the_floor_under_the_probabilities_lets_an_impossible_category_win():
 
 
 def test_the_floor_under_the_probabilities_is_1e_10():
-    """With the largest uniform float32 below 1 for the impossible category and 0 for the other: exp((16.64 - 23.03 + 3.83) / 0.1)."""
+    """With the largest uniform float32 below 1 for the impossible category and 0 for the other: exp((16.64 - 23.03 +
+    3.83) / 0.1).
+    """
     logits, uniform = np.array([[0.0, -1000.0]]), np.array([[0.0, 1 - 2.0**-24]])
     wanted = relaxed_one_hot(logits, uniform)[0, 1]
     assert 1e-12 < wanted < 1e-10
@@ -139,7 +143,9 @@ def test_the_floor_inside_the_logarithm_of_the_noise():
 
 
 def test_the_floor_outside_the_logarithm_of_the_noise():
-    """gumbel(1) = 46.05, not infinite: two of them cancel, and one outweighs the largest float32 below 1 (16.64) at any odds."""
+    """gumbel(1) = 46.05, not infinite: two of them cancel, and one outweighs the largest float32 below 1 (16.64) at any
+    odds.
+    """
     np.testing.assert_allclose(
         sample_categorical(np.array([[0.05, 0.0]]), np.ones((1, 2))), softmax(np.array([[0.5, 0.0]])), atol=1e-4
     )
@@ -161,7 +167,9 @@ def test_samples_are_on_the_simplex_and_u_is_concat_d_c(arrays):
 
 
 def test_categorical_samples_are_distributed_as_tfps():
-    """Given uniform noise, the argmax falls as the softmax says, and the soft values have the moments of TFP's own samples."""
+    """Given uniform noise, the argmax falls as the softmax says, and the soft values have the moments of TFP's own
+    samples.
+    """
     n, logits = 40_000, np.array([1.0, -0.5, 0.3, 2.0])
     p = softmax(logits)
     uniform = tf.random.stateless_uniform([n, 4], seed=[1, 2])

@@ -74,7 +74,9 @@ def test_inference_uses_batch_statistics_and_leaves_the_averages(batch, argument
 @pytest.mark.parametrize("mode", ["batch", "moving"])
 @pytest.mark.parametrize("momentum", [0.9, 0.999])
 def test_training_uses_batch_statistics_and_moves_the_averages(batch, momentum, mode):
-    """average <- momentum average + (1 - momentum) value; the variance is the unbiased one, as TF1's fused kernel gives."""
+    """average <- momentum average + (1 - momentum) value; the variance is the unbiased one, as TF1's fused kernel
+    gives.
+    """
     layer = batch_norm(batch, momentum=momentum, statistics=mode)
     before_mean, before_variance = averages(layer)
     mean, variance, n = statistics(batch)

@@ -24,7 +24,9 @@ def test_adversarial_is_the_mean_cross_entropy(real):
 
 
 def test_adversarial_known_answers():
-    """An undecided discriminator pays log 2 either way; a sure one pays its logit where it is wrong, nothing where it is right."""
+    """An undecided discriminator pays log 2 either way; a sure one pays its logit where it is wrong, nothing where it
+    is right.
+    """
     undecided, sure = tf.zeros((3, 1)), tf.fill((3, 1), 1000.0)
     np.testing.assert_allclose(
         [losses.adversarial(undecided, real) for real in (True, False)], np.log([2, 2]), rtol=1e-6
@@ -66,7 +68,9 @@ def linear_critic(weights):
 
 @pytest.mark.parametrize("norm", [0.0, 0.5, 1.0, 4.0])
 def test_gradient_penalty_of_a_critic_with_a_known_gradient_norm(norm):
-    """<w, x> has the gradient w everywhere: (||w|| - 1)^2, the norm over all pixels and channels; and it falls towards norm 1."""
+    """<w, x> has the gradient w everywhere: (||w|| - 1)^2, the norm over all pixels and channels; and it falls towards
+    norm 1.
+    """
     weights = RANDOM.normal(size=(4, 3, 2))
     weights = tf.Variable(weights * norm / np.linalg.norm(weights), dtype=tf.float32)
     x, fake = (tf.constant(RANDOM.uniform(-1, 1, (5, 4, 3, 2)), tf.float32) for _ in range(2))
@@ -78,7 +82,9 @@ def test_gradient_penalty_of_a_critic_with_a_known_gradient_norm(norm):
 
 
 def test_gradient_penalty_is_taken_on_the_line_between_with_one_factor_an_image():
-    """||x||^2 / 2 has the gradient x: of two images that are 3 and 1 pixels of ones, and fakes of zeros, at 1/2 and 1."""
+    """||x||^2 / 2 has the gradient x: of two images that are 3 and 1 pixels of ones, and fakes of
+    zeros, at 1/2 and 1.
+    """
     x = np.zeros((2, 3, 3, 1), np.float32)
     x[0, 0], x[1, 1, 1] = 1, 1
     alpha = tf.reshape(tf.constant([0.5, 1.0]), [2, 1, 1, 1])
@@ -89,7 +95,9 @@ def test_gradient_penalty_is_taken_on_the_line_between_with_one_factor_an_image(
 
 
 def test_information_bound_is_entropy_less_cross_entropy():
-    """Of d alone under a known posterior: sure and right, all of H(d); at the prior, none; of 0.7 for the right one of four, log(4 * 0.7)."""
+    """Of d alone under a known posterior: sure and right, all of H(d); at the prior, none; of 0.7 for the right one of
+    four, log(4 * 0.7).
+    """
     category, entropy = tf.one_hot([0, 3, 1], 4), float(np.log(4))
     known = np.log(np.where(category.numpy() == 1, 0.7, 0.1)).astype(np.float32)
     for logits, wanted in ((1000 * category, np.log(4)), (tf.zeros((3, 4)), 0), (tf.constant(known), np.log(4 * 0.7))):
@@ -98,7 +106,9 @@ def test_information_bound_is_entropy_less_cross_entropy():
 
 
 def test_information_bound_of_a_continuous_code_is_below_the_information_that_its_channel_carries():
-    """c ~ U(-1, 1) read with normal noise of deviation s: log 2 - log(s sqrt(2 pi e)) in expectation; a wrong deviation gives less."""
+    """c ~ U(-1, 1) read with normal noise of deviation s: log 2 - log(s sqrt(2 pi e)) in expectation; a wrong deviation
+    gives less.
+    """
     n, s = 40_000, 0.1
     error = s * RANDOM.normal(size=n)
     sure = 1000 * tf.ones((n, 1)), tf.ones((n, 1))  # One category: it carries nothing.
@@ -115,7 +125,9 @@ def test_information_bound_of_a_continuous_code_is_below_the_information_that_it
 
 
 def test_regularised_information_by_hand():
-    """Two images, two categories: H(d|x) - H(d) + CE with q = (0.9, 0.1), (0.2, 0.8) and their views (0.6, 0.4), (0.5, 0.5)."""
+    """Two images, two categories: H(d|x) - H(d) + CE with q = (0.9, 0.1), (0.2, 0.8) and their views (0.6, 0.4), (0.5,
+    0.5).
+    """
     q, viewed = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.6, 0.4], [0.5, 0.5]])
     mean = q.mean(axis=0)
     conditional = -(q * np.log(q)).sum(axis=1).mean()

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.fast
 
 RECORDINGS = sorted(p for p in FOLDER.glob("*.json") if p.with_suffix(".npz").is_file())
 
-# Trainable parameters of encoder, generator, discriminator. 64 pixels: docs/original.md, section 2. 28 pixels, K = 10 and C = 2:
+# Trainable parameters of encoder, generator, discriminator. 64 pixels: docs/original.md, section 2. 28 pixels, K = 10
+# and C = 2:
 #   trunk: 4*4*1*64 + 64 + 4*4*64*128 + 128 + 2*128 = 132,544
 #   encoder: trunk + 6272*1024 + 1024 + 2*1024 + 1024*64 + 64 + 2*64 + 64*10 + 10 + 2 (64*2 + 2) = 6,624,782
 #   generator: 112*1024 + 1024 + 2*1024 + 1024*6272 + 6272 + 2*6272 + 4*4*128*64 + 64 + 2*64 + 4*4*64*1 + 1 = 6,691,393
@@ -67,7 +68,9 @@ def test_encoder_outputs(built):
 
 
 def test_the_noise_encoder_has_the_encoder_s_layers_and_the_noise_s_size(make_config):
-    """Section 8: 100 values each of mean and stddev; 6,624,782 parameters less the encoder's 14-value heads, 65 an output, and 200 of its own."""
+    """Section 8: 100 values each of mean and stddev; 6,624,782 parameters less the encoder's 14-value heads, 65 an
+    output, and 200 of its own.
+    """
     config = make_config(latent=LatentSpec(100, 10, 2))
     network, encoder = build_noise_encoder(config), build_encoder(config)
     assert trainable(network) == PARAMETERS[28][0] - 65 * 14 + 65 * 200

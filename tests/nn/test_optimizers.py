@@ -63,7 +63,9 @@ def test_steps_follow_the_formula(start, epsilon):
 
 
 def test_epsilon_is_not_where_keras_has_it():
-    """The first step by hand: v = 0.001 g^2 and lr_1 = lr sqrt(0.001) / 0.5; Keras's own Adam would divide by |g| + epsilon."""
+    """The first step by hand: v = 0.001 g^2 and lr_1 = lr sqrt(0.001) / 0.5; Keras's own Adam would divide by |g| +
+    epsilon.
+    """
     variables = [keras.Variable([0.0])]
     optimizer_of(variables, epsilon=0.1).apply([tf.constant([2.0])], variables)
     wanted = -RATE * np.sqrt(0.001) / 0.5 * 1.0 / (np.sqrt(0.004) + 0.1)
@@ -72,7 +74,9 @@ def test_epsilon_is_not_where_keras_has_it():
 
 
 def test_a_decaying_rate_is_followed():
-    """Along a constant gradient Adam moves by the rate: the whole of it, a half after two steps more, a quarter after four."""
+    """Along a constant gradient Adam moves by the rate: the whole of it, a half after two steps more, a quarter after
+    four.
+    """
     variables = [keras.Variable([0.0])]
     optimizer = TF1Adam(keras.optimizers.schedules.ExponentialDecay(RATE, 2, 0.5), BETA1, BETA2)
     optimizer.build(variables)

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.config import RUN_FILE, LatentSpec, provenance
+from common.config import LatentSpec
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.models import registry
+from common.runs import RUN_FILE, open_run, provenance, read_run
+from common.tf1 import __main__ as tf1
 from common.tf1 import checkpoints as tf1_checkpoints
 from common.training.checkpoints import Checkpoints
 from helpers.paths import RECORDINGS
-
-GOLDEN = RECORDINGS / "tf1_checkpoint_chairs.json"
 
 
 def write_checkpoint(values, prefix):
@@ -22,22 +22,26 @@ def write_checkpoint(values, prefix):
     with tf.Graph().as_default():
         feeds = {}
         for name, value in values.items():
-            feeds[tf.compat.v1.placeholder(tf.float32, value.shape)] = (
-                value  # Constants of this size would clog the graph.
-            )
-            tf.compat.v1.Variable(list(feeds)[-1], name=name, use_resource=False)
+            placeholder = tf.compat.v1.placeholder(tf.float32, value.shape)  # Constants would exceed a graph's size.
+            feeds[placeholder] = value
+            tf.compat.v1.Variable(placeholder, name=name, use_resource=False)
         with tf.compat.v1.Session() as session:
             session.run(tf.compat.v1.global_variables_initializer(), feeds)
             tf.compat.v1.train.Saver().save(session, str(prefix), write_meta_graph=False)
 
 
-def read_checkpoint(shapes, prefix):
-    """Reads name -> array with TF1's own Saver."""
+def read_checkpoint(values, prefix):
+    """Reads name -> array, for the names and shapes of `values`, with TF1's own Saver."""
     with tf.Graph().as_default():
-        variables = {name: tf.compat.v1.get_variable(name, shape, use_resource=False) for name, shape in shapes.items()}
+        variables = {n: tf.compat.v1.get_variable(n, v.shape, use_resource=False) for n, v in values.items()}
         with tf.compat.v1.Session() as session:
             tf.compat.v1.train.Saver().restore(session, str(prefix))
             return session.run(variables)
+
+
+def assert_same_bits(got, expected):
+    assert got.keys() == expected.keys()
+    assert all(got[name].tobytes() == value.tobytes() for name, value in expected.items())
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +52,8 @@ def system(make_config):
 @pytest.fixture(scope="module")
 def values(system):
     """A value for everything in a checkpoint, with the bits of a float32 in full use."""
-    random = np.random.RandomState(1)
-    return {
-        name: random.normal(size=tuple(v.shape)).astype(np.float32)
-        for name, v in tf1_checkpoints.all_variables(system).items()
-    }
+    random, variables = np.random.RandomState(1), tf1_checkpoints.all_variables(system)
+    return {name: random.normal(size=tuple(v.shape)).astype(np.float32) for name, v in variables.items()}
 
 
 @pytest.fixture(scope="module")
@@ -62,45 +63,68 @@ def prefix(values, tmp_path_factory):
     return prefix
 
 
-def test_names_and_shapes_are_the_original_s(make_config):
-    if not GOLDEN.is_file():
-        pytest.skip(f"{GOLDEN} is not here: it belongs to the recordings")
+def test_names_and_shapes_are_the_originals(make_config):
     system = registry.build(make_config(image_shape=(64, 64, 3), scaling="tanh", latent=LatentSpec()))
-    assert {name: list(v.shape) for name, v in tf1_checkpoints.all_variables(system).items()} == json.loads(
-        GOLDEN.read_text()
-    )
+    shapes = {name: list(v.shape) for name, v in tf1_checkpoints.all_variables(system).items()}
+    assert shapes == json.loads((RECORDINGS / "tf1_checkpoint_chairs.json").read_text())
 
 
 def test_round_trip_is_bit_exact(system, values, prefix, tmp_path):
     tf1_checkpoints.load(system, str(prefix))
-    q = system.optimizers["q"]
-    np.testing.assert_array_equal(
-        system.networks["encoder"].get_layer("e_mean").kernel, values["encoder/e_mean/Matrix"]
-    )
+    q, kernel = system.optimizers["q"], system.networks["generator"].get_layer("g_h4").kernel
+    mean = system.networks["encoder"].get_layer("e_mean").kernel
+    np.testing.assert_array_equal(mean, values["encoder/e_mean/Matrix"])
     np.testing.assert_array_equal(q.beta2_power, values["beta2_power_2"])
-    index = [v.path for v in system.variables_of("q")].index(system.networks["generator"].get_layer("g_h4").kernel.path)
+    index = [v.path for v in system.variables_of("q")].index(kernel.path)
     np.testing.assert_array_equal(q.v[index], values["decoder/g_h4/w/Adam_3"])
-    tf1_checkpoints.save(system, str(tmp_path / "again"))
-    again = read_checkpoint({name: value.shape for name, value in values.items()}, tmp_path / "again")
-    assert all(again[name].tobytes() == value.tobytes() for name, value in values.items())
+    assert tf1_checkpoints.save(system, str(tmp_path / "again")) == len(values)
+    assert_same_bits(read_checkpoint(values, tmp_path / "again"), values)
     assert tf.train.load_checkpoint(str(tmp_path / "again")).get_variable_to_shape_map().keys() == values.keys()
 
 
-def test_export_of_a_run_s_checkpoint(system, values, prefix, tmp_path, capsys):
+def test_import_and_export_are_inverse(system, values, prefix, tmp_path, capsys):
+    run, config, out = tmp_path / "run", tmp_path / "dry_run.json", tmp_path / "out" / "exported"
+    write_json(provenance(system.config, "a test"), config)
+    assert tf1.main(["import", str(prefix), str(run), "--config", str(config)]) == 0
+    assert capsys.readouterr().out == f"Wrote {run / 'tiny-0'}\n"
+    assert read_run(run / RUN_FILE)["start"] == str(prefix)
+    opened, _ = open_run(run)
+    mean = opened.networks["encoder"].get_layer("e_mean").kernel
+    np.testing.assert_array_equal(mean, values["encoder/e_mean/Matrix"])
+    assert tf1.main(["export", str(run), str(out)]) == 0
+    assert f"Wrote {len(values)} variables" in capsys.readouterr().out
+    assert_same_bits(read_checkpoint(values, out), values)
+    assert tf1.main(["import", str(prefix), str(run), "--config", str(config)]) == 2
+    assert "already holds a run: name another folder" in capsys.readouterr().err
+
+
+def test_export_of_a_trained_system(system, values, prefix, tmp_path):
     tf1_checkpoints.load(system, str(prefix))
     system.step.assign(7)
-    (tmp_path / "run").mkdir()
-    Checkpoints(system, tmp_path / "run", "InfoVAE_MNIST").save()
-    write_json(provenance(system.config, "a test"), tmp_path / "run" / RUN_FILE)
-    assert tf1_checkpoints.main(["export", str(tmp_path / "run"), str(tmp_path / "out" / "exported")]) == 0
-    assert f"Wrote {len(values)} variables" in capsys.readouterr().out
-    exported = read_checkpoint({name: value.shape for name, value in values.items()}, tmp_path / "out" / "exported")
-    assert all(exported[name].tobytes() == value.tobytes() for name, value in values.items())
-    assert tf1_checkpoints.main(["export", str(tmp_path / "nothing"), str(tmp_path / "x")]) == 2
-    assert "no checkpoint at" in capsys.readouterr().err
+    Checkpoints(system, tmp_path, "tiny").save()
+    write_json(provenance(system.config, "a test"), tmp_path / RUN_FILE)
+    assert tf1.main(["export", str(tmp_path / "tiny-7"), str(tmp_path / "exported")]) == 0
+    assert_same_bits(read_checkpoint(values, tmp_path / "exported"), values)
 
 
-def test_what_does_not_fit_is_named_ten_at_most_of_each_and_changes_nothing(system, values, tmp_path):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export", "nothing", "x"], "no checkpoint at nothing"),
+        (["import", "nothing", "out", "--script", "InfoVAE_MNIST"], "nothing is not a readable TF1 checkpoint"),
+        (["import", "nothing", "out", "--config", "none.json"], "none.json not found"),
+        (["compare", "x.json", "--iterations", "-1"], "--iterations must be at least 0, got -1"),
+    ],
+)
+def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert tf1.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("python -m common.tf1: error: ") and message in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_misfits_are_named_and_change_nothing(system, values, tmp_path):
     changed = {name: value for name, value in values.items() if not name.startswith("discriminator/d_bn")}
     changed |= {f"extra/{i}": np.zeros(2, np.float32) for i in range(3)}
     changed["encoder/e_mix/bias"] = np.zeros(11, np.float32)
@@ -112,12 +136,10 @@ def test_what_does_not_fit_is_named_ten_at_most_of_each_and_changes_nothing(syst
     assert missing.count("discriminator/d_bn") == 10 and missing.endswith(", ...")
     assert unexpected == "3 unexpected: extra/0, extra/1, extra/2"
     assert wrong == "1 of another shape: encoder/e_mix/bias (is [11], should be [4])"
-    assert all((a == b.numpy()).all() for a, b in zip(before, system.networks["encoder"].variables))
+    assert all((a == b.numpy()).all() for a, b in zip(before, system.networks["encoder"].variables, strict=True))
 
 
-def test_damaged_and_missing_checkpoints(system, prefix, tmp_path):
-    with pytest.raises(UserError, match="no readable TF1 checkpoint"):
-        tf1_checkpoints.load(system, str(tmp_path / "nothing"))
+def test_truncated_checkpoint_is_damaged(system, prefix, tmp_path):
     data = prefix.with_name(prefix.name + ".data-00000-of-00001").read_bytes()
     (tmp_path / "cut.index").write_bytes(prefix.with_name(prefix.name + ".index").read_bytes())
     (tmp_path / "cut.data-00000-of-00001").write_bytes(data[: len(data) // 2])
@@ -125,33 +147,27 @@ def test_damaged_and_missing_checkpoints(system, prefix, tmp_path):
         tf1_checkpoints.load(system, str(tmp_path / "cut"))
 
 
-def test_layers_counted_otherwise_are_paired_in_order():
-    ours = {
-        f"decoder/{layer}/{leaf}": np.zeros(n)
-        for n, layer in ((2, "g_h2"), (3, "g_h3"), (5, "g_h8"))
-        for leaf in ("w", "biases")
-    }
-    theirs = {
-        f"decoder/{layer}/{leaf}": [n]
-        for n, layer in ((2, "g_h2"), (3, "g_h9"), (5, "g_h10"))
-        for leaf in ("w", "biases")
-    }
-    matched = tf1_checkpoints.match(ours, theirs)
-    assert {name: value.shape for name, value in matched.items()} == {
-        name: tuple(shape) for name, shape in theirs.items()
-    }
+def test_layers_with_other_numbers_are_paired_in_order():
+    ours, theirs = (
+        {f"decoder/{layer}/{leaf}": np.zeros(n) for n, layer in zip((2, 3, 5), layers, strict=True) for leaf in "wb"}
+        for layers in (("g_h2", "g_h3", "g_h8"), ("g_h2", "g_h9", "g_h10"))
+    )
+    shapes = {name: value.shape for name, value in theirs.items()}
+    assert {name: value.shape for name, value in tf1_checkpoints.match(ours, shapes).items()} == shapes
 
 
-@pytest.mark.parametrize("changes", [{"model": "ali"}, {"variant": "paper"}])
-def test_a_system_that_the_original_lacks_has_no_tf1_checkpoints(make_config, prefix, tmp_path, changes):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "ali"}, "a TF1 checkpoint does not work with ALI"),
+        ({"variant": "paper"}, "a TF1 checkpoint does not work with the paper's InfoVAEGAN"),
+        ({"width": 0.5}, "a TF1 checkpoint requires --width 1, as the original has it, got 0.5"),
+        ({"rim_multiplier": 1.0, "encoder_shift": 2}, "a TF1 checkpoint requires --rim-multiplier 0"),
+    ],
+)
+def test_other_systems_have_no_tf1_checkpoints(make_config, prefix, tmp_path, changes, message):
     other = registry.build(make_config(**changes))
-    for use in (
-        lambda: tf1_checkpoints.load(other, str(prefix)),
-        lambda: tf1_checkpoints.save(other, str(tmp_path / "out")),
-    ):
-        with pytest.raises(
-            UserError,
-            match="^the original has no (ali|infovaegan with variant paper), .* some of: infogan, infovaegan$",
-        ):
-            use()
-    assert not list(tmp_path.glob("out*"))
+    for use in (tf1_checkpoints.load, tf1_checkpoints.save):
+        with pytest.raises(UserError, match=f"^{message}"):
+            use(other, str(tmp_path / "out"))
+    assert not list(tmp_path.iterdir())

@@ -73,7 +73,7 @@ def test_damaged_zip_gives_the_saved_arrays_or_none(tmp_path, evil):
 
 
 def test_mnist_npz(tmp_path, evil):
-    arrays = dict(x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:2], y_test=LABELS[:2])
+    arrays = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:2], "y_test": LABELS[:2]}
 
     def read(path):
         check_mnist(mnist.read(path, None))
@@ -86,7 +86,7 @@ def check_mnist(dataset):
         images = split.take(0, len(split))
         assert images.dtype == np.uint8 and images.shape == (len(split), 28, 28, 1) and len(split) > 0
         assert split.factors.dtype == np.int64 and split.factors.shape == (len(split), 1)
-        assert 0 <= split.factors.min() and split.factors.max() <= 9
+        assert split.factors.min() >= 0 and split.factors.max() <= 9
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -134,7 +134,7 @@ def test_idx_bomb(tmp_path):
 
 
 def test_dsprites_npz(tmp_path, evil, monkeypatch):
-    arrays = dict(imgs=SPRITES, latents_classes=sprites.factors(np.arange(2)))
+    arrays = {"imgs": SPRITES, "latents_classes": sprites.factors(np.arange(2))}
     monkeypatch.setattr(cache, "progress_bar", lambda *_: mock.Mock())
 
     def read(path):
@@ -151,7 +151,7 @@ def test_dsprites_npz(tmp_path, evil, monkeypatch):
 
 def test_latents(tmp_path, evil, make_config):
     config = make_config()
-    arrays = dict(z=RANDOM.uniform(-1, 1, (4, 7)), u=RANDOM.uniform(-1, 1, (4, 7)).astype(np.float32))
+    arrays = {"z": RANDOM.uniform(-1, 1, (4, 7)), "u": RANDOM.uniform(-1, 1, (4, 7)).astype(np.float32)}
 
     def read(path):
         z, u = sample._read_latents(path, config)

@@ -44,7 +44,7 @@ def test_tar(tmp_path, monkeypatch):
         path.write_bytes(mutant)
         split = chairs.read(path, Cache(None, False)).train
         assert 1 <= len(split) <= 9 and (split.factors is None or split.factors.shape == (len(split), 3))
-        assert all(0 <= file.offset and 0 <= file.length for file in split.images.files)
+        assert all(file.offset >= 0 and file.length >= 0 for file in split.images.files)
         check_images(split.images)
 
     counts = survey(read, (mutations.tar_mutant(random, mutations.choice(random, seeds)) for _ in range(MUTANTS)))
@@ -190,7 +190,7 @@ def test_tfrecord(celeb_a, records):
         check_images(ImageFiles(tuple(ImageFile("x", data=data) for data in chunk["image"]), 16, 8))
 
     counts = survey(read, (mutations.records_mutant(random, examples) for _ in range(MUTANTS // 5)))
-    assert min(counts.values()) > 10
+    assert min(counts.values()) > 5
 
 
 @pytest.mark.parametrize("length", [2**62, 2**63, 2**64 - 1, 10**12])
@@ -214,10 +214,11 @@ def test_bad_attributes_are_refused(celeb_a, records, levels, tmp_path):
         celeba.read(celeb_a, Cache(tmp_path / "cache"))
 
 
-def test_missing_record_is_refused(celeb_a, records):
+@pytest.mark.parametrize("kept", [[0], [], [0, 1, 1]])
+def test_missing_and_surplus_records_are_refused(celeb_a, records, kept):
     path, examples = records
-    path.write_bytes(mutations.record(examples[0]))
-    with pytest.raises(UserError, match="1 examples instead of 2"):
+    path.write_bytes(b"".join(mutations.record(examples[i]) for i in kept))
+    with pytest.raises(UserError, match="not a readable TFDS data set.*expected to contain 2 elements"):
         read_encoded(celeb_a)
 
 

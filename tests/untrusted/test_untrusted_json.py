@@ -1,4 +1,6 @@
-"""Readers of JSON on damaged and hostile files: recordings of the original, and the configuration beside checkpoints."""
+"""Readers of JSON on damaged and hostile files: recordings of the original, and the configuration
+beside checkpoints.
+"""
 
 import json
 

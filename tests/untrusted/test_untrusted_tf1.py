@@ -1,4 +1,6 @@
-"""The original's checkpoints, damaged: with wrong checksums, as accidents leave them, and with right ones, as malice does."""
+"""The original's checkpoints, damaged: with wrong checksums, as accidents leave them, and with right ones, as malice
+does.
+"""
 
 import pathlib
 import types
@@ -44,7 +46,9 @@ def whole(tmp_path_factory):
 
 
 def feed(system, tmp_path, mutants):
-    """Loads (index, data) after (index, data); what is taken must be VALUES, and what is refused must have changed nothing."""
+    """Loads (index, data) after (index, data); what is taken must be VALUES, and what is refused must have changed
+    nothing.
+    """
     prefix, variables = tmp_path / "mutant", tf1_checkpoints.all_variables(system)
 
     def read(mutant):

@@ -62,7 +62,7 @@ class _Layer:
         """Fill the polygon with corners x [n], y [n]."""
         self.draw.polygon(np.stack([x, y], 1).ravel().tolist(), fill)
 
-    def oval(self, u: float, y: float, ru: float, ry: float, fill: int, relief: float = 1.0) -> None:
+    def oval(self, u: float, y: float, ru: float, ry: float, fill: int, *, relief: float = 1.0) -> None:
         """Fill an oval on the face with centre (u, y) and radii (ru, ry)."""
         self.polygon(self.pose.x(u + ru * np.cos(_CIRCLE), relief), y + ry * np.sin(_CIRCLE), fill)
 
@@ -245,9 +245,9 @@ def mouth(pose: Pose, smile: float, moustache: int) -> np.ndarray:
     """Draw nose, mouth and moustache."""
     layer = _Layer(pose, CLEAR)
     layer.polygon([pose.x(0.03), pose.x(0.14, 1.1), pose.x(0.05, 1.2)], [_EYE + 6, _NOSE + 3, _NOSE + 3], FLESH + 15)
-    layer.oval(0, _NOSE + 3.5, 0.14, 2.2, FLESH + 11, 1.15)
+    layer.oval(0, _NOSE + 3.5, 0.14, 2.2, FLESH + 11, relief=1.15)
     for side in (-1, 1):
-        layer.oval(0.085 * side, _NOSE + 4, 0.04, 1.5, FLESH + 4, 1.15)
+        layer.oval(0.085 * side, _NOSE + 4, 0.04, 1.5, FLESH + 4, relief=1.15)
     t = np.linspace(-1, 1, 25)
     dome = 1 - t * t
     u = (0.27 + 0.15 * smile) * t

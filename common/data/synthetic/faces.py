@@ -5,6 +5,7 @@ palette indices of `face_layers.py` and colours them here: an image costs three 
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -86,8 +87,9 @@ def _palette(background: str, skin: str, hair: str | None) -> np.ndarray:
     return np.clip(colours + 0.5, 0, 255).astype(np.uint8)
 
 
-def _portrait(background, skin, hair, style, fringe, glasses, smile, moustache, azimuth, width) -> np.ndarray:
+def _portrait(*values: Any) -> np.ndarray:
     """Draw one portrait: a value of each factor -> uint8 RGB [128, 128, 3]."""
+    background, skin, hair, style, fringe, glasses, smile, moustache, azimuth, width = values
     if style == "bald":
         hair, fringe = None, 0
     pose = Pose(np.deg2rad(azimuth), width / 2)

@@ -1,4 +1,4 @@
-"""Grids of images and image files, as the original made them (REFERENCE.md section 7)."""
+"""Grids of images and image files, as the original made them (docs/original.md, section 7)."""
 
 import pathlib
 
@@ -15,7 +15,7 @@ def merge(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
     Image i stands at row i // columns, column i % columns.
 
     Returns:
-        float64 [rows * h, columns * w, c], without the last axis where c = 1.
+        float64 [rows * h, columns * w, c], without the last axis if c = 1.
 
     Raises:
         ValueError: there are more images than cells.
@@ -30,35 +30,29 @@ def merge(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def save_grid(images: np.ndarray, rows: int, columns: int, path: pathlib.Path) -> None:
-    """Writes a grid of images [n, h, w, c] of any real range, stretched as a whole: its minimum becomes 0 and its maximum 255."""
-    save_image(stretch(merge(np.asarray(images), rows, columns)), path)
+    """Write images [n, h, w, c] as a grid, stretched as a whole: its minimum becomes 0 and its maximum 255."""
+    save_picture(Image.fromarray(stretch(merge(np.asarray(images), rows, columns))), path)
 
 
-def save_image(pixels: np.ndarray, path: pathlib.Path) -> None:
-    """Writes uint8 [h, w] or [h, w, 3] in the format of `path`'s ending, with Pillow's defaults, whole or not at all."""
+def save_picture(picture: Image.Image | list[Image.Image], path: pathlib.Path, milliseconds: int = 150) -> None:
+    """Write a picture, or the frames of an endless animation, in the format of `path`'s ending, whole or not at all.
+
+    Args:
+        picture: one picture or several; smaller frames are padded with white on the right and below.
+        path: the file.
+        milliseconds: how long each frame is shown, a multiple of 10.
+    """
+    frames = picture if isinstance(picture, list) else [picture]
     with atomic_write(path) as temporary:
-        Image.fromarray(pixels).save(temporary)
+        if len(frames) == 1:
+            frames[0].save(temporary)
+            return
+        size = max(frame.width for frame in frames), max(frame.height for frame in frames)
+        first, *others = [_padded(frame, size) for frame in frames]
+        first.save(temporary, save_all=True, append_images=others, duration=milliseconds, loop=0, optimize=False)
 
 
-def to_uint8(images: np.ndarray, scaling: str) -> np.ndarray:
-    """Images as the networks make them, of any shape, to uint8 by a fixed range: [-1, 1] with "tanh", else [0, 1]; beyond it, cut off."""
-    unit = (np.asarray(images, np.float64) + 1.0) / 2.0 if scaling == "tanh" else np.asarray(images, np.float64)
-    return np.rint(unit.clip(0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-def save_picture(picture: Image.Image, path: pathlib.Path) -> None:
-    """Writes a Pillow image in the format of `path`'s ending, whole or not at all."""
-    with atomic_write(path) as temporary:
-        picture.save(temporary)
-
-
-def save_animation(frames: list[Image.Image], path: pathlib.Path, milliseconds: int = 150) -> None:
-    """Writes an endless GIF of frames, each shown for `milliseconds` (in tens); smaller ones are filled up with white on the right and below."""
-    size = max(frame.width for frame in frames), max(frame.height for frame in frames)
-    sheets = [Image.new(frame.mode, size, "white") for frame in frames]
-    for paper, frame in zip(sheets, frames):
-        paper.paste(frame, (0, 0))
-    with atomic_write(path) as temporary:
-        sheets[0].save(
-            temporary, save_all=True, append_images=sheets[1:], duration=milliseconds, loop=0, optimize=False
-        )
+def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    paper = Image.new(picture.mode, size, "white")
+    paper.paste(picture, (0, 0))
+    return paper

@@ -1,4 +1,4 @@
-"""Unsupervised classification: how well categories that nobody labelled match the classes."""
+"""Unsupervised classification: how well categories without labels match the classes."""
 
 import numpy as np
 
@@ -18,9 +18,13 @@ def majority_labels(table: np.ndarray) -> np.ndarray:
 
 
 def one_to_one_labels(table: np.ndarray) -> np.ndarray:
-    """The assignment of labels to categories, no label twice, that puts the most images right: int64 [K], from counts [K, L].
+    """The assignment of labels to categories, no label twice, that puts the most images right.
 
-    With more categories than labels, those left over get `UNASSIGNED`; with fewer, some labels are nobody's.
+    Args:
+        table: counts [K, L].
+
+    Returns:
+        int64 [K]; with more categories than labels, those left over get `UNASSIGNED`.
     """
     table = np.asarray(table, np.int64)
     if len(table) <= table.shape[1]:
@@ -32,7 +36,7 @@ def one_to_one_labels(table: np.ndarray) -> np.ndarray:
 
 
 def majority_accuracy(table: np.ndarray, labels: np.ndarray | None = None) -> float:
-    """The share of images whose category maps to their label, in [0, 1], from counts [K, L] of the images to score.
+    """The fraction of images whose category maps to their label, in [0, 1], from counts [K, L] of the images to score.
 
     Args:
         table: counts.
@@ -45,7 +49,7 @@ def majority_accuracy(table: np.ndarray, labels: np.ndarray | None = None) -> fl
 
 
 def one_to_one_accuracy(table: np.ndarray, labels: np.ndarray | None = None) -> float:
-    """As `majority_accuracy`, by default with `one_to_one_labels` of `table` itself; images of a category without a label are wrong."""
+    """As `majority_accuracy`, by default with `one_to_one_labels`; images of a category without a label are wrong."""
     return _accuracy(table, one_to_one_labels(table) if labels is None else labels)
 
 
@@ -71,7 +75,7 @@ def _accuracy(table: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _assign(cost: np.ndarray) -> np.ndarray:
-    """The columns, one a row and all different, of the least total cost: int64 [r, c], r <= c -> int64 [r].
+    """The columns, one per row and all different, of the least total cost: int64 [r, c], r <= c -> int64 [r].
 
     The Hungarian algorithm by shortest augmenting paths: rows are added one by one; potentials keep every reduced cost
     cost[i, j] - u[i] - v[j] >= 0, with equality on the pairs assigned.

@@ -1,4 +1,4 @@
-"""What every disentanglement metric takes: one code an image."""
+"""What every metric of codes takes: one code per image."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 class Codes(NamedTuple):
-    """The codes of n images. Their dimensions are the continuous codes in order and then, where there is one, the category.
+    """The codes of n images. Their dimensions are the continuous codes in order and then the category, if any.
 
     Attributes:
         continuous: float [n, C], C >= 0.
         category: int [n] in [0, num_categories), or None.
-        num_categories: K; 0 where there is no category.
+        num_categories: K; 0 without a category.
     """
 
     continuous: np.ndarray
@@ -20,7 +20,7 @@ class Codes(NamedTuple):
 
     @property
     def images(self) -> int:
-        """n. ValueError where the parts disagree about it."""
+        """Number of images, n. Raises ValueError if the parts disagree about it."""
         if self.category is not None and len(self.category) != len(self.continuous):
             raise ValueError(f"{len(self.continuous)} continuous codes and {len(self.category)} categories")
         return len(self.continuous)
@@ -29,6 +29,13 @@ class Codes(NamedTuple):
     def dimensions(self) -> int:
         """C, or C + 1 with a category."""
         return self.continuous.shape[1] + (self.category is not None)
+
+    @classmethod
+    def concatenate(cls, parts: list["Codes"]) -> "Codes":
+        """The codes of several batches, one after the other."""
+        continuous = np.concatenate([part.continuous for part in parts])
+        categories = [part.category for part in parts if part.category is not None]
+        return cls(continuous, np.concatenate(categories) if categories else None, parts[0].num_categories)
 
     def take(self, indices: np.ndarray) -> "Codes":
         """The codes of the images at int indices [m]."""

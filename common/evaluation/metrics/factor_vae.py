@@ -1,7 +1,7 @@
 """The FactorVAE score (Kim & Mnih, "Disentangling by Factorising", ICML 2018, section 4 and its appendix).
 
-A vote: of a batch of images that share one factor's level, the dimension of the code whose variance, relative to its variance over
-all images, is the smallest. A majority map from dimensions to factors is fitted to the votes; the score is its accuracy.
+Each vote fixes one factor, takes a batch of images, and picks the code dimension with the smallest normalised variance.
+A majority map from dimensions to factors is fitted to the votes; the score is its accuracy.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class Sizes(NamedTuple):
 
     Attributes:
         variance_samples: images for the variances over all images.
-        batch: images a vote, at least 2.
+        batch: images per vote, at least 2.
         train_votes: votes that the majority map is fitted to.
         eval_votes: further votes that it is scored on; 0 to score it on those it was fitted to.
         prune: dimensions of a smaller standard deviation than this have collapsed and do not count.
@@ -31,9 +31,8 @@ class Sizes(NamedTuple):
 
 
 DISENTANGLEMENT_LIB = Sizes(variance_samples=10_000, batch=64, train_votes=10_000, eval_votes=5_000, prune=0.05)
-PAPER = Sizes(
-    variance_samples=10_000, batch=100, train_votes=500, eval_votes=0, prune=0.05
-)  # L = 100, M = 500, one set of votes.
+# L = 100, M = 500, one set of votes.
+PAPER = Sizes(variance_samples=10_000, batch=100, train_votes=500, eval_votes=0, prune=0.05)
 _VOTES_AT_A_TIME = 1000  # Limits memory.
 
 
@@ -43,7 +42,7 @@ class Plan(NamedTuple):
     Attributes:
         images: int64 [m], sorted, each once: encode these, all in one go, for batch norm needs mixed batches.
         variance: int64 [variance_samples], positions in `images`.
-        votes: int64 [train_votes + eval_votes, batch], positions in `images`, those of a row sharing a level of one factor.
+        votes: int64 [train_votes + eval_votes, batch], positions in `images`; a row shares a level of one factor.
         fixed: int64 [train_votes + eval_votes], which factor that is.
         sizes: what it was made for.
     """
@@ -56,16 +55,16 @@ class Plan(NamedTuple):
 
 
 def plan(factors: np.ndarray, sizes: Sizes, random: np.random.RandomState) -> Plan:
-    """Draws every image that the score needs, with replacement, as disentanglement_lib does from a full grid.
+    """Sample every image that the score needs, with replacement, as disentanglement_lib does from a full grid.
 
-    The fixed factor is drawn uniformly, its level as often as it occurs, the images uniformly among those of that level. So the
-    table may lack combinations of levels. Levels of a single image have no variance and are left out, as are factors that vary in none
-    or only in such levels.
+    The fixed factor is sampled uniformly, its level as often as it occurs, the images uniformly among those of that
+    level. An incomplete grid is fine. Levels of a single image have no variance and are left out, as are factors
+    without two levels.
 
     Args:
         factors: int [n, f], the level of each factor.
         sizes: see `Sizes`.
-        random: the source of all draws.
+        random: the source of all samples.
 
     Raises:
         ValueError: no images, no factor to fix, or a batch of less than 2.
@@ -96,13 +95,14 @@ def active_dimensions(plan: Plan, codes: Codes) -> np.ndarray:
 
 
 def score(plan: Plan, codes: Codes) -> float:
-    """The FactorVAE score, in [0, 1]; 0 where every dimension has collapsed, as in disentanglement_lib.
+    """The FactorVAE score, in [0, 1]; 0 if every dimension has collapsed, as in disentanglement_lib.
 
-    A category counts as one dimension with Gini's variance sum_ij [d_i != d_j] / (2 n (n - 1)), which for numbers, with (c_i - c_j)^2
-    in place of [d_i != d_j], is their unbiased variance (Kim & Mnih's appendix). On a tie the first dimension wins.
+    A category counts as one dimension with Gini's variance sum_ij [d_i != d_j] / (2 n (n - 1)), which for numbers, with
+    (c_i - c_j)^2 instead of [d_i != d_j], is their unbiased variance (Kim & Mnih's appendix). On a tie the first
+    dimension wins.
 
     Args:
-        plan: what was drawn.
+        plan: the images of the score.
         codes: the codes of `plan.images`, in that order.
 
     Raises:
@@ -123,7 +123,7 @@ def score(plan: Plan, codes: Codes) -> float:
 
 
 def _levels(column: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Images by level: their order, where each level starts in it, and its count. None where no two images can share one of several."""
+    """Images by level: their order, where each level starts in it, and its count. None without a level to fix."""
     _, starts, counts = np.unique(np.sort(column), return_index=True, return_counts=True)
     return (np.argsort(column, kind="stable"), starts, counts) if len(counts) > 1 and counts.max() > 1 else None
 

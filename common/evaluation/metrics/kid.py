@@ -9,7 +9,8 @@ def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
     mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j); it can be negative.
 
     Args:
-        x, y: features [m, d] and [n, d].
+        x: features [m, d].
+        y: features [n, d].
 
     Raises:
         ValueError: less than two features in either, or other dimensions.
@@ -24,17 +25,18 @@ def kid(x: np.ndarray, y: np.ndarray, subsets: int, size: int, random: np.random
     """KID: the mean of `squared_mmd` over random subsets, and the standard error of that mean over the subsets.
 
     Args:
-        x, y: features [m, d] and [n, d].
+        x: features [m, d].
+        y: features [n, d].
         subsets: how many, at least 2.
-        size: of each subset, drawn without replacement, at most m and n.
-        random: the source of the draws.
+        size: of each subset, sampled without replacement, at most m and n.
+        random: the source of the samples.
 
     Raises:
         ValueError: less than 2 subsets, or subsets larger than a set of features.
     """
     if subsets < 2 or size > min(len(x), len(y)):
         raise ValueError(
-            f"{subsets} subsets of {size} from {len(x)} and {len(y)} features: at least 2, none larger than the features"
+            f"{subsets} subsets of {size} from {len(x)} and {len(y)} features: at least 2, none larger than either"
         )
     distances = [
         squared_mmd(x[random.permutation(len(x))[:size]], y[random.permutation(len(y))[:size]]) for _ in range(subsets)

@@ -18,31 +18,36 @@ def kl_uniform(logits: np.ndarray) -> np.ndarray:
     return (np.exp(log_p) * (log_p + np.log(log_p.shape[1]))).sum(axis=1)
 
 
-def log_pixels(images: np.ndarray, reconstructions: np.ndarray, variance: float = PIXEL_VARIANCE) -> np.ndarray:
-    """log N(x; x^, variance I) of each image in nats, float64 [n], from images and reconstructions, [n, h, w, c] both."""
+def log_pixels(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+    """The log density N(x; x^, I/2) of each image in nats, float64 [n], from [n, h, w, c] both."""
     difference = np.asarray(images, np.float64) - reconstructions
-    pixels = difference[0].size
-    return -0.5 * (
-        np.square(difference).reshape(len(difference), -1).sum(axis=1) / variance
-        + pixels * np.log(2.0 * np.pi * variance)
-    )
+    squares = np.square(difference).reshape(len(difference), -1).sum(axis=1)
+    return -0.5 * (squares / PIXEL_VARIANCE + difference[0].size * np.log(2.0 * np.pi * PIXEL_VARIANCE))
 
 
 def log_likelihood_bound(
-    images, reconstructions, logits, mean, stddev, noise_mean, noise_stddev, variance: float = PIXEL_VARIANCE
+    images: np.ndarray,
+    reconstructions: np.ndarray,
+    logits: np.ndarray,
+    mean: np.ndarray,
+    stddev: np.ndarray,
+    *,
+    noise_mean: np.ndarray,
+    noise_stddev: np.ndarray,
 ) -> np.ndarray:
     """E log p(x|z, d, c) - KL_d - KL_c - KL_z of each image (eq. 7), in nats: float64 [n].
 
-    Where eq. 7 prints log p(d, c, z|x), log p(x|d, c, z) is meant: the quotient of eq. 9 says so. The bound is on a density over
-    pixel values as the images have them, of the model whose c is drawn from N(0, I) as in the paper's section 3.1.
+    Eq. 7 prints log p(d, c, z|x) and means log p(x|d, c, z), as the quotient of eq. 9 says. The bound is on a density
+    over pixel values as the images have them, of the model whose c is from N(0, I), as in the paper's section 3.1.
 
     Args:
         images: [n, h, w, c].
-        reconstructions: [s, n, h, w, c], G(z, d, c) for s draws of z, d, c from their posteriors.
+        reconstructions: [s, n, h, w, c], G(z, d, c) for s samples of z, d, c from their posteriors.
         logits: [n, K], of q(d|x).
-        mean, stddev: [n, C], of q(c|x).
-        noise_mean, noise_stddev: [n, Z], of q(z|x).
-        variance: of a pixel given the latents.
+        mean: [n, C], of q(c|x).
+        stddev: [n, C], of q(c|x).
+        noise_mean: [n, Z], of q(z|x).
+        noise_stddev: [n, Z], of q(z|x).
     """
-    expected = np.mean([log_pixels(images, draw, variance) for draw in reconstructions], axis=0)
+    expected = np.mean([log_pixels(images, sample) for sample in reconstructions], axis=0)
     return expected - kl_uniform(logits) - kl_normal(mean, stddev) - kl_normal(noise_mean, noise_stddev)

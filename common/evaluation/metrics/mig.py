@@ -1,4 +1,4 @@
-"""The mutual information gap (Chen et al., "Isolating Sources of Disentanglement in VAEs", NeurIPS 2018, equation 6)."""
+"""The mutual information gap (Chen et al., NeurIPS 2018, equation 6)."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from common.evaluation.metrics.codes import Codes
 
 
 def mutual_information_gap(codes: Codes, factors: np.ndarray, bins: int = 20) -> float:
-    """MIG in [0, 1]: how much more the best dimension says about a factor than the second best, relative to the factor's entropy, on average.
+    """MIG in [0, 1]: how much more the best dimension says about a factor than the second best, on average.
 
-    Continuous codes are discretised as in disentanglement_lib, which takes 10,000 images. Factors of one level are left out; beside a single
-    dimension the second best is 0.
+    In fractions of the factor's entropy. Continuous codes are discretised as in disentanglement_lib, which takes 10,000
+    images. Factors of one level are left out; with a single dimension the second best is 0.
 
     Args:
         codes: of n images.

@@ -7,7 +7,7 @@ from common.evaluation.metrics.codes import Codes, check_pairs
 
 
 def discretise(codes: Codes, bins: int = 20) -> np.ndarray:
-    """Codes as levels, int64 [n, dimensions]: continuous ones in bins of equal width from their least to their largest value, categories as they are."""
+    """Codes as levels, int64 [n, dimensions]: continuous ones in bins of equal width over their range."""
     columns = [np.digitize(c, np.histogram_bin_edges(c, bins)[:-1]) - 1 for c in codes.continuous.astype(np.float64).T]
     if codes.category is not None:
         columns.append(codes.category)
@@ -31,7 +31,7 @@ def matrix(codes: Codes, factors: np.ndarray, bins: int = 20) -> np.ndarray:
 
 
 def entropies(factors: np.ndarray) -> np.ndarray:
-    """The entropy of each factor as it occurs in the table int [n, f], in nats: float64 [f], 0 for a factor of one level."""
+    """The entropy of each factor in the table int [n, f], in nats: float64 [f], 0 for a factor of one level."""
     if len(factors) == 0:
         raise ValueError("no images to score")
     return np.array([_information(f, f) for f in _by_column(factors)])

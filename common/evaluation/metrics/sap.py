@@ -1,4 +1,4 @@
-"""The separated attribute predictability score (Kumar et al., ICLR 2018, section 3), with disentanglement_lib's classifier."""
+"""Separated attribute predictability (Kumar et al., ICLR 2018, section 3), with disentanglement_lib's classifier."""
 
 import numpy as np
 
@@ -11,10 +11,10 @@ _MAX_STEPS, _TOLERANCE = 200, 1e-9
 def separated_attribute_predictability(
     train: Codes, train_factors: np.ndarray, test: Codes, test_factors: np.ndarray
 ) -> float:
-    """SAP in [0, 1]: how much better the best dimension predicts a factor than the second best, on average over factors.
+    """SAP in [0, 1]: how much better the best dimension predicts a factor than the second best, on average.
 
-    Factors of one level in `train` are left out; beside a single dimension the second best is 0. disentanglement_lib takes 10,000
-    images to train and 5,000 to test.
+    Factors of one level in `train` are left out; with a single dimension the second best is 0. disentanglement_lib
+    takes 10,000 images to train and 5,000 to test.
 
     Args, Raises: see `matrix`.
     """
@@ -26,12 +26,15 @@ def separated_attribute_predictability(
 def matrix(train: Codes, train_factors: np.ndarray, test: Codes, test_factors: np.ndarray) -> np.ndarray:
     """The test accuracy of predicting each factor from each dimension alone: float64 [dimensions, f].
 
-    The predictor is the linear support vector machine that scikit-learn's LinearSVC(C=0.01, class_weight="balanced") approximates, one
-    against the rest, here at its exact optimum. A category goes in one-hot, which disentanglement_lib has no case for.
+    The predictor is the linear support vector machine that scikit-learn's LinearSVC(C=0.01, class_weight="balanced")
+    approximates, one against the rest, here at its exact optimum. A category goes in one-hot, which disentanglement_lib
+    has no case for.
 
     Args:
-        train, test: codes of the images to fit and to score.
-        train_factors, test_factors: int [n, f], the level of each factor.
+        train: codes of the images to fit.
+        train_factors: int [n, f], the level of each factor.
+        test: codes of the images to score.
+        test_factors: int [m, f], theirs.
 
     Raises:
         ValueError: no images, no factor of two levels, or codes and factors of different numbers of images.
@@ -42,8 +45,8 @@ def matrix(train: Codes, train_factors: np.ndarray, test: Codes, test_factors: n
         raise ValueError("a factor has less than two levels")
     return np.array(
         [
-            [_accuracy(x, y, x_test, y_test) for y, y_test in zip(train_factors.T, test_factors.T)]
-            for x, x_test in zip(_inputs(train), _inputs(test))
+            [_accuracy(x, y, x_test, y_test) for y, y_test in zip(train_factors.T, test_factors.T, strict=True)]
+            for x, x_test in zip(_inputs(train), _inputs(test), strict=True)
         ]
     )
 

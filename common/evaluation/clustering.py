@@ -1,0 +1,116 @@
+"""Categories as clusters: how well they match the classes of real images, and what they generate."""
+
+import numpy as np
+
+from common.data.dataset import Dataset, Split
+from common.evaluation.encode import encode, lacks, sample_split
+from common.evaluation.metrics import classification
+from common.evaluation.metrics.codes import Codes
+from common.evaluation.statistics import Statistics
+from common.models.system import System
+
+ACCURACY = ("accuracy", "accuracy_one_to_one", "accuracy_fitted_on_test")
+AGREEMENT = "category_agreement"
+GENERATED = ("category_accuracy_generated", "category_purity")
+PURITY = GENERATED[1]
+IMAGES = 10_000  # Of each split at most, when a run is scored epoch by epoch.
+
+
+def lacks_classes(dataset: Dataset) -> str | None:
+    """Why `dataset` has no accuracy, or None."""
+    return "the data set has no classes with test images" if dataset.label is None or dataset.test is None else None
+
+
+def category_counts(codes: Codes, dataset: Dataset, split: Split) -> np.ndarray:
+    """How often each category meets each class of `dataset` among the images of `split`: int64 [K, L]."""
+    labels = dataset.labels(split)
+    if codes.category is None or labels is None:
+        raise ValueError("there are no categories, or no classes")
+    levels = next(factor.levels for factor in dataset.factors if factor.name == dataset.label)
+    return classification.contingency(codes.category, labels, codes.num_categories, levels)
+
+
+def accuracies(fitted: np.ndarray, scored: np.ndarray) -> dict[str, float]:
+    """The unsupervised accuracies, each in [0, 1], from counts [K, L] of training images and of test images.
+
+    Returns:
+        "accuracy": each category has the label of most of its training images;
+        "accuracy_one_to_one": no two categories share a label, otherwise fitted on training images too;
+        "accuracy_fitted_on_test": as "accuracy", but fitted on the test images themselves.
+    """
+    values = (
+        classification.majority_accuracy(scored, classification.majority_labels(fitted)),
+        classification.one_to_one_accuracy(scored, classification.one_to_one_labels(fitted)),
+        classification.majority_accuracy(scored),
+    )
+    return dict(zip(ACCURACY, values, strict=True))
+
+
+def category_agreement(system: System, split: Split, codes: Codes, seed: int = 0) -> float:
+    """The fraction of images that keep their category in a random view (shifted, sheared and stretched a little).
+
+    It needs no labels, and shows a run whose categories split classes by slant or width.
+
+    Args:
+        system: one that can "encode", with a category.
+        split: the images.
+        codes: their codes, of mixed batches.
+        seed: chooses the views.
+    """
+    views = encode(system, split.images, view_seed=seed)
+    return float(np.mean(views.category == codes.category))
+
+
+def generated_scores(category: np.ndarray, codes: Codes, logits: np.ndarray | None) -> dict[str, float]:
+    """How well categories fit the images that were generated from them, each in [0, 1].
+
+    Args:
+        category: what each image was generated from, int [n].
+        codes: of the generated images.
+        logits: what a classifier takes them for, [n, L]; None without a classifier.
+
+    Returns:
+        "category_accuracy_generated": the fraction whose category the encoder reads;
+        "category_purity": the fraction that is of its category's most frequent class (with a classifier).
+    """
+    scores = {GENERATED[0]: float(np.mean(codes.category == category))}
+    if logits is not None:
+        counts = (codes.num_categories, logits.shape[1])
+        scores[PURITY] = classification.majority_accuracy(
+            classification.contingency(category, logits.argmax(axis=1), *counts)
+        )
+    return scores
+
+
+class Scorer:
+    """Scores of a system while it trains, under its own batch-norm statistics; copies are built once and reused.
+
+    Attributes:
+        names: what it scores: `ACCURACY[0]` and `AGREEMENT`, as far as system and data have them.
+    """
+
+    def __init__(self, system: System, dataset: Dataset, seed: int = 0):
+        self._dataset, self._seed = dataset, seed
+        self._statistics = Statistics(system, dataset)
+        self.names: tuple[str, ...] = ()
+        if lacks(system, "encode", "category") is None:
+            self.names = (AGREEMENT,) if lacks_classes(dataset) else (ACCURACY[0], AGREEMENT)
+
+    def __call__(self) -> dict[str, float]:
+        """The scores by name, at the present weights."""
+        if not self.names:
+            return {}
+        dataset, system = self._dataset, self._statistics.under(generates=False)
+        test = sample_split(dataset.test or dataset.train, IMAGES, self._seed)
+        codes = encode(system, test.images)
+        scores = {AGREEMENT: category_agreement(system, test, codes, self._seed)}
+        if ACCURACY[0] in self.names:
+            train = sample_split(dataset.train, IMAGES, self._seed)
+            fitted = category_counts(encode(system, train.images), dataset, train)
+            scores[ACCURACY[0]] = accuracies(fitted, category_counts(codes, dataset, test))[ACCURACY[0]]
+        return {name: scores[name] for name in self.names}
+
+
+def test_accuracy(system: System, dataset: Dataset) -> float:
+    """The unsupervised accuracy on test images, in [0, 1]; see `accuracies`. `Scorer` is cheaper for repeated use."""
+    return Scorer(system, dataset)()[ACCURACY[0]]

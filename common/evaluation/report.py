@@ -1,0 +1,47 @@
+"""What an evaluation has found so far, and how long it will take."""
+
+import dataclasses
+import time
+
+
+@dataclasses.dataclass
+class Report:
+    """Metrics by name, the numbers of images behind them, the tables they come from, and why others are missing."""
+
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    tables: dict[str, list] = dataclasses.field(default_factory=dict)
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def add(self, metrics: dict[str, float]) -> None:
+        """Record metrics and print them."""
+        for name, value in metrics.items():
+            self.metrics[name] = float(value)
+            print(f"  {name}: {value:.4g}", flush=True)
+
+    def skip(self, why: str, *names: str) -> None:
+        """Record why metrics are missing."""
+        self.skipped.update(dict.fromkeys(names, why))
+
+
+class Progress:
+    """Announces the parts of a job, one line each, with the time left.
+
+    Args:
+        job: what is done, for the lines.
+        costs: the parts in order, with what each costs relative to the others.
+    """
+
+    def __init__(self, job: str, costs: dict[str, float]):
+        self._job, self._costs, self._began = job, costs, time.monotonic()
+
+    def start(self, part: str) -> None:
+        """Print the line of `part`. The time left follows from that of the parts before it."""
+        names = list(self._costs)
+        number = names.index(part)
+        spent = sum(list(self._costs.values())[:number])
+        left = sum(self._costs.values()) - spent
+        line = f"{self._job} {number + 1}/{len(names)}: {part}"
+        if spent:
+            line += f" (about {(time.monotonic() - self._began) * left / spent:.0f} s left)"
+        print(line, flush=True)

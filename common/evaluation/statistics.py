@@ -1,0 +1,124 @@
+"""Copies of a system for inference, with other batch-norm statistics: of each batch, moving, or standing averages."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.data.dataset import Dataset
+from common.evaluation.encode import AVERAGES, evaluation_seed, to_inputs
+from common.models import registry
+from common.models.system import System
+from common.nn.distributions import Latents
+from common.nn.layers import BatchNorm
+
+BATCHES = 150  # That standing averages are taken over.
+
+
+class Statistics:
+    """A system under each kind of batch-norm statistics; each copy is built once, without optimizers, and reused.
+
+    Args:
+        system: whose weights and moving averages of training the copies take. It is left as it is.
+        dataset: whose training images the standing averages of the encoders are taken over; None if nothing is encoded.
+    """
+
+    def __init__(self, system: System, dataset: Dataset | None):
+        self._system, self._dataset = system, dataset
+        self._copies: dict[str, System] = {}
+        self._fresh: dict[str, tuple[int, bool]] = {}  # The step and `generates` of each copy.
+        self._sums: list[_Sums] = []
+
+    def under(self, kind: str | None = None, generates: bool = True) -> System:
+        """The system at its present weights under `kind` ("batch", "moving" or "standing"; by default its own).
+
+        A copy is refreshed if the system has moved on to another step. Without `generates`, standing averages are taken
+        for the encoders alone.
+        """
+        kind = kind or self._system.config.batch_norm
+        if kind == self._system.config.batch_norm and kind != "standing":
+            return self._system
+        step = int(self._system.step.numpy())
+        if self._fresh.get(kind) not in ((step, True), (step, generates)):
+            copy = self._copy(kind)
+            if kind == "standing":
+                self._average(copy, generates)
+            self._fresh[kind] = step, generates
+        return self._copies[kind]
+
+    def _copy(self, kind: str) -> System:
+        """The copy of that kind, at the weights and averages of the system."""
+        if kind not in self._copies:
+            config = dataclasses.replace(self._system.config, batch_norm="batch" if kind == "observed" else kind)
+            self._copies[kind] = registry.build(config, training=False)
+        copy = self._copies[kind]
+        for name, network in self._system.networks.items():
+            copy.networks[name].set_weights(network.get_weights())
+        copy.step.assign(self._system.step)
+        return copy
+
+    def _average(self, copy: System, generates: bool) -> None:
+        """Sets the averages of `copy` to those over `BATCHES` mixed batches, normalised by their own statistics.
+
+        The encoders see real training images, the generator samples from the prior. Layers that inference does not use
+        keep their moving averages.
+        """
+        observed = self._copy("observed")
+        self._sums = self._sums or [_Sums(layer) for layer in batch_norms(observed)]
+        for sums in self._sums:
+            sums.reset()
+        size, seed = observed.config.batch_size, observed.config.seed
+        if self._dataset is not None:
+            images = self._dataset.train.images
+            order = np.resize(np.random.RandomState(seed).permutation(len(images)), BATCHES * size)
+            for number, batch in enumerate(order.reshape(BATCHES, size)):
+                inputs = to_inputs(images[batch], observed.config.scaling)
+                if observed.can("encode"):
+                    observed.encode(inputs)
+                if observed.can("infer_noise"):
+                    observed.encode_noise(inputs)
+                if generates and observed.can("reconstruct") and not observed.can("sample"):
+                    observed.reconstruct(inputs, evaluation_seed(seed, AVERAGES, number))
+        if generates and observed.can("sample"):
+            latents = observed.sample_prior(BATCHES * size, evaluation_seed(seed, AVERAGES))
+            for start in range(0, BATCHES * size, size):
+                observed.generate(Latents(*(part[start : start + size] for part in latents)))
+        for sums, layer in zip(self._sums, batch_norms(copy), strict=True):
+            sums.write(layer)
+
+
+class _Sums:
+    """The sums of the batch means and variances that a layer sees."""
+
+    def __init__(self, layer: BatchNorm):
+        shape = layer.get_weights()[-1].shape
+        self._count, self._mean, self._variance = (tf.Variable(tf.zeros(s)) for s in ((), shape, shape))
+        layer.observer = self.add
+
+    def add(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
+        self._count.assign_add(1.0)
+        self._mean.assign_add(mean)
+        self._variance.assign_add(variance)
+
+    def reset(self) -> None:
+        for variable in (self._count, self._mean, self._variance):
+            variable.assign(tf.zeros_like(variable))
+
+    def write(self, layer: BatchNorm) -> None:
+        """Sets the averages of `layer`, unless nothing was seen."""
+        if self._count > 0:
+            averages = [self._mean / self._count, self._variance / self._count]
+            layer.set_weights([*layer.get_weights()[:-2], *(average.numpy() for average in averages)])
+
+
+def batch_norms(system: System) -> Iterator[BatchNorm]:
+    """The batch-norm layers of all networks, nested ones included."""
+    for network in system.networks.values():
+        yield from (layer for layer in network._flatten_layers() if isinstance(layer, BatchNorm))
+
+
+def inference_networks(system: System, dataset: Dataset) -> dict[str, keras.Model]:
+    """The networks by name as inference uses them, to be saved: with `--batch-norm standing`, at standing averages."""
+    return Statistics(system, dataset).under().networks
