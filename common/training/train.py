@@ -44,14 +44,12 @@ class Observers:
         score: scores the system.
         draw: draws sample grids, for an epoch.
         plot: plots log.csv, after each epoch.
-        quicker: what makes a run shorter.
     """
 
     columns: Sequence[str] = ()
     score: Callable[[], Mapping[str, float]] = dict
     draw: Callable[[int], None] | None = None
     plot: Callable[[], None] | None = None
-    quicker: str = "fewer --epochs or --steps-per-epoch"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,8 +167,11 @@ class Training:
 
     def _callbacks(self, signals: StopSignals, observers: Observers, start: int) -> list[keras.callbacks.Callback]:
         system, steps, results = self.system, self.steps_per_epoch, self.folders.results
-        bar, lines = progress.callbacks(steps, system.config.epochs, observers.quicker)
+        bar, lines = progress.callbacks(steps, system.config.epochs, self.options.quicker)
         columns = [*system.trackers, *observers.columns]
+        board = []
+        if self.options.tensorboard:
+            board = [keras.callbacks.TensorBoard(str(results / "tensorboard")), callbacks.TensorBoardGrids(results)]
         # A loss is checked before anything is saved. Scores come before the log, and all that an epoch writes before
         # the checkpoint that says it is over, so that a run killed in between writes it again. Signals come last.
         return [
@@ -181,7 +182,7 @@ class Training:
             *([callbacks.SampleGrids(observers.draw, steps)] if observers.draw else []),
             callbacks.EpochLog(results / "log.csv", start // steps, columns),
             *([callbacks.AfterEpoch(observers.plot)] if observers.plot else []),
-            *([keras.callbacks.TensorBoard(results / "tensorboard")] if self.options.tensorboard else []),
+            *board,
             lines,
             callbacks.SaveCheckpoint(self.checkpoints, self.options.checkpoint_every, steps),
             callbacks.StopOnSignal(self.checkpoints, signals, steps),
