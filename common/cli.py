@@ -71,8 +71,10 @@ def _run(config: Config, description: str, argv: list[str], presets: Mapping[str
     parsed, rest = flags.parser(command, config, description, names, tf1=tf1).parse_known_args(argv)
     if rest:
         raise suggestions.unknown(rest[0], command, config, names, tf1)
-    given = vars(parsed)
-    _COMMANDS[command](flags.resolve(config, given), given)
+    given, config = vars(parsed), flags.resolve(config, vars(parsed))
+    if command == "train":
+        return _train(config, given, presets)
+    {"evaluate": _evaluate, "figures": _figures, "sample": _sample}[command](config, given)
 
 
 def configure(config: Config, argv: list[str]) -> Config:
@@ -120,8 +122,10 @@ class _Stdout(logging.Handler):
         print(self.format(record), flush=True)
 
 
-def _train(config: Config, given: Mapping[str, Any]) -> None:
+def _train(config: Config, given: Mapping[str, Any], presets: Mapping[str, Config]) -> None:
     options = TrainingOptions(**flags.values(TrainingOptions, given))
+    if "light" in presets and given.get("--preset") != "light":
+        options = dataclasses.replace(options, quicker=f"--preset light, {options.quicker}")
     if config.sync_batch_norm and options.strategy is None:
         raise UserError("--sync-batch-norm requires --strategy: it is for several devices")
     for flag, value in (("--jit", options.jit), ("--strategy", options.strategy)):
@@ -170,6 +174,3 @@ def _show(config: Config, options: Options, settings: Any = None) -> None:
 
 def _plain(options: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(options), default=str))
-
-
-_COMMANDS = {"train": _train, "evaluate": _evaluate, "figures": _figures, "sample": _sample}

@@ -75,10 +75,8 @@ def _unmet_condition(field: dataclasses.Field, value: Any) -> str | None:
         return None if value in limits["choices"] else f"one of {', '.join(limits['choices'])}"
     if kind is bool:
         return None if isinstance(value, bool) else "true or false"
-    if typing.get_origin(kind) is tuple:
-        kind, values = typing.get_args(kind)[0], value
-    else:
-        values = (value,)
+    values: tuple = value if typing.get_origin(kind) is tuple else (value,)
+    kind = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
     if kind not in (int, float):
         return None
     for number in values:

@@ -230,6 +230,7 @@ class TrainingOptions(Options):
         choices=STRATEGIES,
     )
     tensorboard: bool = described(False, "write TensorBoard logs next to the results")
+    quicker: str = "fewer --epochs or --steps-per-epoch"  # What a run of hours is told; not a flag.
 
     def __post_init__(self):
         super().__post_init__()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import keras
+import tensorflow as tf
 
 from common.errors import Diverged, Interrupted
 from common.io.atomic import atomic_write
@@ -107,6 +108,24 @@ class AfterEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Call it."""
         self._function()
+
+
+class TensorBoardGrids(keras.callbacks.Callback):
+    """Shows the newest sample grid and class grid in TensorBoard, after each epoch."""
+
+    def __init__(self, results: pathlib.Path):
+        super().__init__()
+        self._results = results
+        self._writer = tf.summary.create_file_writer(str(results / "tensorboard" / "grids"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Copy the files that were drawn."""
+        with self._writer.as_default(step=epoch):
+            for name, file in (("samples", f"VAE{epoch}.jpg"), ("classes", "class_grid.png")):
+                if (self._results / file).is_file():
+                    image = tf.io.decode_image(tf.io.read_file(str(self._results / file)), expand_animations=False)
+                    tf.summary.image(name, image[None])
+        self._writer.flush()
 
 
 class SaveCheckpoint(keras.callbacks.Callback):

@@ -13,21 +13,16 @@ import struct
 import tempfile
 from collections.abc import Iterator
 
+import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 _FOOTER, _TRAILER = 48, 5  # Bytes at the end of the file, and of each block.
 _ENDINGS = (".index", ".data-00000-of-00001")
 _MAX_INDEX = 1 << 26  # Bytes; the original's have less than 2^15.
-_SIZES = {
-    types_pb2.DT_FLOAT: 4,
-    types_pb2.DT_DOUBLE: 8,
-    types_pb2.DT_INT32: 4,
-    types_pb2.DT_INT64: 8,
-    types_pb2.DT_BOOL: 1,
-}
+_DTYPES = (tf.float32, tf.float64, tf.int32, tf.int64, tf.bool)
+_SIZES = {dtype.as_datatype_enum: dtype.size for dtype in _DTYPES}  # Bytes per value.
 
 
 def read_index(prefix: str) -> dict[str, tuple[list[int], int]]:
@@ -85,7 +80,7 @@ def _shape(name: str, entry, size: int) -> list[int]:
         math.prod(shape) * _SIZES[entry.dtype]
         if entry.dtype in _SIZES
         else entry.size
-        if entry.dtype == types_pb2.DT_STRING
+        if entry.dtype == tf.string.as_datatype_enum
         else -1
     )
     if entry.offset + entry.size > size:

@@ -45,7 +45,6 @@ class Observers:
         draw: draws sample grids, for an epoch.
         plot: plots log.csv, after each epoch.
         networks: the networks to save at the end, by name; by default the system's.
-        quicker: what makes a run shorter.
     """
 
     columns: Sequence[str] = ()
@@ -53,7 +52,6 @@ class Observers:
     draw: Callable[[int], None] | None = None
     plot: Callable[[], None] | None = None
     networks: Callable[[], Mapping[str, keras.Model]] | None = None
-    quicker: str = "fewer --epochs or --steps-per-epoch"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,8 +170,11 @@ class Training:
 
     def _callbacks(self, signals: StopSignals, observers: Observers, start: int) -> list[keras.callbacks.Callback]:
         system, steps, results = self.system, self.steps_per_epoch, self.folders.results
-        bar, lines = progress.callbacks(steps, system.config.epochs, observers.quicker)
+        bar, lines = progress.callbacks(steps, system.config.epochs, self.options.quicker)
         columns = [*system.trackers, *observers.columns]
+        board = []
+        if self.options.tensorboard:
+            board = [keras.callbacks.TensorBoard(str(results / "tensorboard")), callbacks.TensorBoardGrids(results)]
         # A loss is checked before anything is saved. Scores come before the log, and all that an epoch writes before
         # the checkpoint that says it is over, so that a run killed in between writes it again. Signals come last.
         return [
@@ -184,7 +185,7 @@ class Training:
             *([callbacks.SampleGrids(observers.draw, steps)] if observers.draw else []),
             callbacks.EpochLog(results / "log.csv", start // steps, columns),
             *([callbacks.AfterEpoch(observers.plot)] if observers.plot else []),
-            *([keras.callbacks.TensorBoard(results / "tensorboard")] if self.options.tensorboard else []),
+            *board,
             lines,
             callbacks.SaveCheckpoint(self.checkpoints, self.options.checkpoint_every, steps),
             callbacks.StopOnSignal(self.checkpoints, signals, steps),

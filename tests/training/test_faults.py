@@ -300,7 +300,7 @@ def test_checkpoints_come_every_so_many_steps_and_at_the_end_of_epochs(tmp_path)
 
 
 def test_checkpoints_come_every_so_many_minutes(tmp_path, monkeypatch):
-    """Of a clock that a step moves by one minute. Steps 3 and 8 are due; the ends of epochs, 5 and 10, start the wait again."""
+    """Of a clock that a step moves by a minute. Steps 3 and 8 are due; epochs end at 5 and 10 and restart the wait."""
     minutes = itertools.count()
     monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(monotonic=lambda: 60 * next(minutes)))
     tiny.run(tmp_path, epochs=2, checkpoint_every=SaveInterval(minutes=3), keep=99)

@@ -17,7 +17,7 @@ LOGS = {"d_loss": 0.6931, "g_loss": 12.3, "q_loss": 1e-6, "vae_loss": 123.4, "pe
 
 
 def test_a_bar_is_never_wider_than_the_terminal():
-    """Each update of a real bar, in a pseudo-terminal of 80 columns, by what it prints before the next "\\r"."""
+    """Each update of a real bar, in a pseudo-terminal of 80 columns."""
     program = f"""
 from common.training.progress import Bar
 bar = Bar()
