@@ -60,7 +60,7 @@ class Operation(NamedTuple):
         kind, raw = _KINDS[self.kind], getattr(tf.raw_ops, self.kind)
         fixed = {**dict(self.attributes), **({kind.size: self.output} if kind.size else {})}
         pairs = [
-            tuple(tf.cast(tf.random.stateless_normal(s, [i, copy]), self.dtype) for i, s in enumerate(self.inputs))
+            tuple(tf.cast(tf.random.stateless_normal(s, (i, copy)), self.dtype) for i, s in enumerate(self.inputs))
             for copy in range(copies)
         ]
 
