@@ -1,5 +1,6 @@
 """What the variational autoencoders share: pixels, priors, one optimizer, and defaults per data set."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,6 +70,16 @@ def test_noise_is_refused(model):
     config = make_config(**{**EVERY[model], "latent": LatentSpec(5, latent.categories, latent.continuous)})
     with pytest.raises(UserError, match="--noise must be 0"):
         registry.build(config)
+
+
+@pytest.mark.parametrize("model", ["jointvae", "infocatvae"])
+def test_saved_networks_load_as_they_were(build_system, images, tmp_path, model):
+    encoder = build_system(**EVERY[model]).networks["encoder"]
+    encoder.save(tmp_path / "encoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "encoder.keras")
+    inputs = images if model == "jointvae" else [images, tf.ones([8, 400])]
+    for name, value in encoder(inputs).items():
+        np.testing.assert_array_equal(loaded(inputs)[name], value)
 
 
 @pytest.mark.parametrize(("side", "convolutions"), [(28, 3), (32, 3), (64, 4)])
