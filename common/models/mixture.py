@@ -80,7 +80,16 @@ class Mixture(System):
         names = ["loss", "reconstruction_loss", "kl", "kl_dirichlet", "dhsic"]
         names += ["regularizer"] if hyper.regularizes_mask else []
         names += ["dropout", "experts_in_use"] if hyper.mask != "none" else []
+        self.TF1_SCOPES = {name: name for name in networks}
         super().__init__(config, networks, {"adam": (adam, tuple(networks))} if training else {}, tuple(names))
+
+    def tf1_name(self, network: str, layer: keras.layers.Layer, variable: keras.Variable) -> str:
+        """The name of a network's variable in the original's checkpoints: `encoder1/w0`, `decoder1/g_bn1/beta`, `dropout`."""
+        if network == "mask":
+            return variable.name
+        if self.dense:
+            return f"{network}/{'w' if variable.name == 'kernel' else 'b'}{layer.name[1:]}"
+        return super().tf1_name(network, layer, variable)
 
     def sample_step(self, step: tf.Tensor, batch_size: int) -> MixtureNoise:
         """The noise of training step `step`."""

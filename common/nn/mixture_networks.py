@@ -17,7 +17,7 @@ from common.nn.networks import in_its_precision, norm, scaled_units
 
 DENSE, CONVOLUTIONAL = 28, 64  # Pixels.
 EPSILON = 1e-6  # Added to the dense experts' standard deviations and mixing weights.
-_HIDDEN = 500  # Units of each hidden layer of the dense networks.
+HIDDEN = 500  # Units of each hidden layer of the dense networks.
 _TRUNK = (64, 128, 256, 512)  # Filters of the encoder's convolutions.
 _TRUNK_UNITS = 1024
 _SEED_FILTERS, _SEED_SIDE = 256, 8  # The convolutional sub-decoders return maps of this size.
@@ -97,7 +97,7 @@ def _dense_final_decoder(config: Config) -> keras.Model:
 
 
 def _hidden(config: Config) -> int:
-    return scaled_units(_HIDDEN, config.hyper.width)
+    return scaled_units(HIDDEN, config.hyper.width)
 
 
 @in_its_precision

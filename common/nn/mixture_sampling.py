@@ -115,11 +115,13 @@ def mask(kind: str, variable: tf.Tensor, noise: tf.Tensor, corrected: bool = Fal
     if kind == "bernoulli":
         drop = tf.sigmoid(variable)
         gumbel = -tf.math.log(-tf.math.log(noise + _UNIFORM_FLOOR) + _UNIFORM_FLOOR)
-        logits = tf.math.log(tf.stack([drop, 1.0 - drop], axis=-1))
-        return tf.nn.softmax((logits + gumbel) / _TEMPERATURE)[..., 1]
+        logits = [tf.math.log(drop) + gumbel[..., 0], tf.math.log(1.0 - drop) + gumbel[..., 1]]
+        return tf.nn.softmax(tf.stack(logits, axis=-1) / _TEMPERATURE)[..., 1]
     if kind == "concrete":
         drop = tf.sigmoid(variable)
-        logits = _logit(drop, _CONCRETE_FLOOR) + _logit(noise, _CONCRETE_FLOOR)
+        # In the original's order: where 1 - u is near 0, rounding shows.
+        logits = tf.math.log(drop + _CONCRETE_FLOOR) - tf.math.log(1.0 - drop + _CONCRETE_FLOOR)
+        logits = logits + tf.math.log(noise + _CONCRETE_FLOOR) - tf.math.log(1.0 - noise + _CONCRETE_FLOOR)
         return (1.0 - tf.sigmoid(logits / _TEMPERATURE)) / (1.0 - drop)
     if kind == "gaussian":
         scale = tf.cast(tf.exp(0.5 * variable) if corrected else variable, tf.float64)
@@ -143,7 +145,3 @@ def experts_in_use(kind: str, sample: tf.Tensor) -> tf.Tensor:
     """How many experts a mask [B, K] leaves in use: those not below 0.1, or 0.8 for "gaussian"; the mean over the batch."""
     least = 0.8 if kind == "gaussian" else 0.1
     return tf.reduce_mean(tf.reduce_sum(tf.cast(sample >= least, tf.float32), axis=-1))
-
-
-def _logit(p: tf.Tensor, floor: float) -> tf.Tensor:
-    return tf.math.log(p + floor) - tf.math.log(1.0 - p + floor)
