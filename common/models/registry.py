@@ -13,6 +13,7 @@ from common.config import Config, LatentSpec, from_plain
 from common.errors import UserError
 from common.models import baselines
 from common.models.hyperparameters import Hyperparameters, flag_of, hyperparameter, with_default
+from common.models.mixture_hyperparameters import MixtureHyperparameters, mixture_sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,6 +226,16 @@ for _spec in (
         baselines.InfoCatVAEHyperparameters,
         baselines.adapt,
         ("categories", "continuous"),
+    ),
+    SystemSpec(
+        "mixture",
+        "code",
+        "the mixture of autoencoders",
+        "common.models.mixture:Mixture",
+        MixtureHyperparameters,
+        mixture_sizes,
+        ("categories", "continuous"),
+        tf1=True,
     ),
 ):
     register(_spec)

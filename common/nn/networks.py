@@ -87,13 +87,17 @@ def _plan(config: Config) -> _Plan:
     return _scaled(_PLANS[height], config.hyper.width)
 
 
+def scaled_units(n: int, width: float) -> int:
+    """`width` times `n` filters or hidden units, in multiples of 8 and at least 8; 1 changes nothing."""
+    return n if width == 1.0 else max(8, 8 * round(n * width / 8))
+
+
 def _scaled(plan: _Plan, width: float) -> _Plan:
     """`plan` with `width` times the filters and hidden units, in multiples of 8 and at least 8; 1 changes nothing."""
     if width == 1.0:
         return plan
 
-    def scale(n: int) -> int:
-        return max(8, 8 * round(n * width / 8))
+    scale = functools.partial(scaled_units, width=width)
 
     height, columns, filters = plan.seed_shape
     seed_shape = (height, columns, scale(filters))
@@ -123,7 +127,8 @@ def in_its_precision(build):
     return built
 
 
-def _norm(config: Config, name: str) -> BatchNorm:
+def norm(config: Config, name: str) -> BatchNorm:
+    """A batch norm with the configured statistics in inference."""
     return BatchNorm(statistics=config.batch_norm, synchronized=config.sync_batch_norm, name=name)
 
 
@@ -133,7 +138,7 @@ def _trunk(x, plan: _Plan, config: Config, seed: int, normalise: bool = True):
         normalised = normalise and (i > 1 or config.hyper.first_batch_norm)
         x = conv(filters, plan.kernel, 2, seed, f"e_h{i}_conv")(x)
         if normalised and i > 1:
-            x = _norm(config, f"d_bn{i}")(x)
+            x = norm(config, f"d_bn{i}")(x)
         elif normalised:
             # The default of TF1's contrib layer, which the original calls without arguments here.
             x = BatchNorm(
@@ -147,7 +152,7 @@ def _hidden(h, units: tuple[int, ...], plan: _Plan, config: Config, seed: int, *
     for i, n in enumerate(units, start=len(plan.trunk) + 1):
         h = linear(n, seed, f"e_h{i}_lin")(h)
         if normalise and plan.dense_norm:
-            h = _norm(config, f"d_bn{i}")(h)
+            h = norm(config, f"d_bn{i}")(h)
         h = lrelu()(h)
     return h
 
@@ -219,12 +224,12 @@ def build_generator(config: Config) -> keras.Model:
         # Reshaped before its batch norm at 32 and 64 pixels, after it at 28: there each flat feature is normalised.
         if i == count and not plan.dense_norm:
             h = keras.layers.Reshape(plan.seed_shape)(h)
-        h = keras.layers.ReLU()(_norm(config, f"g_bn{i}")(h))
+        h = keras.layers.ReLU()(norm(config, f"g_bn{i}")(h))
     if plan.dense_norm:
         h = keras.layers.Reshape(plan.seed_shape)(h)
     for i, (filters, stride) in enumerate(plan.deconvs, start=count + 1):
         h = deconv(filters, plan.kernel, stride, seed, f"g_h{i}")(h)
-        h = keras.layers.ReLU()(_norm(config, f"g_bn{i}")(h))
+        h = keras.layers.ReLU()(norm(config, f"g_bn{i}")(h))
     h = deconv(config.image_shape[-1], plan.kernel, plan.last_stride, seed, plan.last_name)(h)
     images = keras.layers.Activation(plan.activation, dtype="float32")(h)
     return keras.Model([noise, code], images, name="generator")

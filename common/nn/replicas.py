@@ -30,6 +30,11 @@ def all_reduce_mean(values):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
+def all_gather(values: tf.Tensor) -> tf.Tensor:
+    """The values [b, ...] of all replicas one after the other: [B, ...]; its gradient sums those of all replicas."""
+    return values if replicas() == 1 else tf.distribute.get_replica_context().all_gather(values, axis=0)
+
+
 def in_replica_context() -> bool:
     """Whether this runs in a step of one of several replicas, not between steps."""
     return replicas() > 1 and not tf.distribute.in_cross_replica_context()

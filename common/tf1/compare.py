@@ -13,10 +13,11 @@ import tensorflow as tf
 from common.errors import UserError
 from common.nn.layers import BatchNorm
 from common.tf1.infovaegan import InfoVAEGANReplay
+from common.tf1.mixture import MixtureReplay
 from common.tf1.recording import Recording, projection
 from common.tf1.replay import Replay, relative_error
 
-FAMILIES: tuple[type[Replay], ...] = (InfoVAEGANReplay,)  # A mixture's goes here, from common/tf1/mixture.py.
+FAMILIES: tuple[type[Replay], ...] = (InfoVAEGANReplay, MixtureReplay)
 MARGIN = 2.0  # Other machines round differently: up to twice the tolerance passes, with a note.
 # The gradient of an image's one to three biases is a sum over all pixels that nearly cancels. Its rounding is that of
 # its layer, so errors are taken relative to the layer's gradient.
@@ -122,16 +123,17 @@ def _loss_row(stage: str, name: str, recorded: float, values: Mapping[str, tf.Te
 
 
 def _gradient_rows(replay: Replay, loss: str, recorded, computed, skipped) -> list[Row]:
-    stage, rows, (norm, projected) = f"gradients of {loss}", [], _tolerance(replay.GRADIENTS, loss)
+    stage, rows = f"gradients of {loss}", []
     for name in [*recorded, *(name for name in computed if name not in recorded)]:
-        value = computed.get(name)
-        if name in recorded and name in skipped:
-            rows.append(Row(stage, name, None, note=skipped[name]))
+        value, reason = computed.get(name), skipped.get(name) or replay.left_out(loss, name)
+        if name in recorded and reason:
+            rows.append(Row(stage, name, None, note=reason))
         elif value is None and name in recorded:
             rows.append(Row(stage, name, np.inf, note="recorded, but this loss does not reach the variable here"))
         elif value is not None and name not in recorded:
             rows.append(Row(stage, name, np.inf, note="not recorded, but this loss reaches the variable here"))
         elif value is not None:
+            norm, projected = replay.gradient_tolerances(loss, name)
             few, layer = value.numpy().size <= _FEW, name.rpartition("/")[0] + "/"
             norms = [one["norm"] for other, one in recorded.items() if other == name or few and other.startswith(layer)]
             tolerances = (norm, norm if few else projected)
@@ -172,7 +174,7 @@ def _iteration_rows(replay: Replay, index: int, recorded, skipped) -> list[Row]:
 
 def _final_rows(replay: Replay) -> list[Row]:
     recording, stage, rows = replay.recording, "final images", []
-    names = recording.names("final/")
+    names = [name for name in recording.names("final/") if name not in replay.INPUTS]
     if not names or len(recording.trace) > len(replay.ITERATIONS):
         return [Row(stage, "all", None, note="not recorded" if not names else "later than the iterations compared")]
     outputs, losses, _ = replay.final()
@@ -183,8 +185,7 @@ def _final_rows(replay: Replay) -> list[Row]:
             rows.append(Row(stage, name, np.inf, note=f"recorded as {list(recorded.shape)}"))
         else:
             rows.append(Row(stage, name, replay.final_error(computed, recorded), replay.FINAL))
-    tolerance = replay.ITERATIONS[-1][0]
-    return rows + [_loss_row(stage, name, v, losses, tolerance) for name, v in recording.final_losses.items()]
+    return rows + [_loss_row(stage, name, v, losses, replay.FINAL_LOSSES) for name, v in recording.final_losses.items()]
 
 
 def table(rows: list[Row]) -> str:

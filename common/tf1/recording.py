@@ -71,6 +71,8 @@ class Recording:
             raise UserError(f"{path}: implausible image_dims or number of iterations")
         self.variables, self.losses = self.fields["variables"], self.fields["losses"]
         self.gradients, self.trace = self.fields["gradients"], self.fields["trace"]
+        if "gradients_reparameterised" in self.fields:
+            self.gradients = {**self.gradients, "loss_reparameterised": self.fields["gradients_reparameterised"]}
         self.final_losses = self.fields.get("losses_final", {})
         self._npz = path.with_suffix(".npz")
         self._arrays = read_npz(self._npz, _MAX_BYTES)
@@ -84,6 +86,13 @@ class Recording:
         if type(value) is not int or not 0 < value <= _MAX_LENGTH:
             raise UserError(f"{self.path} is not a recording: {field} is {str(value)[:80]}, should be a length")
         return value
+
+    def number(self, field: str) -> float:
+        """A field that is a number. Raises UserError if it is missing or not finite."""
+        value = self.fields.get(field)
+        if not _are_numbers({field: value}):
+            raise UserError(f"{self.path} is not a recording: {field} is {str(value)[:80]}, should be a number")
+        return float(value)
 
     def names(self, prefix: str) -> list[str]:
         """The names of the stored arrays that begin with `prefix`, without it."""
@@ -121,7 +130,11 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
     for iteration in fields["trace"]:
         if not isinstance(iteration, dict):
             raise UserError(f"{path}: an iteration of the trace is not an object")
-    prints = [*fields["gradients"].values(), *(one.get("variables") for one in fields["trace"])]
+    prints = [
+        *fields["gradients"].values(),
+        fields.get("gradients_reparameterised", {}),
+        *(one.get("variables") for one in fields["trace"]),
+    ]
     losses = [
         fields["losses"],
         fields.get("losses_final", {}),

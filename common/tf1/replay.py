@@ -40,6 +40,8 @@ class Replay:
         OUTPUTS, LOSSES: tolerances at the initial point, by name.
         GRADIENTS: tolerances of (norm, projection) of a gradient, by loss.
         ITERATIONS: tolerances of (losses, variables) of each iteration.
+        INPUTS: names of arrays, after their point's name, that are inputs and not outputs.
+        FINAL_LOSSES: tolerance of the losses after the last iteration, if they are recorded.
         FINAL: tolerance of outputs after the last iteration, as `final_error` measures them.
         update: the system's update, as one graph.
         variables: TF1 name -> variable.
@@ -51,6 +53,8 @@ class Replay:
     LOSSES: Mapping[str, float]
     GRADIENTS: Mapping[str, tuple[float, float]]
     ITERATIONS: tuple[tuple[float, float], ...]
+    INPUTS: tuple[str, ...] = ()
+    FINAL_LOSSES: float = 0.0
     FINAL: float
 
     def __init__(self, recording: Recording):
@@ -76,6 +80,14 @@ class Replay:
     def final(self) -> Point:
         """Outputs, and losses if they are recorded, after the last iteration; no gradients."""
         raise NotImplementedError
+
+    def gradient_tolerances(self, loss: str, name: str) -> tuple[float, float]:
+        """How close (norm, projection) of this loss's gradient of the variable `name` should be."""
+        return self.GRADIENTS.get(loss, self.GRADIENTS[""])
+
+    def left_out(self, loss: str, name: str) -> str | None:
+        """Why this loss's recorded gradient of the variable `name` is not compared; None if it is."""
+        return None
 
     def final_error(self, computed: np.ndarray, recorded: np.ndarray) -> float:
         """How far outputs after the last iteration are from the recorded ones."""
