@@ -5,12 +5,13 @@ import json
 import pathlib
 import platform
 import runpy
+import zipfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.config import Config
 from common.data.dataset import Dataset
-from common.errors import UserError
+from common.errors import UserError, first_line
 from common.io.atomic import atomic_write
 from common.io.lock import refuse_if_locked
 from common.io.notices import import_tensorflow
@@ -49,14 +50,17 @@ def provenance(config: Config, source: str) -> dict[str, Any]:
 
 
 def read_run(file: pathlib.Path) -> dict[str, Any]:
-    """Return the `provenance` in `file`: "config", "data" and "start", a checkpoint that the run started from, or None.
+    """Return the `provenance` in `file`: "config", "data", "start" and "step".
+
+    "start" is the checkpoint that the run started from, and "step" its last one once it has ended; each may be None.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        return {"config": dict(saved["config"]), "data": str(saved["data"]), "start": saved.get("start")}
+        config, data = dict(saved["config"]), str(saved["data"])
+        return {"config": config, "data": data, "start": saved.get("start"), "step": saved.get("step")}
     except FileNotFoundError:
         raise UserError(f"{file} not found; it is needed to load the checkpoints") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -168,9 +172,9 @@ class _Saved(NamedTuple):
 
     @classmethod
     def at(cls, path: pathlib.Path) -> "_Saved":
-        """Find the run of a checkpoint, or of a folder of them. Raises UserError if there is none."""
+        """Find the run of a checkpoint, or of a folder of checkpoints or networks. Raises UserError if there is none."""
         names_one = pathlib.Path(f"{path}.index").is_file()
-        if not names_one and not saved(path):
+        if not names_one and not saved(path) and not (path / RUN_FILE).is_file():
             example = "models/InfoVAE_MNIST/InfoVAE_MNIST-937"
             raise UserError(f"no checkpoint at {path}: it should be a path like {example}, or the folder")
         file = (path.parent if names_one else path) / RUN_FILE
@@ -183,6 +187,8 @@ class _Saved(NamedTuple):
         from common.training.checkpoints import Checkpoints
 
         system = registry.build(self.config, training)
+        if not saved(self.folder):
+            return system, self._load_networks(system)
         checkpoints = Checkpoints(system, self.folder, self.config.checkpoint_name)
         if self.checkpoint is None:
             return system, checkpoints.restore_latest()
@@ -190,17 +196,35 @@ class _Saved(NamedTuple):
         return system, self.checkpoint
 
 
-def open_run(path: pathlib.Path, training: bool = False) -> tuple["System", str]:
+    def _load_networks(self, system: "System") -> str:
+        """Load the weights in the folder's `<network>.keras` files, without optimizers. Returns the folder."""
+        files = {name: self.folder / f"{name}.keras" for name in system.networks}
+        present = {name: file for name, file in files.items() if file.is_file()}
+        if not present:
+            raise UserError(f"{self.folder} has neither a checkpoint nor a .keras file of a network")
+        for name, file in present.items():
+            try:
+                system.networks[name].load_weights(file)
+            except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+                raise UserError(f"{file} is damaged, or of another network: {first_line(error)}") from None
+        step = self.description["step"]
+        if isinstance(step, int) and not isinstance(step, bool) and 0 <= step < 2**62:
+            system.step.assign(step)
+        return str(self.folder)
+
+
+def open_run(path: pathlib.Path | str, training: bool = False) -> tuple["System", str]:
     """Open a run: its system, and the path of the checkpoint that was loaded.
 
     Args:
-        path: a checkpoint, without ending, or a folder, for the newest intact one in it.
+        path: a checkpoint, without ending; or a folder, for the newest intact one in it; or a folder of `.keras` files
+            next to a run.json, which have no optimizers.
         training: whether to build the optimizers, too.
 
     Raises:
         UserError: there is no checkpoint, or it is damaged or does not match.
     """
-    return _Saved.at(path).restore(training)
+    return _Saved.at(pathlib.Path(path)).restore(training)
 
 
 def open_with_data(config: Config, options: Options, load: Callable[..., Dataset]) -> LoadedRun:
