@@ -112,6 +112,7 @@ def _log_to_stdout() -> None:
     if not any(isinstance(handler, _Stdout) for handler in logger.handlers):
         logger.addHandler(_Stdout())
         logger.setLevel(logging.INFO)
+        logger.propagate = False  # TensorFlow's import gives the root logger a handler, which would print all again.
 
 
 class _Stdout(logging.Handler):

@@ -143,7 +143,8 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
     """Return the last lines of a run: its length, what came out, what to look at, and what to do next."""
     from common.training.progress import duration
 
-    lines = [f"Finished {config.epochs} epochs after {duration(seconds)}."]
+    epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
+    lines = [f"Finished {epochs} after {duration(seconds)}."]
     for name in [name for name in _HEADLINES if name in metrics][:2]:
         what, better, paper = _HEADLINES[name]
         other = f"; the paper's: {paper[config.dataset]:.4g}" if config.dataset in paper else ""

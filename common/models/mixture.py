@@ -11,7 +11,13 @@ from common.errors import UserError
 from common.models.system import System
 from common.nn import losses, mixture_losses, mixture_sampling, replicas
 from common.nn.distributions import Latents, Posterior
-from common.nn.mixture_networks import build_expert_encoder, build_final_decoder, build_mask, build_sub_decoder, is_dense
+from common.nn.mixture_networks import (
+    build_expert_encoder,
+    build_final_decoder,
+    build_mask,
+    build_sub_decoder,
+    is_dense,
+)
 from common.nn.mixture_sampling import GammaNoise, GivenGamma
 from common.nn.optimizers import TF1Adam
 

@@ -98,6 +98,7 @@ class Training:
             for name, network in networks.items():
                 with atomic_write(self.folders.models / f"{name}.keras") as temporary:
                     network.save(temporary)
+            write_json({**self.description, "step": callbacks.step_of(self.system)}, self.folders.models / RUN_FILE)
         except (OSError, CheckpointWriteError) as error:
             raise UserError(f"{first_line(error)}; {self._rescue()}") from None
         except Interrupted as stop:
