@@ -63,22 +63,21 @@ def dhsic(codes: tf.Tensor, corrected: bool = False) -> tf.Tensor:
 
     Args:
         codes: [B, K, D].
-        corrected: keep the root's argument, which can round to 0 or less, at 1e-10 at least.
+        corrected: keep the root's argument, which rounding can take to 0 or below, at 1e-10 at least.
     """
     length = codes.shape[-1]
     bandwidth = 2.0 * math.exp(math.lgamma((length + 1) / 2) - math.lgamma(length / 2))
-    kernels = []
-    for one in tf.unstack(codes, axis=1):
-        # Not by |a|^2 + |b|^2 - 2 ab, whose rounding the differences of the three means below would amplify.
-        squares = tf.reduce_sum(tf.math.squared_difference(one[:, None], one[None]), axis=-1)
-        kernels.append(tf.exp(squares / (-2.0 * bandwidth**2)))
-    stack = tf.stack(kernels)
-    rows = tf.reduce_mean(stack, axis=1)
-    joint = tf.reduce_mean(tf.reduce_prod(stack, axis=0))
+    # In float64: the three means nearly cancel.
+    z = tf.transpose(tf.cast(codes, tf.float64), [1, 0, 2])
+    norms = tf.reduce_sum(tf.square(z), axis=-1)
+    squares = norms[:, :, None] + norms[:, None, :] - 2.0 * tf.matmul(z, z, transpose_b=True)
+    kernels = tf.exp(squares / (-2.0 * bandwidth**2))
+    rows = tf.reduce_mean(kernels, axis=1)
+    joint = tf.reduce_mean(tf.reduce_prod(kernels, axis=0))
     product = tf.reduce_prod(tf.reduce_mean(rows, axis=1))
     crossed = tf.reduce_mean(tf.reduce_prod(rows, axis=0))
     square = joint + product - 2.0 * crossed
-    return tf.sqrt(tf.maximum(square, _ROOT_FLOOR) if corrected else square)
+    return tf.cast(tf.sqrt(tf.maximum(square, _ROOT_FLOOR) if corrected else square), tf.float32)
 
 
 def entropy_regularizer(logit: tf.Tensor, corrected: bool = False) -> tf.Tensor:
