@@ -22,6 +22,7 @@ def described(
     flag: str | None = None,
     metavar: str | None = None,
     common: bool = False,
+    alias: str = "",
 ) -> Any:
     """Declare a dataclass field together with its help text and its range.
 
@@ -34,9 +35,10 @@ def described(
         flag: its flag, if that is not `--` and the name of the field; `--no-x` for a bool that is true by default.
         metavar: what --help shows for the value.
         common: whether --help shows it; --help-all shows all.
+        alias: another name of its flag, which fits some systems better.
     """
     metadata = {"help": help, "minimum": minimum, "above": above, "choices": choices}
-    return dataclasses.field(default=default, metadata={**metadata, "flag": flag, "metavar": metavar, "common": common})
+    return dataclasses.field(default=default, metadata={**metadata, "flag": flag, "metavar": metavar, "common": common, "alias": alias})
 
 
 def with_default(base: type, name: str, default: Any) -> Any:

@@ -75,7 +75,7 @@ class _Latents:
     """Fields of `LatentSpec`."""
 
     noise: int = described(0, "length of the noise z", metavar="Z")
-    categories: int = described(0, "number of categories of d", metavar="K")
+    categories: int = described(0, "number of categories of d, or of experts", metavar="K", alias="--experts")
     continuous: int = described(0, "number of continuous codes c", metavar="C")
 
 
@@ -103,6 +103,7 @@ class Flag(NamedTuple):
     metavar: str | None = None
     common: bool = False
     negatable: bool = False
+    alias: str = ""
 
     def add(self, parser: argparse._ArgumentGroup, shown: bool) -> None:
         """Add it to a parser; `shown` says whether help lists it."""
@@ -116,7 +117,7 @@ class Flag(NamedTuple):
             kind, options["nargs"] = _values_of(self.kind)
             options["type"] = functools.partial(_convert, kind, self.choices)
             options["metavar"] = self.metavar or (f"{{{','.join(self.choices)}}}" if self.choices else _METAVARS[kind])
-        parser.add_argument(self.flag, **options)
+        parser.add_argument(self.flag, *filter(None, [self.alias]), **options)
 
     def _default(self) -> str:
         if self.kind is bool and self.negatable:
@@ -161,7 +162,7 @@ def flags_of(kind: type, defaults: Any = None, names: Collection[str] = (), nega
         default = getattr(defaults, field.name) if defaults is not None else field.default
         data, positive = field.metadata, negatable and type_of(field) is bool
         text = (flag_of(field), type_of(field), default, data["help"])
-        flags.append(Flag(*text, data["choices"], data["metavar"], data["common"], positive))
+        flags.append(Flag(*text, data["choices"], data["metavar"], data["common"], positive, data["alias"]))
     return flags
 
 

@@ -115,7 +115,7 @@ class MixtureReplay(Replay):
             losses, variables, self.FINAL, self.FINAL_LOSSES = (2e-5, 2e-5, 2e-4), 3e-3, 4e-2, 1e-3
         else:
             self.OUTPUTS, self.LOSSES = {"": 3e-6}, {"": 6e-7, "dhsic": 3e-6}
-            self.GRADIENTS = {"": (6e-7, 2e-6), "dhsic": (3e-5, 8e-5)}
+            self.GRADIENTS = {"": (6e-7, 2e-6), "dhsic": (3e-5, 8e-5), _REPARAMETERISED: (2e-6, 6e-6)}
             losses, variables, self.FINAL, self.FINAL_LOSSES = (1e-6, 5e-6, 1e-5), 1e-5, 6e-6, 2e-5
         if self._mask == "concrete":
             self.OUTPUTS = {**self.OUTPUTS, "weights": 2e-4}
