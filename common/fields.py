@@ -37,8 +37,9 @@ def described(
         common: whether --help shows it; --help-all shows all.
         alias: another name of its flag, which fits some systems better.
     """
-    metadata = {"help": help, "minimum": minimum, "above": above, "choices": choices}
-    return dataclasses.field(default=default, metadata={**metadata, "flag": flag, "metavar": metavar, "common": common, "alias": alias})
+    limits = {"minimum": minimum, "above": above, "choices": choices}
+    shown = {"help": help, "flag": flag, "metavar": metavar, "common": common, "alias": alias}
+    return dataclasses.field(default=default, metadata={**limits, **shown})
 
 
 def with_default(base: type, name: str, default: Any) -> Any:
