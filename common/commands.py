@@ -22,7 +22,7 @@ from common.io.notices import import_tensorflow
 from common.options import EvaluationSettings, FigureSettings, Options, RunFolders, SampleOptions, TrainingOptions
 
 _HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
-    "accuracy": ("accuracy of the categories on test images", "higher is better", {}),
+    "accuracy": ("accuracy of the categories on test images", "higher is better", {"mnist": 0.9542}),
     "factor_vae": ("FactorVAE score", "higher is better", {}),
     "fid_classifier": ("FID in a small classifier's features", "lower is better", {}),
     "reconstruction_error_per_value": ("squared error of a reconstructed pixel", "lower is better", {}),
