@@ -38,7 +38,9 @@ def described(
         alias: another name of its flag, which fits some systems better.
     """
     metadata = {"help": help, "minimum": minimum, "above": above, "choices": choices}
-    return dataclasses.field(default=default, metadata={**metadata, "flag": flag, "metavar": metavar, "common": common, "alias": alias})
+    return dataclasses.field(
+        default=default, metadata={**metadata, "flag": flag, "metavar": metavar, "common": common, "alias": alias}
+    )
 
 
 def with_default(base: type, name: str, default: Any) -> Any:
@@ -77,7 +79,7 @@ def _unmet_condition(field: dataclasses.Field, value: Any) -> str | None:
         return None if value in limits["choices"] else f"one of {', '.join(limits['choices'])}"
     if kind is bool:
         return None if isinstance(value, bool) else "true or false"
-    values: tuple = value if typing.get_origin(kind) is tuple else (value,)
+    values: Any = value if typing.get_origin(kind) is tuple else (value,)
     kind = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
     if kind not in (int, float):
         return None

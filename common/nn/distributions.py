@@ -5,7 +5,7 @@ its own, so that the code that is compared with the original is the code that tr
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -49,11 +49,11 @@ class Posterior(NamedTuple):
         stddev: of the continuous codes, [B, C]; None if they are deterministic, as in InfoGAN.
     """
 
-    logits: tf.Tensor | None = None
-    mean: tf.Tensor | None = None
-    stddev: tf.Tensor | None = None
+    logits: Any = None  # Tensors, or None.
+    mean: Any = None
+    stddev: Any = None
 
-    def categorical(self, temperature: float = TEMPERATURE) -> tfd.Distribution:
+    def categorical(self, temperature: float = TEMPERATURE) -> tfp.distributions.Distribution:
         """q(d|x), relaxed, with the original's floor under the probabilities."""
         return tfd.RelaxedOneHotCategorical(
             temperature, logits=tf.math.log(tf.nn.softmax(self.logits) + _PROBABILITY_FLOOR)
