@@ -37,10 +37,9 @@ def described(
         common: whether --help shows it; --help-all shows all.
         alias: another name of its flag, which fits some systems better.
     """
-    metadata = {"help": help, "minimum": minimum, "above": above, "choices": choices}
-    return dataclasses.field(
-        default=default, metadata={**metadata, "flag": flag, "metavar": metavar, "common": common, "alias": alias}
-    )
+    limits = {"minimum": minimum, "above": above, "choices": choices}
+    shown = {"help": help, "flag": flag, "metavar": metavar, "common": common, "alias": alias}
+    return dataclasses.field(default=default, metadata={**limits, **shown})
 
 
 def with_default(base: type, name: str, default: Any) -> Any:
@@ -79,7 +78,7 @@ def _unmet_condition(field: dataclasses.Field, value: Any) -> str | None:
         return None if value in limits["choices"] else f"one of {', '.join(limits['choices'])}"
     if kind is bool:
         return None if isinstance(value, bool) else "true or false"
-    values: Any = value if typing.get_origin(kind) is tuple else (value,)
+    values: tuple = value if typing.get_origin(kind) is tuple else (value,)
     kind = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
     if kind not in (int, float):
         return None

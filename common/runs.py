@@ -172,7 +172,7 @@ class _Saved(NamedTuple):
 
     @classmethod
     def at(cls, path: pathlib.Path) -> "_Saved":
-        """Find the run of a checkpoint, or of a folder of checkpoints or networks. Raises UserError if there is none."""
+        """Find the run of a checkpoint, or of a folder of checkpoints or networks. Raises UserError without one."""
         names_one = pathlib.Path(f"{path}.index").is_file()
         if not names_one and not saved(path) and not (path / RUN_FILE).is_file():
             example = "models/InfoVAE_MNIST/InfoVAE_MNIST-937"

@@ -1,5 +1,6 @@
 """Fixtures for several files: the smallest sensible configuration, systems built from it once, and images for them."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -40,6 +41,16 @@ def threads_as_before():
     os.environ.pop(threads.VARIABLE, None)
     if before is not None:
         os.environ[threads.VARIABLE] = before
+
+
+@pytest.fixture(autouse=True)
+def log_as_before():
+    """No test finds the handler that a script's command line gave the project's log in another."""
+    yield
+    logger = logging.getLogger("common")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -73,8 +73,8 @@ def _dense_encoder(config: Config, name: str) -> keras.Model:
     h: Any = _dense(2 * length + 1, hidden, seed, "ho", dtype="float32")(h)
     outputs = {
         "mean": h[:, :length],
-        "stddev": EPSILON + keras.ops.softplus(h[:, length : 2 * length]),
-        "mixing": EPSILON + keras.ops.softplus(h[:, 2 * length :]),
+        "stddev": keras.ops.softplus(h[:, length : 2 * length]) + EPSILON,
+        "mixing": keras.ops.softplus(h[:, 2 * length :]) + EPSILON,
     }
     return keras.Model(images, outputs, name=name)
 
