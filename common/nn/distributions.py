@@ -53,7 +53,7 @@ class Posterior(NamedTuple):
     mean: Any = None
     stddev: Any = None
 
-    def categorical(self, temperature: float = TEMPERATURE) -> tfp.distributions.Distribution:
+    def categorical(self, temperature: float = TEMPERATURE) -> Any:
         """q(d|x), relaxed, with the original's floor under the probabilities."""
         return tfd.RelaxedOneHotCategorical(
             temperature, logits=tf.math.log(tf.nn.softmax(self.logits) + _PROBABILITY_FLOOR)
@@ -85,7 +85,7 @@ class NoisePosterior(NamedTuple):
         return self.mean + self.stddev * normal
 
 
-def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, tfp.distributions.Distribution]:
+def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, Any]:
     """The priors of one image's latents: d ~ Cat(K, 1/K) as one-hot, c ~ U(-1, 1)^C, z ~ U(-1, 1)^Z (section 1).
 
     With `noise="normal"`, z ~ N(0, I), as in the paper (section 8). Empty latents have no entry.
