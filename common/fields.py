@@ -78,7 +78,7 @@ def _unmet_condition(field: dataclasses.Field, value: Any) -> str | None:
         return None if value in limits["choices"] else f"one of {', '.join(limits['choices'])}"
     if kind is bool:
         return None if isinstance(value, bool) else "true or false"
-    values: tuple = value if typing.get_origin(kind) is tuple else (value,)
+    values: Any = value if typing.get_origin(kind) is tuple else (value,)
     kind = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
     if kind not in (int, float):
         return None

@@ -195,7 +195,6 @@ class _Saved(NamedTuple):
         checkpoints.restore(self.checkpoint)
         return system, self.checkpoint
 
-
     def _load_networks(self, system: "System") -> str:
         """Load the weights in the folder's `<network>.keras` files, without optimizers. Returns the folder."""
         files = {name: self.folder / f"{name}.keras" for name in system.networks}

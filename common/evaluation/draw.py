@@ -11,6 +11,7 @@ from PIL import Image
 from common.data.dataset import Dataset
 from common.data.pixels import RANGES
 from common.errors import UserError
+from common.evaluation.draw_experts import expert_figures
 from common.evaluation.encode import RECONSTRUCTIONS, encode, evaluation_seed, lacks, sample_split, to_inputs
 from common.evaluation.figures import generated
 from common.evaluation.figures.image_files import save_picture
@@ -137,6 +138,7 @@ class Figures:
             "reconstructions": (self.reconstructions, ("reconstruct",)),
             "interpolation": (self.interpolation, ("encode", "sample")),
             "mutual information": (self.information, ("encode",)),
+            "experts": (self.experts, ("experts",)),
         }
         skipped = {name: why for name, (_, needs) in wanted.items() if (why := lacks(self.system, *needs))}
         if not self.codes():
@@ -256,6 +258,14 @@ class Figures:
         )
         shows = f"mutual information of codes and factors over {len(split)} {self.images_are}, 20 bins"
         yield Figure("figure_mutual_information.png", picture, {"shows": shows, "images": len(split)})
+
+    def experts(self) -> Iterator[Figure]:
+        """What each expert of a mixture contributes, samples and stands for."""
+        settings = self.settings
+        sizes = {"count": settings.num_reconstructions, "images": settings.information_images, "seed": settings.seed}
+        texts = {"title": self.title("{}"), "to_uint8": self.pixels}
+        for figure in expert_figures(self.system, self.dataset, self.real_images(), **sizes, **texts):
+            yield Figure(*figure)
 
     def real_images(self) -> np.ndarray:
         """A mixed batch of stored images."""

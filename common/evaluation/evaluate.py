@@ -8,7 +8,7 @@ import numpy as np
 
 from common.config import BATCH_NORMS
 from common.data.dataset import Dataset, Split
-from common.evaluation import clustering, disentanglement, distances, features, reconstruction
+from common.evaluation import clustering, disentanglement, distances, experts, features, reconstruction
 from common.evaluation.encode import (
     Encoded,
     choose,
@@ -109,6 +109,8 @@ class Evaluation:
             "reconstruction": (self.measure_reconstructions, 2000 + 3 * self.num_samples),
             "generated images": (self.measure_samples, 2000 + 6 * self.num_samples),
         }
+        if self.system.can("experts"):
+            families["experts"] = (self.measure_experts, 2000 + 6 * self.num_samples)
         progress = Progress("Evaluating", {name: cost for name, (_, cost) in families.items()})
         for name, (measure, _) in families.items():
             progress.start(name)
@@ -214,6 +216,16 @@ class Evaluation:
         self.report.sizes["reconstruction"] = len(split)
         if reconstruction.BOUND not in scores:
             self.report.skip(f"{self.system.name} does not infer all of z, d and c", reconstruction.BOUND)
+
+    def measure_experts(self) -> None:
+        """How the experts of a mixture share the test images, and the squared errors with and without the mask."""
+        dataset, seed = self.dataset, self.settings.seed
+        split = sample_split(dataset.test or dataset.train, self.num_samples, seed)
+        weights = experts.mixing_weights(self.system, split.images)
+        self.report.add(experts.expert_scores(self.system, split.images, weights, seed))
+        self.report.sizes["experts"] = len(split)
+        tables = experts.weight_tables(weights, dataset, split)
+        self.report.tables |= {f"expert_weights_{factor}": table.tolist() for factor, table in tables.items()}
 
     def measure_samples(self) -> None:
         """Generated images: their categories, and their distances from real ones."""

@@ -137,7 +137,7 @@ class AdversarialSystem(System):
         with tf.GradientTape(persistent=True) as tape:
             fake = generator([latents.noise, latents.code], training=True)
 
-        def vjp(gradient: Any) -> list[tf.Tensor]:
+        def vjp(gradient: Any) -> Any:
             return tape.gradient(fake, generator.trainable_variables, output_gradients=gradient)
 
         return fake, vjp

@@ -56,7 +56,7 @@ class ALI(AdversarialSystem):
         with tf.GradientTape() as tape:
             inferred = Posterior(**encoder(images, training=True)).sample(noise)
 
-        def vjp(gradient: Any) -> list[tf.Tensor]:
+        def vjp(gradient: Any) -> Any:
             return tape.gradient(inferred, encoder.trainable_variables, output_gradients=gradient)
 
         return inferred, vjp

@@ -113,7 +113,7 @@ class VariationalSystem(System):
         """The mean image of p(x|u) at the likeliest category and mean codes of images [B, h, w, c]; uses no `seed`."""
         posterior = self.encode(images)
         spec = self.config.latent
-        codes = [posterior.mean]
+        codes: list[Any] = [posterior.mean]
         if spec.categories:
             codes.insert(0, tf.one_hot(tf.argmax(posterior.logits, axis=-1), spec.categories))
         return self.to_images(self.decode(tf.concat(codes, axis=-1)))

@@ -5,7 +5,7 @@ its own, so that the code that is compared with the original is the code that tr
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -49,11 +49,11 @@ class Posterior(NamedTuple):
         stddev: of the continuous codes, [B, C]; None if they are deterministic, as in InfoGAN.
     """
 
-    logits: tf.Tensor | None = None
-    mean: tf.Tensor | None = None
-    stddev: tf.Tensor | None = None
+    logits: Any = None  # Tensors, or None.
+    mean: Any = None
+    stddev: Any = None
 
-    def categorical(self, temperature: float = TEMPERATURE) -> tfd.Distribution:
+    def categorical(self, temperature: float = TEMPERATURE) -> Any:
         """q(d|x), relaxed, with the original's floor under the probabilities."""
         return tfd.RelaxedOneHotCategorical(
             temperature, logits=tf.math.log(tf.nn.softmax(self.logits) + _PROBABILITY_FLOOR)
@@ -85,7 +85,7 @@ class NoisePosterior(NamedTuple):
         return self.mean + self.stddev * normal
 
 
-def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, tfp.distributions.Distribution]:
+def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, Any]:
     """The priors of one image's latents: d ~ Cat(K, 1/K) as one-hot, c ~ U(-1, 1)^C, z ~ U(-1, 1)^Z (section 1).
 
     With `noise="normal"`, z ~ N(0, I), as in the paper (section 8). Empty latents have no entry.

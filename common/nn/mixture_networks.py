@@ -5,6 +5,7 @@ and b1, wo and bo. Inputs and outputs are float32 in every `config.precision`.
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -69,11 +70,11 @@ def _dense_encoder(config: Config, name: str) -> keras.Model:
     h = keras.layers.Flatten()(images)
     h = _dense(hidden, math.prod(config.image_shape), seed, "h0", activation="elu")(h)
     h = _dense(hidden, hidden, seed, "h1", activation="tanh")(h)
-    h = _dense(2 * length + 1, hidden, seed, "ho", dtype="float32")(h)
+    h: Any = _dense(2 * length + 1, hidden, seed, "ho", dtype="float32")(h)
     outputs = {
         "mean": h[:, :length],
-        "stddev": EPSILON + keras.ops.softplus(h[:, length : 2 * length]),
-        "mixing": EPSILON + keras.ops.softplus(h[:, 2 * length :]),
+        "stddev": keras.ops.softplus(h[:, length : 2 * length]) + EPSILON,
+        "mixing": keras.ops.softplus(h[:, 2 * length :]) + EPSILON,
     }
     return keras.Model(images, outputs, name=name)
 

@@ -89,10 +89,7 @@ class MixtureReplay(Replay):
 
     FIELD = "experts"
     INPUTS = ("gamma",)
-    INITIAL = {
-        **dict.fromkeys(("w0", "w1"), (0.0, 0.05)),
-        **dict.fromkeys(("wo", "b0", "b1", "bo"), (0.0, 0.1)),
-    }
+    INITIAL = {**dict.fromkeys(("w0", "w1"), (0.0, 0.05)), **dict.fromkeys(("wo", "b0", "b1", "bo"), (0.0, 0.1))}
 
     system: Mixture
 
@@ -147,7 +144,9 @@ class MixtureReplay(Replay):
         (gamma,) = recording.arrays([f"{point}/gamma"], [(size, experts)])
         images = tf.reshape(tf.constant(x), [size, *self.system.config.image_shape])
         normal = tf.constant(np.concatenate(codes).transpose(1, 0, 2))
-        return images, MixtureNoise(normal, GivenGamma(tf.constant(gamma)), None if noise is None else tf.constant(noise))
+        return images, MixtureNoise(
+            normal, GivenGamma(tf.constant(gamma)), None if noise is None else tf.constant(noise)
+        )
 
     def initial(self) -> Point:
         """The losses' gradients at the initial point, those through the Dirichlet sample included."""
@@ -159,7 +158,9 @@ class MixtureReplay(Replay):
             with tf.GradientTape(persistent=True) as tape:
                 result = system.forward(images, noise, training=True)
                 losses = self._losses(images, result)
-            gradients = {name: tape.gradient(losses[name], variables) for name in self.recording.gradients if name in losses}
+            gradients = {
+                name: tape.gradient(losses[name], variables) for name in self.recording.gradients if name in losses
+            }
             with tf.GradientTape() as tape:
                 loss = system.losses(images, system.forward(images, noise, training=True, reparameterised=True))["loss"]
             return self._outputs(result), losses, {**gradients, _REPARAMETERISED: tape.gradient(loss, variables)}

@@ -212,6 +212,7 @@ EVERY = {
     "factorvae": {"model": "factorvae", "latent": LatentSpec(0, 0, 3), "discriminator_units": 16},
     "jointvae": {"model": "jointvae", "latent": LatentSpec(0, 4, 3)},
     "infocatvae": {"model": "infocatvae", "latent": LatentSpec(0, 4, 8)},
+    "mixture": {"model": "mixture", "latent": LatentSpec(0, 4, 3), "width": 0.05},
     "test_vae": {"model": "test_vae", "latent": LatentSpec(0, 0, 3)},
     "test_nested": {"model": "test_nested", "latent": LatentSpec(0, 4, 0)},
 }
