@@ -121,7 +121,7 @@ def test_resuming_appends_and_a_second_start_loses_nothing(mnist_run, mnist, hom
     assert other.returncode == 2 and "seed was 3 in the saved run and is 4 now" in other.stderr
 
 
-def test_overwrite_leaves_nothing_of_the_old_run_and_synthetic_data_is_named(home, tmp_path):
+def test_overwrite_leaves_nothing_of_the_old_run(home, tmp_path):
     name = "InfoVAE_MNIST-synthetic"
     for folder in ("results", "models"):
         (tmp_path / folder / name).mkdir(parents=True)

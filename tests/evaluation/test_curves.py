@@ -17,7 +17,7 @@ def blue(picture):
     return np.argwhere((np.asarray(picture) == BLUE).all(axis=2))
 
 
-def test_a_rising_curve_goes_from_the_lower_left_to_the_upper_right():
+def test_a_rising_curve_ends_at_the_upper_right():
     points = blue(curve_table("epoch", [0, 1, 2], {"loss": [1.0, 2.0, 3.0]}))
     lowest, highest = points[points[:, 0].argmax()], points[points[:, 0].argmin()]
     assert lowest[1] < 80 and highest[1] > 310 and lowest[0] - highest[0] > 120

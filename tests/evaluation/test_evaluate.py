@@ -124,7 +124,7 @@ def test_category_agreement_is_1_only_if_views_change_nothing():
         assert least <= agreement <= most
 
 
-def test_generated_categories_are_read_by_the_encoder_and_named_by_a_classifier():
+def test_generated_categories_are_read_and_classified():
     """The encoder misreads a quarter; the classifier takes the last class for the one before it."""
     category = np.arange(64) % 4
     codes = Codes(np.zeros((64, 0)), np.where(np.arange(64) < 16, (category + 1) % 4, category), 4)
@@ -143,7 +143,7 @@ def test_reconstruction_errors_by_hand():
         reconstruction_scores([])
 
 
-def test_posteriors_that_are_the_priors_leave_the_density_of_the_pixels():
+def test_posteriors_equal_to_the_priors_leave_the_pixel_density():
     images = np.zeros((20, 28, 28, 1))
     posterior = Posterior(np.zeros((20, 4)), np.zeros((20, 3)), np.ones((20, 3)))
     batch = Reconstructed(images, images - 1, posterior, NoisePosterior(np.zeros((20, 7)), np.ones((20, 7))))
@@ -165,7 +165,7 @@ def test_distances_and_their_floors_are_between_equally_many():
     assert sizes == {"fid_images_a_side": 64, "kid_subsets": 50, "kid_subset": 32}
 
 
-def test_two_real_sets_without_a_test_split_are_disjoint_and_equal():
+def test_two_real_sets_of_one_split_are_disjoint_and_equal():
     dataset = Dataset("a test", Split(np.arange(21, dtype=np.uint8)[:, None, None, None]))
     first, second = (images[np.arange(10)].ravel().tolist() for images in two_real_sets(dataset, 100, seed=0))
     assert not set(first) & set(second)

@@ -47,7 +47,7 @@ def test_duplicated_dimensions_cost_nothing():
     assert score_of(Codes(np.hstack([GRID, GRID]) / 8)) == 1.0
 
 
-def test_the_order_sign_scale_and_offset_of_dimensions_do_not_matter():
+def test_the_order_sign_and_scale_of_dimensions_do_not_matter():
     noisy = GRID / 8 + np.random.RandomState(1).randn(*GRID.shape)
     expected = score_of(Codes(noisy))
     assert expected < 1.0
@@ -72,7 +72,7 @@ def test_the_names_of_the_categories_do_not_matter():
     assert score_of(PERFECT._replace(category=np.array([1, 2, 0])[wrong])) == expected
 
 
-def test_the_variance_of_a_category_of_two_is_that_of_the_numbers_0_and_1():
+def test_two_categories_have_the_variance_of_0_and_1():
     """Gini's variance of two values is the unbiased variance of 0 and 1, so a category votes like a number."""
     random = np.random.RandomState(3)
     bit, noisy = random.randint(0, 2, len(GRID)), GRID / 8 + random.randn(*GRID.shape) / 2
@@ -114,7 +114,7 @@ def test_collapsed_dimensions_are_pruned():
     assert score(drawn, codes.take(drawn.images)) == score(unpruned, codes.take(drawn.images)) == 1.0
 
 
-def test_every_vote_shares_a_level_of_its_factor_and_nothing_else():
+def test_every_vote_fixes_its_factor_and_nothing_else():
     drawn = plan(GRID, SMALL, np.random.RandomState(0))
     levels = GRID[drawn.images[drawn.votes]]
     same = (levels == levels[:, :1]).all(axis=1)

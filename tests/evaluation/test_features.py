@@ -43,7 +43,7 @@ def test_its_logits_are_what_its_accuracy_is_of(dataset, classifier):
     )
 
 
-def test_the_classifier_follows_from_its_seed_and_its_accuracy_from_the_test_labels(dataset, classifier):
+def test_the_classifier_follows_from_its_seed(dataset, classifier):
     wrong = Dataset(
         "wrong", dataset.train, Split(dataset.test.images, (dataset.test.factors + 1) % 4), dataset.factors, "corner"
     )
@@ -60,7 +60,7 @@ def test_features_are_of_each_image_alone(dataset, classifier):
     np.testing.assert_allclose(classifier.features(images[::-1][:7])[::-1], whole[-7:], atol=1e-5)
 
 
-def test_stored_pixels_and_what_the_networks_see_have_the_same_features(dataset, classifier):
+def test_stored_and_scaled_pixels_have_the_same_features(dataset, classifier):
     images = dataset.test.take(0, 9)
     np.testing.assert_array_equal(classifier.features(images / 255.0), classifier.features(images))
 
@@ -72,7 +72,7 @@ def test_the_classifier_takes_no_more_images_than_it_should(dataset):
     np.testing.assert_allclose(one_batch.features(images / 127.5 - 1.0), one_batch.features(images), atol=1e-6)
 
 
-def test_a_data_set_without_labels_or_test_images_has_no_classifier(dataset):
+def test_unlabelled_or_untested_data_has_no_classifier(dataset):
     for lacking in (
         Dataset("", dataset.train, dataset.test),
         Dataset("", dataset.train, None, dataset.factors, "corner"),
@@ -97,7 +97,7 @@ def built(monkeypatch, random_inception):
     monkeypatch.setattr(keras.applications, "InceptionV3", lambda **arguments: random_inception)
 
 
-def test_inception_has_2048_features_and_takes_weights_from_a_file(built, random_inception, tmp_path):
+def test_inception_has_2048_features_and_reads_a_weights_file(built, random_inception, tmp_path):
     path = tmp_path / "inception.weights.h5"
     random_inception.save_weights(path)
     kernel = random_inception.get_layer(index=1).kernel

@@ -113,7 +113,7 @@ def test_the_path_visits_every_category_and_mixes_neighbours():
     np.testing.assert_array_equal(category_path(4, 0), np.eye(4))
 
 
-def test_a_categorical_traversal_holds_noise_and_continuous_codes(echo):
+def test_a_categorical_traversal_fixes_all_other_latents(echo):
     strips = categorical_traversal(echo, 1, draws=2)[:, :, 0, 0]
     np.testing.assert_array_equal(strips[:, :, Z : Z + K], [category_path(K, 1)] * 2)
     held = np.delete(strips, np.s_[Z : Z + K], axis=2)

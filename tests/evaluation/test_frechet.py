@@ -26,7 +26,7 @@ def test_a_set_is_no_distance_from_itself():
 
 
 @pytest.mark.parametrize("count", [5, 20])
-def test_fewer_features_than_dimensions_are_no_distance_from_themselves(count):
+def test_few_features_have_distance_zero_from_themselves(count):
     features = 100 * np.random.RandomState(0).rand(count, 200)
     assert frechet_distance(features, features) < 1e-10 * features.var(axis=0, ddof=1).sum()
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.fast
 pytestmark = pytest.mark.fast
 
 
-def test_image_i_stands_at_row_i_div_columns_and_column_i_mod_columns():
+def test_images_fill_a_grid_row_by_row():
     images = np.arange(6.0)[:, None, None, None] + np.zeros((6, 2, 4, 3))
     grid = merge(images, rows=2, columns=3)
     assert grid.shape == (4, 12, 3)
@@ -35,7 +35,7 @@ def test_missing_cells_stay_0():
     assert not grid[2:, 2:].any()
 
 
-def test_a_grid_of_64_colour_images_of_64_pixels_is_512_pixels_wide_and_rgb(tmp_path):
+def test_a_grid_of_64_images_of_64_pixels_is_512_pixels_wide(tmp_path):
     save_grid(np.random.RandomState(0).normal(size=(64, 64, 64, 3)), 8, 8, tmp_path / "grid.jpg")
     with Image.open(tmp_path / "grid.jpg") as image:
         assert image.size == (512, 512) and image.mode == "RGB"
@@ -69,7 +69,7 @@ def test_stretch_known_answers(values, pixels):
     assert stretched.dtype == np.uint8
 
 
-def test_stretch_takes_all_channels_jointly_and_undoes_any_positive_scaling():
+def test_stretch_undoes_any_positive_scaling_of_all_channels():
     image = np.zeros((1, 2, 3))
     image[0, 0] = [0, 1, 2]
     image[0, 1] = [4, 3, 2]

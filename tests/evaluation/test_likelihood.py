@@ -37,7 +37,7 @@ def test_a_model_that_ignores_its_latents_is_bounded_exactly():
     np.testing.assert_allclose(got, log_pixels(images, constant[0]), rtol=1e-12)
 
 
-def test_a_linear_model_is_bounded_tightly_by_its_own_posterior_and_loosely_by_another():
+def test_a_bound_is_tight_for_the_models_own_posterior_alone():
     """With x = w z + e, z ~ N(0, 1), e ~ N(0, 1/2), z given x is N(w x / (w^2 + 1/2), 1 / (1 + 2 w^2))."""
     w, x, draws = 1.3, np.array([-1.0, 0.2, 2.0]), 20_000
     truth = -0.5 * (x**2 / (w**2 + 0.5) + np.log(2 * np.pi * (w**2 + 0.5)))

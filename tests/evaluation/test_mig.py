@@ -33,7 +33,7 @@ def test_bins_have_equal_width_and_the_last_holds_the_largest():
     )
 
 
-def test_the_matrix_has_a_row_a_dimension_and_the_category_comes_last():
+def test_the_matrix_has_one_row_per_dimension_category_last():
     matrix = mutual_information.matrix(PERFECT, GRID)
     np.testing.assert_allclose(matrix, [[0, np.log(4), 0], [0, 0, np.log(5)], [np.log(3), 0, 0]], atol=1e-12)
     assert (matrix >= 0).all()

@@ -33,7 +33,7 @@ def test_duplicated_and_constant_codes_score_zero():
     assert score(Codes(np.ones((100, 3)), np.zeros(100, int), 2), BITS) == 0.0
 
 
-def test_the_order_of_dimensions_does_not_matter_and_a_rotation_lowers_the_score():
+def test_a_rotation_lowers_the_score_and_a_permutation_does_not():
     codes = BITS * 2.0 - 1.0 + 0.3 * np.random.RandomState(0).randn(100, 2)
     rotation = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
     assert score(Codes(codes[:, ::-1]), BITS) == score(Codes(codes), BITS)

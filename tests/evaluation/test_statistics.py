@@ -29,7 +29,7 @@ def three_batches(monkeypatch):
     monkeypatch.setattr(statistics, "BATCHES", 3)
 
 
-def test_an_image_depends_on_its_batch_only_under_batch_statistics(trained):
+def test_batch_statistics_alone_make_an_image_depend_on_others(trained):
     copies = Statistics(trained, DATASET)
     for kind in ("batch", "moving", "standing"):
         system = copies.under(kind)
@@ -75,7 +75,7 @@ def test_a_copy_is_reused_and_follows_the_system(trained):
     variable.assign(saved)
 
 
-def test_the_networks_to_save_hold_the_averages_that_inference_reads(trained):
+def test_saved_networks_hold_the_averages_of_inference(trained):
     networks = inference_networks(trained, DATASET)
     assert networks.keys() == trained.networks.keys()
     assert (networks is trained.networks) == (trained.config.batch_norm == "batch")

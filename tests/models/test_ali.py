@@ -60,7 +60,7 @@ def test_the_discriminator_alone_teaches_the_encoder(ali, images, monkeypatch):
     assert sum(np.any(g) for g in applied[1]["g"][count:]) > 5
 
 
-def test_the_discriminator_learns_first_then_encoder_and_generator_against_it(ali, images):
+def test_the_discriminator_learns_before_encoder_and_generator(ali, images):
     """The second half's losses are those of the new discriminator; each optimizer moves its networks and no other."""
     assert ali.optimizer_networks == {"d": ("discriminator",), "g": ("encoder", "generator")}
     random = sampled(ali)

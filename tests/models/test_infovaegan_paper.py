@@ -168,7 +168,7 @@ def test_z_is_normal_and_c_uniform(build):
 # Schedule and stages
 
 
-def test_each_step_is_the_critics_and_each_third_the_generators_and_inferences(build, images):
+def test_the_generator_learns_in_every_third_step_of_the_critic(build, images):
     system = build()
     networks = {"discriminator"}, {"discriminator", "encoder", "noise_encoder", "generator"}
     for step in range(7):
@@ -179,7 +179,7 @@ def test_each_step_is_the_critics_and_each_third_the_generators_and_inferences(b
         assert moved(before, weights(system, averages=False)) == networks[due]
 
 
-def test_a_stage_of_its_own_begins_at_its_step_with_generator_and_critic_fixed(build, images):
+def test_a_separate_stage_fixes_generator_and_critic_at_its_step(build, images):
     """Before it the noise encoder is untouched; from it on not one weight of generator and critic moves, moving
     averages included.
     """

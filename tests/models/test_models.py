@@ -317,7 +317,7 @@ def test_the_narrowest_networks_have_eight_of_everything(build_system):
 
 
 @pytest.mark.parametrize("settings", VIEWS, ids=["as it is", "views", "moved"])
-def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_system, images, settings):
+def test_infovaegans_gradients_are_those_of_the_written_losses(build_system, images, settings):
     """g_loss and q_loss through x' on one tape; vae_loss with x' a constant array; d_loss with u_r a constant array."""
     system = build_system(**settings)
     random = sampled(system)
@@ -368,7 +368,7 @@ def test_gradients_of_infovaegan_are_those_of_the_losses_written_out(build_syste
     assert_close(gradients["vae"], tape.gradient(vae_loss, encoder.trainable_variables), 1e-3)
 
 
-def test_gradients_of_infogan_are_those_of_the_losses_written_out(infogan, images):
+def test_infogans_gradients_are_those_of_the_written_losses(infogan, images):
     random = sampled(infogan)
     latents = random.latents
     encoder, generator, discriminator = (infogan.networks[n] for n in NETWORKS)

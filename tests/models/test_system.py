@@ -117,7 +117,7 @@ def test_training_moves_the_averages_and_inference_does_not(system, images):
 
 
 @pytest.mark.parametrize("name", ["system", "infogan"])
-def test_reconstructions_are_g_of_inferred_codes_and_arbitrary_noise(request, images, name):
+def test_reconstructions_use_inferred_codes_and_arbitrary_noise(request, images, name):
     """Section 7. With codes that leave nothing to chance, what differs between seeds is z, which comes
     from the prior.
     """

@@ -56,7 +56,7 @@ def test_prior_codes_are_normal_and_categories_uniform(build_system):
     np.testing.assert_allclose(np.std(latents.continuous, axis=0), 1, atol=0.03)
 
 
-def test_reconstructions_are_of_the_mean_and_the_likeliest_category(build_system, images):
+def test_reconstructions_use_mean_and_likeliest_category(build_system, images):
     system = build_system(**EVERY["jointvae"])
     posterior = system.encode(images)
     category = np.eye(4, dtype=np.float32)[np.argmax(posterior.logits, axis=1)]

@@ -27,7 +27,7 @@ def look(image, **how):
         ((-2, 1), [[6, 6, 7]] * 3),
     ],
 )
-def test_images_are_moved_down_and_right_and_their_edges_repeated(shift, wanted):
+def test_shifted_images_repeat_their_edges(shift, wanted):
     np.testing.assert_array_equal(look(np.arange(9).reshape(3, 3), shift=shift), wanted)
 
 
@@ -51,7 +51,7 @@ def test_images_are_stretched_about_their_middle(how, wanted):
     np.testing.assert_allclose(look([[0, 0, 0], [3, 3, 3], [6, 6, 6]], **how), wanted, atol=1e-6)
 
 
-def test_images_are_slanted_about_the_row_that_was_the_middle_one():
+def test_images_are_sheared_about_their_middle_row():
     """A column becomes a diagonal: each row moved right by `shear` of the row above it, the middle one not."""
     column = [[0, 0, 8, 0, 0]] * 5
     np.testing.assert_allclose(look(column, shear=1), 8 * np.eye(5), atol=1e-6)
@@ -61,7 +61,7 @@ def test_images_are_slanted_about_the_row_that_was_the_middle_one():
     np.testing.assert_allclose(look(column, shear=1, shift=(1, 0))[1:], 8 * np.eye(5)[:4], atol=1e-6)
 
 
-def test_each_image_has_its_own_view_and_channels_have_theirs_in_common():
+def test_each_image_has_its_own_view_in_all_channels():
     images = np.random.RandomState(1).normal(size=(2, 6, 4, 3)).astype(np.float32)
     views = sample_affine(tf.constant([3, 4]), 2, 1, 0.3, 0.2)
     both = apply_affine(tf.constant(images), views).numpy()

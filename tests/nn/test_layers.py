@@ -151,7 +151,7 @@ def kernel_and_bias(layer, shape):
     return layer.kernel.numpy(), layer.bias.numpy()
 
 
-def test_convolutions_start_truncated_normal_with_sd_0_02_cut_off_at_two_sd():
+def test_convolutions_start_truncated_normal_with_sd_0_02():
     kernel, bias = kernel_and_bias(conv(128, 3, 2, seed=1, name="a"), (None, 8, 8, 64))
     assert kernel.shape == (3, 3, 64, 128)
     assert 0.0399 < np.abs(kernel).max() <= 0.04
@@ -167,7 +167,7 @@ def test_convolutions_start_truncated_normal_with_sd_0_02_cut_off_at_two_sd():
     ],
     ids=["deconv", "linear"],
 )
-def test_transposed_convolutions_and_dense_layers_start_normal_with_sd_0_02(layer, inputs, shape):
+def test_other_kernels_start_normal_with_sd_0_02(layer, inputs, shape):
     kernel, bias = kernel_and_bias(layer(), inputs)
     assert kernel.shape == shape  # A transposed kernel is [h, w, out, in].
     np.testing.assert_allclose([kernel.mean(), kernel.std() / 0.02], [0, 1], atol=1e-2)
@@ -205,7 +205,7 @@ def test_same_convolutions_halve_and_double(size, kernel, halves):
     assert deconv(4, kernel, 1, 0, "d")(second).shape == (1, halves[1], halves[1], 4)
 
 
-def test_a_transposed_convolution_is_the_gradient_of_the_convolution():
+def test_a_transposed_convolution_is_a_convolutions_gradient():
     """As in TF1, where it is defined so: its SAME padding follows from the convolution's."""
     random = np.random.RandomState(0)
     layer = deconv(2, 3, 2, 0, "a")

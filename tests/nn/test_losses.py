@@ -43,7 +43,7 @@ def test_categorical_information_is_the_mean_cross_entropy():
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
-def test_continuous_information_sums_over_codes_and_means_over_the_batch():
+def test_continuous_information_is_a_sum_over_codes():
     estimate, continuous = (
         tf.constant([[1.0, 2.0], [0.0, 0.0], [0.5, 0.0]]),
         tf.constant([[0.0, 0.0], [1.0, -1.0], [0.5, 0.0]]),
@@ -51,7 +51,7 @@ def test_continuous_information_sums_over_codes_and_means_over_the_batch():
     np.testing.assert_allclose(losses.continuous_information(estimate, continuous), (5 + 2 + 0) / 3, rtol=1e-6)
 
 
-def test_squared_error_sums_over_pixels_and_channels_and_means_over_the_batch():
+def test_squared_error_is_a_sum_over_pixels_and_a_batch_mean():
     x, reconstruction = (RANDOM.uniform(-1, 1, (5, 4, 3, 2)).astype(np.float32) for _ in range(2))
     wanted = np.square(x.astype(np.float64) - reconstruction).sum() / 5
     np.testing.assert_allclose(losses.squared_error(tf.constant(x), tf.constant(reconstruction)), wanted, rtol=1e-6)
@@ -81,7 +81,7 @@ def test_gradient_penalty_of_a_critic_with_a_known_gradient_norm(norm):
     np.testing.assert_allclose(tape.gradient(penalty, weights), wanted, atol=1e-5)
 
 
-def test_gradient_penalty_is_taken_on_the_line_between_with_one_factor_an_image():
+def test_gradient_penalty_interpolates_with_one_factor_per_image():
     """||x||^2 / 2 has the gradient x: of two images that are 3 and 1 pixels of ones, and fakes of
     zeros, at 1/2 and 1.
     """
@@ -105,7 +105,7 @@ def test_information_bound_is_entropy_less_cross_entropy():
         np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
-def test_information_bound_of_a_continuous_code_is_below_the_information_that_its_channel_carries():
+def test_continuous_bound_is_below_its_channels_information():
     """c ~ U(-1, 1) read with normal noise of deviation s: log 2 - log(s sqrt(2 pi e)) in expectation; a wrong deviation
     gives less.
     """
@@ -152,7 +152,7 @@ def test_regularised_information_of_known_cases(logits, view_logits, wanted):
     np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
-def test_the_agreement_has_the_clean_prediction_as_a_constant_target():
+def test_the_agreement_does_not_differentiate_its_target():
     logits, view_logits = (tf.constant(RANDOM.normal(size=(5, 3)), tf.float32) for _ in range(2))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([logits, view_logits])

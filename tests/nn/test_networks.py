@@ -67,7 +67,7 @@ def test_encoder_outputs(built):
     assert (outputs["stddev"].numpy() > 0).all()
 
 
-def test_the_noise_encoder_has_the_encoder_s_layers_and_the_noise_s_size(make_config):
+def test_the_noise_encoder_has_the_encoders_layers(make_config):
     """Section 8: 100 values each of mean and stddev; 6,624,782 parameters less the encoder's 14-value heads, 65 an
     output, and 200 of its own.
     """
@@ -82,7 +82,7 @@ def test_the_noise_encoder_has_the_encoder_s_layers_and_the_noise_s_size(make_co
 
 
 @pytest.mark.parametrize("pixels", PARAMETERS)
-def test_a_critic_has_the_discriminator_s_layers_without_batch_norm(make_config, pixels):
+def test_a_critic_is_a_discriminator_without_batch_norm(make_config, pixels):
     config = make_config(image_shape=(pixels, pixels, 1), first_batch_norm=True)
     critic, discriminator = (
         build_discriminator(config, conditional=False, normalise=normalise) for normalise in (False, True)
@@ -136,7 +136,7 @@ def test_the_generator_uses_noise_and_code(built):
     np.testing.assert_allclose(first([noise, code]), np.concatenate([noise, code], axis=1) @ kernel.numpy(), atol=1e-5)
 
 
-def test_discriminator_outputs_a_logit_that_depends_on_image_and_code(built):
+def test_the_discriminators_logit_depends_on_image_and_code(built):
     _, config, _, _, discriminator = built
     random = np.random.RandomState(0)
     images, code = random.uniform(0, 1, (3, *config.image_shape)), random.uniform(-1, 1, (3, config.latent.code))

@@ -13,7 +13,7 @@ SYSTEMS = [{}, {"model": "infogan", "first_batch_norm": True}, {"variant": "pape
 
 
 @pytest.mark.parametrize("changes", SYSTEMS, ids=["infovaegan", "infogan", "paper"])
-def test_variables_outputs_and_losses_are_float32_and_losses_near_those_of_float32(make_config, images, changes):
+def test_bfloat16_keeps_float32_outputs_and_nearly_its_losses(make_config, images, changes):
     losses = {}
     for precision in config.PRECISIONS:
         system = registry.build(make_config(precision=precision, **changes))

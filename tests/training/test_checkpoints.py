@@ -102,7 +102,7 @@ def test_only_the_last_checkpoints_are_kept(tiny, tmp_path):
     )
 
 
-def test_the_newest_checkpoint_is_restored_and_an_older_one_by_its_path(tiny, other, tmp_path):
+def test_the_newest_checkpoint_is_restored_or_the_one_named(tiny, other, tmp_path):
     saver = Checkpoints(tiny, tmp_path, "tiny")
     train(tiny, 1)
     older, first = values(tiny), saver.save()

@@ -146,7 +146,7 @@ def kill_at_random(out, settings):
     return newest(out)
 
 
-def test_killed_twenty_times_at_random_moments_equals_uninterrupted(tmp_path):
+def test_a_run_killed_twenty_times_equals_an_uninterrupted_one(tmp_path):
     """Within steps, saves, pictures and the log."""
     settings = {"epochs": 40, "checkpoint_every": SaveInterval(steps=3)}
     tiny.run(tmp_path / "whole", **settings)
@@ -184,7 +184,7 @@ def wait_through_the_first_signal(ready):
         time.sleep(10)
 
 
-def test_a_run_where_another_one_writes_is_refused_and_a_stale_lock_is_not(tmp_path):
+def test_a_lock_of_a_live_run_is_refused_and_a_stale_one_is_not(tmp_path):
     out = tmp_path / "run"
     process = child(out, epochs=10_000)
     assert wait_for(lambda: newest(out) >= 5, process)
@@ -198,7 +198,7 @@ def test_a_run_where_another_one_writes_is_refused_and_a_stale_lock_is_not(tmp_p
     assert newest(out) == step // 5 * 5 + 5 and not (out / "models/tiny/run.lock").exists()
 
 
-def test_a_non_finite_loss_stops_the_run_and_keeps_the_checkpoint(tmp_path):
+def test_a_non_finite_loss_stops_the_run(tmp_path):
     with pytest.raises(Diverged, match=r"loss is nan at step 8; the last checkpoint is \S+tiny-5: ") as stop:
         tiny.run(tmp_path, epochs=4, hyper={"nan_step": 7})
     assert stop.value.exit_code == 1 and newest(tmp_path) == 5
@@ -217,7 +217,7 @@ def test_a_rollback_continues_with_other_noise(whole, tmp_path):
     assert first[1] == second[1] and first[2] != second[2]
 
 
-def test_three_rollbacks_are_the_most_also_before_the_first_checkpoint(tmp_path, caplog):
+def test_a_fourth_rollback_is_refused(tmp_path, caplog):
     with pytest.raises(Diverged, match=r"loss is nan at step 3, after 3 rollbacks; the last checkpoint is \S+tiny-0"):
         tiny.run(tmp_path, epochs=4, hyper={"nan_step": 2, "nan_rollbacks": 9}, on_nan="rollback")
     assert re.findall("rollback (.) uses other noise", caplog.text) == ["1", "2", "3"]
@@ -277,7 +277,7 @@ def test_if_a_picture_cannot_be_written_the_state_is_saved(tmp_path, at):
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self").is_dir(), reason="no /proc here, where nobody may write")
-def test_a_folder_that_cannot_be_written_is_an_error_before_training():
+def test_an_unwritable_folder_is_an_error_before_training():
     with pytest.raises(UserError, match="cannot write to /proc/results/tiny .*: name another --out"):
         tiny.run(pathlib.Path("/proc"))
 
@@ -294,12 +294,12 @@ def test_a_damaged_newest_checkpoint_is_skipped(whole, tmp_path, caplog):
     assert log_csv(tmp_path) == log_csv(whole)
 
 
-def test_checkpoints_come_every_so_many_steps_and_at_the_end_of_epochs(tmp_path):
+def test_checkpoints_are_saved_by_steps_and_after_each_epoch(tmp_path):
     tiny.run(tmp_path, epochs=2, checkpoint_every=SaveInterval(steps=2), keep=99)
     assert [int(path.rsplit("-", 1)[1]) for path in reversed(saved(tmp_path / "models/tiny"))] == [2, 4, 5, 6, 8, 10]
 
 
-def test_checkpoints_come_every_so_many_minutes(tmp_path, monkeypatch):
+def test_checkpoints_are_saved_by_minutes(tmp_path, monkeypatch):
     """Of a clock that a step moves by a minute. Steps 3 and 8 are due; epochs end at 5 and 10 and restart the wait."""
     minutes = itertools.count()
     monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(monotonic=lambda: 60 * next(minutes)))
