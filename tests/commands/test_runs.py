@@ -40,7 +40,7 @@ def test_a_missing_package_is_said_to_be(monkeypatch):
 
 def test_a_run_comes_back_from_its_file(make_config, run_file):
     assert read_config(run_file) == make_config()
-    assert read_run(run_file) == {"config": make_config().to_dict(), "data": "digits", "start": None}
+    assert read_run(run_file) == {"config": make_config().to_dict(), "data": "digits", "start": None, "step": None}
 
 
 def test_a_run_may_resume_for_longer(make_config, run_file):
