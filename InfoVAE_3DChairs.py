@@ -1,4 +1,4 @@
-"""Train InfoVAEGAN on 3D Chairs: 86,366 renders of 1,393 chairs from 62 sides each."""
+"""Train InfoVAEGAN on 3D Chairs: 86,366 renders, 1,393 chairs from 62 viewpoints."""
 
 import sys
 
@@ -6,7 +6,7 @@ from common.cli import main
 from common.config import Config, LatentSpec
 from common.models.registry import InfoVAEGANHyperparameters
 
-# Section numbers refer to the reference of the original's computation.
+# Section numbers refer to docs/original.md.
 CONFIG = Config(
     name="InfoVAE_3DChairs",
     checkpoint_name="InfoVAE_3DChairs",
@@ -14,7 +14,7 @@ CONFIG = Config(
     image_shape=(64, 64, 3),  # Section 2.
     scaling="tanh",  # x / 127.5 - 1, after the contrast stretch (section 6).
     latent=LatentSpec(noise=100, categories=10, continuous=10),  # "Sizes".
-    epochs=10,  # Section 6; the cluster copy has 6.
+    epochs=10,  # Section 6; the authors' cluster version uses 6.
     batch_size=64,  # "Sizes".
     hyper=InfoVAEGANHyperparameters(
         learning_rate=2e-4,  # Section 4; so are the next six values.

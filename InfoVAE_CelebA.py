@@ -6,7 +6,7 @@ from common.cli import main
 from common.config import Config, LatentSpec
 from common.models.registry import InfoVAEGANHyperparameters
 
-# Section numbers refer to the reference of the original's computation.
+# Section numbers refer to docs/original.md.
 CONFIG = Config(
     name="InfoVAE_CelebA",
     checkpoint_name="InfoVAE_Celeba",  # Spelled so in the original (section 7).
@@ -14,7 +14,7 @@ CONFIG = Config(
     image_shape=(64, 64, 3),  # Section 2.
     scaling="tanh",  # x / 127.5 - 1, after the contrast stretch (section 6).
     latent=LatentSpec(noise=100, categories=10, continuous=10),  # "Sizes".
-    epochs=10,  # Section 6; the cluster copy has 20.
+    epochs=10,  # Section 6; the authors' cluster version uses 20.
     batch_size=64,  # "Sizes".
     hyper=InfoVAEGANHyperparameters(
         learning_rate=2e-4,  # Section 4; so are the next six values.

@@ -1,4 +1,4 @@
-"""Train InfoVAEGAN on MNIST: ten categories and two continuous codes that nobody labelled."""
+"""Train InfoVAEGAN on MNIST with a 10-way categorical code and two continuous codes, without labels."""
 
 import dataclasses
 import sys
@@ -7,8 +7,8 @@ from common.cli import main
 from common.config import Config, LatentSpec
 from common.models.registry import InfoVAEGANHyperparameters
 
-# Section numbers refer to the reference of the original's computation. It has no MNIST script: networks and latents are
-# its authors' for MNIST; rates and weights are those of its main scripts.
+# Section numbers refer to docs/original.md. The original repository has no MNIST script: networks and code lengths are
+# from the authors' MNIST models, learning rates and loss weights from their 64-pixel scripts.
 CONFIG = Config(
     name="InfoVAE_MNIST",
     checkpoint_name="InfoVAE_MNIST",

@@ -6,13 +6,13 @@ from common.cli import main
 from common.config import Config, LatentSpec
 from common.models.registry import InfoVAEGANHyperparameters
 
-# Section numbers refer to the reference of the original's computation.
+# Section numbers refer to docs/original.md.
 CONFIG = Config(
     name="InfoVAE_dSprites",
     checkpoint_name="InfoVAE_dSprites",
     dataset="dsprites",
     image_shape=(64, 64, 1),  # Section 2.
-    scaling="binary",  # 0 and 1 as they are, although the generator ends in tanh (section 6).
+    scaling="binary",  # Pixels stay {0, 1} although the generator ends in tanh (section 6).
     latent=LatentSpec(noise=100, categories=10, continuous=10),  # "Sizes".
     epochs=10,  # Section 6.
     batch_size=64,  # "Sizes".
