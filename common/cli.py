@@ -15,6 +15,7 @@ from typing import Any
 from common import commands, flags, suggestions
 from common.config import Config
 from common.errors import Interrupted, UserError
+from common.io.notices import import_tensorflow
 from common.models import registry
 from common.options import (
     QUICK_EVALUATION,
@@ -135,7 +136,10 @@ def _train(config: Config, given: Mapping[str, Any], presets: Mapping[str, Confi
     if "--dry-run" in given:
         return _show(config, options)
     if "--smoke" in given:
-        return commands.smoke(config, options.data_dir)
+        import_tensorflow()
+        from common.smoke import smoke
+
+        return smoke(config, options.data_dir)
     commands.train(config, options)
 
 

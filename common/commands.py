@@ -19,6 +19,7 @@ from common.data.load import load_dataset
 from common.errors import UserError
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
+from common.models import registry
 from common.options import EvaluationSettings, FigureSettings, Options, RunFolders, SampleOptions, TrainingOptions
 
 _HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
@@ -155,6 +156,14 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
     return [*lines, f"Look at {picture}.", f"More: python {script} figures --help, python {script} evaluate --help"]
 
 
+def open_tf1(config: Config, prefix: str) -> Any:
+    """Build a system at the weights of a checkpoint of the original, with optimizers. Raises UserError."""
+    import_tensorflow()
+    system = registry.build(config)  # With optimizers, which the checkpoint has, too.
+    _load_tf1(prefix)(system)
+    return system
+
+
 def _load_tf1(prefix: str) -> Callable[[Any], None]:
     from common.tf1 import checkpoints
 
@@ -207,7 +216,7 @@ def _inference_networks(system: Any, dataset: Dataset) -> dict[str, Any]:
 
 def evaluate(config: Config, options: Options, settings: EvaluationSettings) -> None:
     """Measure a trained run and write metrics.json."""
-    run = runs.open_with_data(config, options, load_dataset)
+    run = runs.open_with_data(config, options, load_dataset, open_tf1)
     from common.evaluation.evaluate import evaluate as measure
 
     trained_on = run.description["data"] if run.description else None
@@ -216,7 +225,7 @@ def evaluate(config: Config, options: Options, settings: EvaluationSettings) -> 
 
 def figures(config: Config, options: Options, settings: FigureSettings, also: Sequence[pathlib.Path] = ()) -> None:
     """Draw the figures of a trained run, with reconstructions of the runs in `also` below its own."""
-    run = runs.open_with_data(config, options, load_dataset)
+    run = runs.open_with_data(config, options, load_dataset, open_tf1)
     from common.evaluation.draw import Trained, draw_figures
 
     others = [Trained(*other) for other in runs.open_beside(run, list(also))]
@@ -233,15 +242,7 @@ def sample(config: Config, options: SampleOptions) -> None:
         system, checkpoint = runs.open_run(options.checkpoint)
         source = f"checkpoint {checkpoint}"
     elif options.tf1_checkpoint is not None:
-        system, source = runs.open_tf1(config, options.tf1_checkpoint), f"TF1 checkpoint {options.tf1_checkpoint}"
+        system, source = open_tf1(config, options.tf1_checkpoint), f"TF1 checkpoint {options.tf1_checkpoint}"
     else:
         raise UserError("sample needs --checkpoint or --tf1-checkpoint")
     generate(system, source, options.latents, options.out)
-
-
-def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
-    """Run the end-to-end self-test."""
-    import_tensorflow()
-    from common.smoke import smoke as test
-
-    test(config, data_dir)

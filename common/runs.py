@@ -226,11 +226,19 @@ def open_run(path: pathlib.Path | str, training: bool = False) -> tuple["System"
     return _Saved.at(pathlib.Path(path)).restore(training)
 
 
-def open_with_data(config: Config, options: Options, load: Callable[..., Dataset]) -> LoadedRun:
+def open_with_data(
+    config: Config, options: Options, load: Callable[..., Dataset], open_tf1: Callable[[Config, str], "System"]
+) -> LoadedRun:
     """Open --checkpoint, or the newest checkpoint of the script's own run below --out, and its data.
 
     The configuration is the run's own; `config` decides only which data set and whose run, except for a checkpoint of
     the original, which has none. Results on synthetic data go to a folder whose name ends in "-synthetic".
+
+    Args:
+        config: the script's configuration.
+        options: which run and data.
+        load: loads the data, as `load_dataset` does.
+        open_tf1: builds the system of a configuration at the weights of a checkpoint of the original.
 
     Raises:
         UserError: there is no such checkpoint or data, they do not match, or the folder cannot be written to.
@@ -254,16 +262,6 @@ def open_with_data(config: Config, options: Options, load: Callable[..., Dataset
     require_matching_images(dataset, system.config, checkpoint)
     make_writable_folder(results)
     return LoadedRun(system, dataset, checkpoint, description, results)
-
-
-def open_tf1(config: Config, prefix: str) -> "System":
-    """Build a system at the weights of a checkpoint of the original, with optimizers. Raises UserError."""
-    import_tensorflow()
-    from common.tf1 import checkpoints as tf1_checkpoints
-
-    system = registry.build(config)  # With optimizers, which the checkpoint has, too.
-    tf1_checkpoints.load(system, prefix)
-    return system
 
 
 def _require_trained(config: Config, options: Options) -> None:

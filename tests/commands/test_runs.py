@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from common import cli, runs
+from common import cli, commands, runs
 from common.config import LatentSpec
 from common.data.load import load_dataset
 from common.errors import UserError
@@ -190,7 +190,7 @@ def test_both_commands_on_the_newest_checkpoint(keep, mnist, tmp_path, make_conf
 
 def open_(config, tmp_path, mnist, **changes):
     options = {"data_dir": mnist, "use_cache": False, "out": tmp_path / "out", **changes}
-    return runs.open_with_data(config, Options(**options), load_dataset)
+    return runs.open_with_data(config, Options(**options), load_dataset, commands.open_tf1)
 
 
 def test_open_run_takes_a_checkpoint_or_its_folder(keep, tmp_path):
