@@ -1,7 +1,7 @@
 """The networks of one expert, and the decoder that all experts share (docs/mixture.md, section 1).
 
-Layers have the names of the original's variables. Those of the dense networks are called h0, h1 and ho, for w0 and b0, w1
-and b1, wo and bo. Inputs and outputs are float32 in every `config.precision`.
+Layers have the names of the original's variables. Those of the dense networks are called h0, h1 and ho, for w0 and b0,
+w1 and b1, wo and bo. Inputs and outputs are float32 in every `config.precision`.
 """
 
 import math

@@ -82,9 +82,9 @@ def config_of(recording: Recording) -> Config:
 class MixtureReplay(Replay):
     """The Deep Mixture Generative Autoencoder.
 
-    Tolerances are how close another float32 implementation came (tests/recordings/mixture/README.md). Those of Concrete's
-    gradients are wider: one of its recorded weights is 1.6e-4 from float64 itself, since the mask is a small difference
-    from 1, and they follow from it.
+    Tolerances are how close another float32 implementation came (tests/recordings/mixture/README.md). Those of
+    Concrete's gradients are wider: one of its recorded weights is 1.6e-4 from float64 itself, since the mask is a small
+    difference from 1, and they follow from it.
     """
 
     FIELD = "experts"
@@ -168,7 +168,9 @@ class MixtureReplay(Replay):
         outputs, losses, gradients = passes()
         names = [self.names[id(v)] for v in variables]
         return Point(
-            outputs, losses, {loss: self._affected(loss, dict(zip(names, own))) for loss, own in gradients.items()}
+            outputs,
+            losses,
+            {loss: self._affected(loss, dict(zip(names, own, strict=True))) for loss, own in gradients.items()},
         )
 
     def _affected(self, loss: str, gradients: Mapping[str, tf.Tensor | None]) -> Mapping[str, tf.Tensor | None]:
@@ -212,7 +214,7 @@ class MixtureReplay(Replay):
         return _recorded_names(self.update(*self._inputs(1 + index, f"step{index}")))
 
     def final(self) -> Point:
-        """y and the losses of the last batch."""
+        """Reconstructions y and the losses of the last batch."""
         images, noise = self._inputs(1 + len(self.recording.trace), "final")
         result = self.system.forward(images, noise, training=True)
         return Point({"y": self._flat(result.outputs)}, self._losses(images, result), {})

@@ -85,7 +85,14 @@ def test_figures_have_a_heat_map_per_factor_with_few_levels(system, pixels):
     split = Split(pixels, np.stack([np.arange(8) % 2, np.arange(8) * 10], axis=1))
     factors = (Factor("class", (0, 1)), Factor("identity", tuple(range(80))))
     figures = draw_experts.expert_figures(
-        system, Dataset("noise", split, split, factors), pixels, count=2, images=8, seed=0, title="{}", to_uint8=np.uint8
+        system,
+        Dataset("noise", split, split, factors),
+        pixels,
+        count=2,
+        images=8,
+        seed=0,
+        title="{}",
+        to_uint8=np.uint8,
     )
     assert [name for name, *_ in figures] == [
         "figure_expert_contributions.png",

@@ -110,7 +110,9 @@ def test_vanished_weights_are_nan_unless_corrected(build_system, images):
     for corrected in (False, True):
         system = build_system(**DENSE, corrected=corrected)
         losses, after = tried(system, images, random)
-        finite = all(np.isfinite(value).all() for value in (*losses.values(), *after.values()) if value.dtype != np.int64)
+        finite = all(
+            np.isfinite(value).all() for value in (*losses.values(), *after.values()) if value.dtype != np.int64
+        )
         assert finite == corrected
 
 
@@ -146,7 +148,9 @@ def test_prior_weights_are_a_dirichlet_sample_and_codes_normal(mixture):
     latents = mixture.sample_prior(4000, SEED)
     np.testing.assert_allclose(tf.reduce_sum(latents.category, axis=1), np.ones(4000), rtol=1e-5)
     np.testing.assert_allclose(tf.reduce_mean(latents.category, axis=0), [0.25] * 4, atol=0.02)
-    np.testing.assert_allclose([tf.reduce_mean(latents.continuous), tf.math.reduce_std(latents.continuous)], [0, 1], atol=0.03)
+    np.testing.assert_allclose(
+        [tf.reduce_mean(latents.continuous), tf.math.reduce_std(latents.continuous)], [0, 1], atol=0.03
+    )
     assert latents.noise.shape == (4000, 0)
 
 
