@@ -255,7 +255,7 @@ class Mixture(System):
 
     @tf.function(reduce_retracing=True)
     def reconstruct(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Reconstructions y of images [B, h, w, c] with new noise and mask, as a function of `seed` (int32 [2]) (section 6)."""
+        """Reconstructions y of images [B, h, w, c], with noise and mask from `seed` (int32 [2]) (section 6)."""
         noise = self.sample_noise(seed, tf.shape(images)[0])
         return self.forward(images, noise, training=False).outputs["images"]
 

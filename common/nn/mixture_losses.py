@@ -93,7 +93,7 @@ def entropy_regularizer(logit: tf.Tensor, corrected: bool = False) -> tf.Tensor:
 
 
 def variational_dropout_kl(log_alpha: tf.Tensor) -> tf.Tensor:
-    """The KL divergence of variational dropout, approximately, from the log of its variance [1] (Molchanov et al. 2017)."""
+    """The approximate KL divergence of variational dropout, from log alpha [1] (Molchanov et al. 2017)."""
     value = log_alpha[0]
     return -(_K1 * tf.sigmoid(_K2 + _K3 * value) - 0.5 * tf.math.log(1.0 + tf.exp(-value)) - _K1)
 

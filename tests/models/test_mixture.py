@@ -37,7 +37,7 @@ def reconstruction_gradients(system, images, layer, reparameterised):
     return tape.gradient(value, variables)
 
 
-def test_dense_weights_are_the_masked_dirichlet_sample_normalised(mixture, images):
+def test_dense_weights_are_the_masked_sample_normalised(mixture, images):
     result = mixture.forward(images, sampled(mixture), training=False)
     wanted = result.mask * result.sample
     np.testing.assert_allclose(result.weights, wanted / tf.reduce_sum(wanted, axis=1, keepdims=True), rtol=1e-6)
@@ -73,7 +73,7 @@ def test_loss_is_the_weighted_sum_of_its_terms(build_system, images):
     np.testing.assert_allclose(terms["kl"], kl, rtol=1e-6)
 
 
-def test_the_reconstruction_reaches_the_mixing_weights_only_if_reparameterised(build_system, large_images):
+def test_reconstruction_reaches_weights_if_reparameterised(build_system, large_images):
     system = build_system(**CONVOLUTIONAL, mask="none")
     assert reconstruction_gradients(system, large_images, "e_mix", reparameterised=False) == [None, None]
     assert all(np.abs(g).max() > 0 for g in reconstruction_gradients(system, large_images, "e_mix", True))
