@@ -108,7 +108,8 @@ class MixtureReplay(Replay):
     def _set_tolerances(self) -> None:
         if not self._dense:
             self.OUTPUTS, self.LOSSES = {"": 3e-5}, {"": 2e-5, "dhsic": 3e-6}
-            self.GRADIENTS = {"": (1e-3, 1.2e-2)}
+            # Of the second, threads and kernels change up to 3e-3: some concentrations are about 1e-8.
+            self.GRADIENTS = {"": (1e-3, 1.2e-2), _REPARAMETERISED: (4e-3, 1.2e-2)}
             losses, variables, self.FINAL, self.FINAL_LOSSES = (2e-5, 2e-5, 2e-4), 3e-3, 4e-2, 1e-3
         else:
             self.OUTPUTS, self.LOSSES = {"": 3e-6}, {"": 6e-7, "dhsic": 3e-6}

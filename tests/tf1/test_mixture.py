@@ -25,13 +25,15 @@ MASKS = {
 
 @pytest.mark.parametrize("name", MASKS)
 def test_recording_of_the_original_is_reproduced(name):
-    rows = compare.compare(Recording(FOLDER / f"{name}.json"))
+    large = name.startswith("celeba")  # One iteration of it takes as long as all of the others.
+    rows = compare.compare(Recording(FOLDER / f"{name}.json"), iterations=0 if large else None)
     assert [row for row in rows if row.verdict == "FAIL"] == []
-    reasons = {compare.NORMALISED, compare.AVERAGE, replay._SHIFT} if name.startswith("celeba") else set()
+    reasons = {compare.NORMALISED, compare.AVERAGE, replay._SHIFT} if large else set()
     assert {row.note for row in rows if row.verdict == "skipped"} == reasons
     terms = {"loss", "reconstruction", "kl", "kl_dirichlet", "dhsic", "loss_reparameterised"}
-    terms |= set() if name.startswith("celeba") else {"regularizer"}
-    stages = {"outputs", "losses", "iteration 0", "iteration 1", "iteration 2", "final images"}
+    terms |= set() if large else {"regularizer"}
+    stages = {"outputs", "losses"}
+    stages |= set() if large else {"iteration 0", "iteration 1", "iteration 2", "final images"}
     assert {row.stage for row in rows if row.verdict == "pass"} == stages | {f"gradients of {term}" for term in terms}
 
 
