@@ -18,7 +18,7 @@ _DRAW = 0x45585053  # Number of the samples' draw; no row of a traversal has it.
 
 
 def sample_rows(system: System, count: int, seed: int) -> np.ndarray:
-    """`count` samples of each expert alone and then of the mixture, of the same codes: images [K + 1, count, h, w, c]."""
+    """Samples of each expert alone, and then of the mixture, from the same codes: images [K + 1, count, h, w, c]."""
     latents = generated.sample(system, count, seed, _DRAW)
     alone = np.eye(system.config.latent.categories, dtype=np.float32)
     rows = [latents._replace(category=np.tile(one, (count, 1))) for one in alone] + [latents]

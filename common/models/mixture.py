@@ -25,7 +25,13 @@ _TRAINING = 1  # Folded into a step's seed, next to the 0 of its latents.
 
 
 class MixtureNoise(NamedTuple):
-    """The noise of one pass: `normal` [B, K, D] ~ N(0, 1) of the codes, `gamma` of the weights, `mask` of the mask or None."""
+    """The noise of one pass.
+
+    Attributes:
+        normal: of the codes, [B, K, D] ~ N(0, 1).
+        gamma: of the weights.
+        mask: of the mask, as `mixture_sampling.mask_noise` gives it, or None.
+    """
 
     normal: tf.Tensor
     gamma: GammaNoise | GivenGamma
@@ -90,7 +96,7 @@ class Mixture(System):
         super().__init__(config, networks, {"adam": (adam, tuple(networks))} if training else {}, tuple(names))
 
     def tf1_name(self, network: str, layer: keras.layers.Layer, variable: keras.Variable) -> str:
-        """The name of a network's variable in the original's checkpoints: `encoder1/w0`, `decoder1/g_bn1/beta`, `dropout`."""
+        """The name of a variable in the original's checkpoints: `encoder1/w0`, `decoder1/g_bn1/beta` or `dropout`."""
         if network == "mask":
             return variable.name
         if self.dense:
@@ -146,7 +152,7 @@ class Mixture(System):
             random: the noise.
             training: whether the averages of batch norms move.
             masked: whether the mask acts, if there is one.
-            reparameterised: whether the Dirichlet sample has its implicit gradient; else it is a constant, as in TF 1.5.
+            reparameterised: whether the Dirichlet sample has its implicit gradient; otherwise it is a constant.
         """
         mean, stddev, mixing = self._infer(images, training)
         mask = self.networks["mask"](random.mask) if random.mask is not None and masked else None
@@ -168,14 +174,21 @@ class Mixture(System):
         return mean, stddev, tf.concat([o["mixing"] for o in outputs], axis=-1)
 
     def _normalise(self, weights: tf.Tensor, fallback: tf.Tensor | None = None) -> tf.Tensor:
-        """`weights` [B, K] with rows that sum to 1; --corrected: `fallback` (equal weights) if all of a row vanish, not NaN."""
+        """Scale the rows of `weights` [B, K] to a sum of 1.
+
+        A row without weights is NaN, as in the original; corrected, it is that of `fallback` (default: equal weights).
+        """
         if not self.config.hyper.corrected:
             return mixture_sampling.normalise(weights)
         equal = tf.fill(tf.shape(weights), 1.0 / self.experts)
         return mixture_sampling.normalise(weights, equal if fallback is None else fallback)
 
     def decode(self, weights: tf.Tensor, codes: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        """F(sum_k weights_k S_k(codes_k)) from [B, K] and [B, K, D]: `images` [B, h, w, c] and, at 28 pixels, `logits`."""
+        """Decode F(sum_k weights_k S_k(codes_k)) from weights [B, K] and codes [B, K, D].
+
+        Returns:
+            A dict of `images` [B, h, w, c] and, at 28 pixels, their `logits`.
+        """
         mixed = 0.0
         for k in range(self.experts):
             hidden = self.networks[f"decoder{k + 1}"](codes[:, k], training=training)
@@ -216,7 +229,7 @@ class Mixture(System):
         return mixture_losses.variational_dropout_kl(variable)
 
     def sample_prior(self, batch_size: int, seed: tf.Tensor) -> Latents:
-        """Weights ~ Dirichlet(1/K, ..., 1/K) and codes ~ N(0, 1) of `batch_size` images, as a function of `seed` (int32 [2])."""
+        """Weights ~ Dirichlet(1/K, ..., 1/K) and codes ~ N(0, 1), as a function of `seed` (int32 [2])."""
         normal, gamma = tfp.random.split_seed(seed, 2)
         shape = [batch_size, self.experts]
         concentration = tf.fill(shape, mixture_losses.dirichlet_prior(self.experts))
@@ -226,13 +239,13 @@ class Mixture(System):
 
     @tf.function(reduce_retracing=True)
     def generate(self, latents: Latents) -> tf.Tensor:
-        """F(sum_k d_k S_k(z)) [B, h, w, c] from weights d = `category` and z = `continuous`, the same for every expert."""
+        """F(sum_k d_k S_k(z)), [B, h, w, c]: weights d are `category`; z is `continuous`, the same for every expert."""
         codes = tf.repeat(latents.continuous[:, None], self.experts, axis=1)
         return self.decode(latents.category, codes)["images"]
 
     @tf.function(reduce_retracing=True)
     def encode(self, images: tf.Tensor) -> Posterior:
-        """The moments of sum_k pi_k N(mean_k, stddev_k^2), and log pi as logits, of images [B, h, w, c], without the mask."""
+        """The moments of sum_k pi_k N(mean_k, stddev_k^2), and logits log pi, of images [B, h, w, c]; without mask."""
         means, stddevs, mixing = self._infer(images, training=False)
         concentration = self._normalise(mixing)
         weights = concentration[..., None]
@@ -242,7 +255,7 @@ class Mixture(System):
 
     @tf.function(reduce_retracing=True)
     def reconstruct(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """y of images [B, h, w, c] with new noise and mask, as a function of `seed` (int32 [2]) (section 6)."""
+        """Reconstructions y of images [B, h, w, c], with noise and mask from `seed` (int32 [2]) (section 6)."""
         noise = self.sample_noise(seed, tf.shape(images)[0])
         return self.forward(images, noise, training=False).outputs["images"]
 
@@ -254,7 +267,7 @@ class Mixture(System):
 
     @tf.function(reduce_retracing=True)
     def contributions(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """What each expert contributes to `reconstruct_unmasked`: [K, B, h, w, c], the other experts' codes set to 0 (section 6)."""
+        """`reconstruct_unmasked` with the codes of all experts but one set to 0: [K, B, h, w, c] (section 6)."""
         noise = self.sample_noise(seed, tf.shape(images)[0])
         result = self.forward(images, noise, training=False, masked=False)
         alone = tf.eye(self.experts)[:, None, :, None] * result.codes
@@ -262,7 +275,7 @@ class Mixture(System):
 
     @tf.function(reduce_retracing=True)
     def experts_in_use(self, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
-        """How many experts a mask leaves in use, the mean over `batch_size` masks sampled from `seed` (int32 [2]), scalar."""
+        """How many experts a mask leaves in use: the mean over `batch_size` masks from `seed` (int32 [2]), scalar."""
         if self.config.hyper.mask == "none":
             return tf.constant(float(self.experts))
         noise = mixture_sampling.mask_noise(self.config.hyper.mask, [batch_size, self.experts], seed)

@@ -1,4 +1,4 @@
-"""The terms of the mixture model's loss, as pure functions of tensors: scalars, means over the batch (docs/mixture.md, 4)."""
+"""The terms of the mixture's loss, as pure functions of tensors: means over the batch (docs/mixture.md, section 4)."""
 
 import math
 
@@ -11,7 +11,7 @@ _K1, _K2, _K3 = 0.63576, 1.8732, 1.48695  # Molchanov et al. 2017, eq. 14.
 
 
 def cross_entropy(x: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """E sum -(x log y + (1 - x) log(1 - y)) from x and y = `images` [B, ...] in [0, 1]. Not finite if y reaches 0 or 1."""
+    """E sum -(x log y + (1 - x) log(1 - y)), of x and y = `images` [B, ...] in [0, 1]. Not finite if y is 0 or 1."""
     return -_sum_mean(x * tf.math.log(images) + (1.0 - x) * tf.math.log(1.0 - images))
 
 
@@ -81,9 +81,9 @@ def dhsic(codes: tf.Tensor, corrected: bool = False) -> tf.Tensor:
 
 
 def entropy_regularizer(logit: tf.Tensor, corrected: bool = False) -> tf.Tensor:
-    """10 h, h = p ln p + (1 - p) ln(1 - p), of the probability p to drop an expert, from its logit [1]; minimal at p = 1/2.
+    """10 h, h = p ln p + (1 - p) ln(1 - p), of the probability p to drop an expert, from its logit [1].
 
-    The original multiplies h by itself: clip(-10 h^2, -10, 0), which is minimal at the same place.
+    The original multiplies h by itself: clip(-10 h^2, -10, 0). Both are minimal at p = 1/2.
     """
     p = tf.sigmoid(logit[0])
     entropy = p * tf.math.log(p) + (1.0 - p) * tf.math.log(1.0 - p)
@@ -93,7 +93,7 @@ def entropy_regularizer(logit: tf.Tensor, corrected: bool = False) -> tf.Tensor:
 
 
 def variational_dropout_kl(log_alpha: tf.Tensor) -> tf.Tensor:
-    """The approximate KL divergence of variational dropout from the logarithm of its noise's variance [1]; Molchanov et al. 2017."""
+    """The approximate KL divergence of variational dropout, from log alpha [1] (Molchanov et al. 2017)."""
     value = log_alpha[0]
     return -(_K1 * tf.sigmoid(_K2 + _K3 * value) - 0.5 * tf.math.log(1.0 + tf.exp(-value)) - _K1)
 

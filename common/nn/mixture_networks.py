@@ -1,7 +1,7 @@
 """The networks of one expert, and the decoder that all experts share (docs/mixture.md, section 1).
 
-Layers have the names of the original's variables. Those of the dense networks are called h0, h1 and ho, for w0 and b0, w1
-and b1, wo and bo. Inputs and outputs are float32 in every `config.precision`.
+Layers have the names of the original's variables. Those of the dense networks are called h0, h1 and ho, for w0 and b0,
+w1 and b1, wo and bo. Inputs and outputs are float32 in every `config.precision`.
 """
 
 import math
@@ -26,18 +26,18 @@ _DECONVS = ((256, 2), (256, 1), (256, 2), (256, 1), (128, 2))  # Filters and str
 
 
 def is_dense(config: Config) -> bool:
-    """Whether the experts are dense, as for MNIST, or convolutional, as for CelebA. Raises UserError for other images."""
+    """Whether the experts are dense (28 pixels) or convolutional (64). Raises UserError for other images."""
     height, width, channels = config.image_shape
     if height != width or (height, channels) not in ((DENSE, 1), (CONVOLUTIONAL, 1), (CONVOLUTIONAL, 3)):
         raise UserError(
-            f"--model mixture has no networks for images of {height}x{width}x{channels}; use images of 28x28x1, 64x64x1 "
-            "or 64x64x3"
+            f"--model mixture has no networks for images of {height}x{width}x{channels}; "
+            "use images of 28x28x1, 64x64x1 or 64x64x3"
         )
     return height == DENSE
 
 
 def build_expert_encoder(config: Config, name: str) -> keras.Model:
-    """Images [B, h, w, c] -> dict of `mean` and `stddev` [B, D] of q_k(z|x) and the unnormalised weight `mixing` [B, 1] >= 0.
+    """Images [B, h, w, c] -> dict of `mean` and `stddev` [B, D] of q_k(z|x), and the weight `mixing` [B, 1] as it is.
 
     Raises UserError for images of another size.
     """
@@ -58,7 +58,7 @@ def build_final_decoder(config: Config) -> keras.Model:
 
 
 def _dense(units: int, fan_in: int, seed: int, name: str, **kwargs) -> keras.layers.Dense:
-    """A dense layer with the initial kernel of TF1's contrib variance scaling: factor 2, fan-in, truncated at two sd."""
+    """A dense layer whose kernel starts as with TF1's contrib variance scaling: factor 2, fan-in, truncated at 2 sd."""
     initializer = keras.initializers.TruncatedNormal(stddev=math.sqrt(1.3 * 2 / fan_in), seed=layer_seed(seed, name))
     return keras.layers.Dense(units, kernel_initializer=initializer, name=name, **kwargs)
 

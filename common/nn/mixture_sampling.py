@@ -1,4 +1,7 @@
-"""What the mixture model samples, as functions of given noise: masks, Gamma draws, mixing weights (docs/mixture.md, 2 and 3)."""
+"""What the mixture samples, as functions of given noise: masks, Gamma draws and mixing weights.
+
+Sections 2 and 3 of docs/mixture.md.
+"""
 
 import math
 from typing import NamedTuple
@@ -59,7 +62,10 @@ class GivenGamma(NamedTuple):
 
 @tf.custom_gradient
 def reparameterised(concentration: tf.Tensor, draws: tf.Tensor):
-    """`draws` ~ Gamma(concentration, 1), of any shape, with their implicit gradient (Figurnov et al. 2018); 0 if a draw is 0."""
+    """Give `draws` ~ Gamma(concentration, 1), of any shape, their implicit gradient (Figurnov et al. 2018).
+
+    It is 0 for a draw of 0.
+    """
 
     def gradient(upstream: tf.Tensor):
         slope = tf.raw_ops.RandomGammaGrad(alpha=concentration, sample=draws)
@@ -69,7 +75,7 @@ def reparameterised(concentration: tf.Tensor, draws: tf.Tensor):
 
 
 def dirichlet(draws: tf.Tensor) -> tf.Tensor:
-    """A sample of a Dirichlet distribution, rows on the simplex [B, K], from Gamma draws [B, K], of which zeros become `TINY`."""
+    """A sample of a Dirichlet distribution, rows on the simplex, from Gamma draws [B, K]; zeros become `TINY`."""
     draws = tf.maximum(draws, TINY)
     return draws / tf.reduce_sum(draws, axis=-1, keepdims=True)
 
@@ -142,6 +148,6 @@ def log_alpha(keep: tf.Tensor) -> tf.Tensor:
 
 
 def experts_in_use(kind: str, sample: tf.Tensor) -> tf.Tensor:
-    """How many experts a mask [B, K] leaves in use: those not below 0.1, or 0.8 for "gaussian"; the mean over the batch."""
+    """How many experts a mask [B, K] leaves at 0.1 or above (0.8 for "gaussian"); the mean over the batch."""
     least = 0.8 if kind == "gaussian" else 0.1
     return tf.reduce_mean(tf.reduce_sum(tf.cast(sample >= least, tf.float32), axis=-1))

@@ -82,9 +82,9 @@ def config_of(recording: Recording) -> Config:
 class MixtureReplay(Replay):
     """The Deep Mixture Generative Autoencoder.
 
-    Tolerances are how close another float32 implementation came (tests/recordings/mixture/README.md). Those of Concrete's
-    gradients are wider: one of its recorded weights is 1.6e-4 from float64 itself, since the mask is a small difference
-    from 1, and they follow from it.
+    Tolerances are how close another float32 implementation came (tests/recordings/mixture/README.md). Those of
+    Concrete's gradients are wider: one of its recorded weights is 1.6e-4 from float64 itself, since the mask is a small
+    difference from 1, and they follow from it.
     """
 
     FIELD = "experts"
@@ -108,7 +108,8 @@ class MixtureReplay(Replay):
     def _set_tolerances(self) -> None:
         if not self._dense:
             self.OUTPUTS, self.LOSSES = {"": 3e-5}, {"": 2e-5, "dhsic": 3e-6}
-            self.GRADIENTS = {"": (1e-3, 1.2e-2)}
+            # Of the second, threads and kernels change up to 3e-3: some concentrations are about 1e-8.
+            self.GRADIENTS = {"": (1e-3, 1.2e-2), _REPARAMETERISED: (4e-3, 1.2e-2)}
             losses, variables, self.FINAL, self.FINAL_LOSSES = (2e-5, 2e-5, 2e-4), 3e-3, 4e-2, 1e-3
         else:
             self.OUTPUTS, self.LOSSES = {"": 3e-6}, {"": 6e-7, "dhsic": 3e-6}
@@ -168,7 +169,9 @@ class MixtureReplay(Replay):
         outputs, losses, gradients = passes()
         names = [self.names[id(v)] for v in variables]
         return Point(
-            outputs, losses, {loss: self._affected(loss, dict(zip(names, own))) for loss, own in gradients.items()}
+            outputs,
+            losses,
+            {loss: self._affected(loss, dict(zip(names, own, strict=True))) for loss, own in gradients.items()},
         )
 
     def _affected(self, loss: str, gradients: Mapping[str, tf.Tensor | None]) -> Mapping[str, tf.Tensor | None]:
@@ -212,7 +215,7 @@ class MixtureReplay(Replay):
         return _recorded_names(self.update(*self._inputs(1 + index, f"step{index}")))
 
     def final(self) -> Point:
-        """y and the losses of the last batch."""
+        """Reconstructions y and the losses of the last batch."""
         images, noise = self._inputs(1 + len(self.recording.trace), "final")
         result = self.system.forward(images, noise, training=True)
         return Point({"y": self._flat(result.outputs)}, self._losses(images, result), {})

@@ -94,7 +94,7 @@ def test_dhsic_is_its_definition():
         np.testing.assert_allclose(got, dhsic(codes), rtol=1e-5)
 
 
-def test_dhsic_is_small_for_independent_and_large_for_equal_codes():
+def test_dhsic_is_small_if_independent_and_large_if_equal():
     codes = np.random.RandomState(0).normal(0, 1, (256, 2, 2)).astype(np.float32)
     independent, equal = losses.dhsic(codes), losses.dhsic(codes[:, [0, 0]])
     assert independent < 0.03 and equal > 0.15
@@ -106,7 +106,7 @@ def test_dhsic_does_not_change_when_codes_are_shifted():
     np.testing.assert_allclose(losses.dhsic(codes), losses.dhsic(shifted), rtol=1e-5)
 
 
-def test_dhsic_of_constant_codes_has_a_gradient_only_if_corrected():
+def test_dhsic_of_constant_codes_has_a_gradient_if_corrected():
     constant = np.ones((4, 2, 3), np.float32)
     assert not np.isfinite(gradient(losses.dhsic, constant)).all()
     assert np.isfinite(gradient(lambda codes: losses.dhsic(codes, True), constant)).all()

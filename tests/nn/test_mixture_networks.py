@@ -34,7 +34,7 @@ def test_dense_parameter_counts():
     assert [trainable(network) for network in built(DENSE)] == [693_601, 25_500, 643_284]
 
 
-def test_convolutional_parameter_counts_without_the_last_layers_channels():
+def test_convolutional_parameter_counts():
     """Convolutions, batch norms and linear layers as docs/mixture.md lists them."""
     convolutions = sum(9 * a * b + b for a, b in ((3, 64), (64, 128), (128, 256), (256, 512)))
     heads = 2 * (1024 * 256 + 256) + 1024 + 1

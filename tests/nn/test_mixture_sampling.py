@@ -111,7 +111,7 @@ def test_gaussian_mask_takes_a_negative_scale_as_it_is():
     np.testing.assert_allclose((masks("gaussian", -10.0) == 1).mean(), 0.5, atol=0.02)
 
 
-def test_corrected_gaussian_mask_has_the_logarithm_of_the_variance():
+def test_corrected_gaussian_mask_has_the_log_of_the_variance():
     noise = tf.constant([[-1.0]], tf.float64)
     mask = sampling.mask("gaussian", tf.constant([2 * math.log(0.25)]), noise, corrected=True)
     np.testing.assert_allclose(mask, [[0.75]], rtol=1e-6)
