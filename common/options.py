@@ -279,7 +279,9 @@ class SampleOptions:
         UserError: options are missing or contradict each other.
     """
 
-    latents: pathlib.Path | None = described(None, "z [n, Z] and u [n, K+C] of the images", common=True, metavar="NPZ")
+    latents: pathlib.Path | None = described(
+        None, "file of z [n, Z] and u [n, K+C], or z, d and c, of the images", common=True, metavar="NPZ"
+    )
     out: pathlib.Path | None = described(None, "file to write G [n, h, w, c] to", common=True, metavar="NPZ")
     checkpoint: pathlib.Path | None = described(
         None, "checkpoint of any run, or its folder; its saved configuration is used", common=True, metavar="PATH"

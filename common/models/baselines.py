@@ -20,7 +20,7 @@ class VariationalHyperparameters(Hyperparameters):
     adam_epsilon: float = hyperparameter(1e-8, "Adam's epsilon", above=0)
 
     def conflict(self) -> str | None:
-        """Moments decay."""
+        """Return why the moments would not decay, or None."""
         return "--adam-beta1 and --adam-beta2 must be below 1" if max(self.adam_beta1, self.adam_beta2) >= 1 else None
 
 
@@ -81,7 +81,7 @@ class InfoCatVAEHyperparameters(VariationalHyperparameters):
     test_dropout: bool = hyperparameter(False, "keep dropout active outside training, as the original's code does")
 
     def conflict(self) -> str | None:
-        """Dropout leaves something."""
+        """Return why dropout would leave nothing, or None."""
         return super().conflict() or ("--dropout must be below 1" if self.dropout >= 1 else None)
 
 

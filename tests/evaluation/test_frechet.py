@@ -65,7 +65,7 @@ def test_singular_covariances():
     assert distance == pytest.approx(a @ a + b @ b - 2 * abs(a @ b), rel=1e-9)
 
 
-def test_a_singular_covariance_beside_a_full_one():
+def test_a_singular_covariance_next_to_a_full_one():
     """Rank 1 along the first axis against unit variance: (2 - 1)^2 there, 1 on each other axis."""
     axis = np.zeros((50, 1))
     axis[0] = 2.0

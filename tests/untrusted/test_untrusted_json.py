@@ -1,5 +1,5 @@
 """Readers of JSON on damaged and hostile files: recordings of the original, and the configuration
-beside checkpoints.
+next to checkpoints.
 """
 
 import json
