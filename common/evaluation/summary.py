@@ -125,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
         found = reports[0]["metrics"]
         names = given.metrics or [name for name in DEFAULT if name in found] or sorted(found)
         if not names:
-            raise UserError(f"{given.runs[0]} holds no metric")
+            raise UserError(f"{given.runs[0]} has no metrics")
         summary = summarise(reports, names)
         print(table(summary))
         if given.json:

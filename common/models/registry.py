@@ -27,12 +27,14 @@ class AdversarialHyperparameters(Hyperparameters):
     learning_rate_half_life: int | None = hyperparameter(
         None, "halve all learning rates every N updates, smoothly (default: constant)", minimum=1
     )
-    learning_rate_hold: int = hyperparameter(0, "start that decay after N updates", minimum=0)
+    learning_rate_hold: int = hyperparameter(
+        0, "start the decay of --learning-rate-half-life after N updates", minimum=0
+    )
     adam_beta1: float = hyperparameter(0.5, "Adam's decay of the first moment", minimum=0)
     adam_beta2: float = hyperparameter(0.999, "Adam's decay of the second moment", minimum=0)
     adam_epsilon: float = hyperparameter(1e-8, "Adam's epsilon", above=0)
     first_batch_norm: bool = hyperparameter(
-        False, "normalise after the first convolution of encoder and discriminator (section 2)"
+        False, "normalise after the first convolution of encoder and discriminator (docs/original.md, section 2)"
     )
     width: float = hyperparameter(
         1.0, "filters and hidden units of all networks, as a multiple of the original's", above=0
@@ -52,9 +54,11 @@ class AdversarialHyperparameters(Hyperparameters):
         "(0: without it, as the original)",
         minimum=0,
     )
-    rim_shift: int = hyperparameter(2, "its views: largest shift, in pixels", minimum=0)
-    rim_shear: float = hyperparameter(0.6, "its views: largest shear, in columns per row", minimum=0)
-    rim_stretch: float = hyperparameter(0.25, "its views: largest stretch, factors from exp(-X) to exp(X)", minimum=0)
+    rim_shift: int = hyperparameter(2, "views of --rim-multiplier: largest shift, in pixels", minimum=0)
+    rim_shear: float = hyperparameter(0.6, "views of --rim-multiplier: largest shear, in columns per row", minimum=0)
+    rim_stretch: float = hyperparameter(
+        0.25, "views of --rim-multiplier: largest stretch, factors from exp(-X) to exp(X)", minimum=0
+    )
 
     def conflict(self) -> str | None:
         """Return what the decay or the term on real images lacks, or None."""

@@ -145,7 +145,7 @@ def test_a_run_s_configuration_is_compared_whatever_it_holds(tmp_path, make_conf
     ],
     ids=str,
 )
-def test_a_value_of_another_type_is_no_configuration(tmp_path, make_config, field, value):
+def test_a_value_of_another_type_is_refused(tmp_path, make_config, field, value):
     settings = make_config().to_dict() | {field: value}
     (tmp_path / RUN_FILE).write_text(json.dumps({"config": settings, "data": "x"}))
     with pytest.raises(UserError, match=f"{RUN_FILE} is damaged, or of another version"):
