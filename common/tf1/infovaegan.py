@@ -43,8 +43,8 @@ def config_of(recording: Recording) -> Config:
             hyper=spec.hyperparameters(**hyper),
             model=spec.model,
         )
-    except (KeyError, TypeError, ValueError, UserError) as error:
-        raise UserError(f"{recording.path} names no configuration that can be built: {error}") from None
+    except (KeyError, TypeError, ValueError, OverflowError, UserError) as error:
+        raise UserError(f"{recording.path} describes a configuration that cannot be built: {error}") from None
 
 
 def batch(recording: Recording, index: int) -> tuple[tf.Tensor, Latents]:
