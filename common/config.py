@@ -90,7 +90,7 @@ class Config:
             _require(getattr(self, field) in choices, field, getattr(self, field), f"one of {', '.join(choices)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """This configuration as JSON-ready values."""
+        """Return this configuration as JSON-ready values."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
@@ -100,7 +100,7 @@ def _require(holds: bool, field: str, value, what: str) -> None:
 
 
 def from_plain(cls: type, values: dict[str, Any]):
-    """A frozen dataclass from untrusted values by field name.
+    """Return a frozen dataclass from untrusted values by field name.
 
     Raises:
         ValueError: a field is unknown or missing, or a value is not of its field's type.
@@ -116,7 +116,7 @@ def from_plain(cls: type, values: dict[str, Any]):
 
 
 def _fits(kind, value) -> bool:
-    """Whether `value` is of the annotated type `kind`; finite if it is a number."""
+    """Return whether `value` is of the annotated type `kind`; finite if it is a number."""
     if kind is Any:
         return True
     if isinstance(kind, types.UnionType):

@@ -57,7 +57,7 @@ class _Model:
     """Fields of `Config`: the model."""
 
     model: str = described("", "model to train", common=True)
-    variant: str = described("", "as the original code or as the paper's text", common=True)
+    variant: str = described("", "algorithm of the original code or of the paper's text", common=True)
     batch_norm: str = described(
         "",
         "statistics at inference: of each batch (as the original), moving averages of training, or standing averages "

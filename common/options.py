@@ -117,7 +117,7 @@ class FigureSettings:
     grid_rows: int = described(10, "rows of the class grid", minimum=1)
     draws: int = described(5, "number of rows of a traversal, one sample of the latents each", minimum=1)
     codes: tuple[int, ...] | None = described(
-        None, "which continuous codes to traverse (default: all)", minimum=0, metavar="N"
+        None, "continuous codes to traverse (default: all)", minimum=0, metavar="N"
     )
     range: tuple[float, float] = described((-1.0, 1.0), "range of a traversed code", metavar="X")
     traversal_steps: int = described(11, "number of points of a traversal, including both ends", minimum=2)
@@ -198,7 +198,10 @@ class Options:
         None, "folder of the real data (default: search the usual places)", common=True, metavar="DIR"
     )
     data: str = described(
-        "auto", "require real data, use generated data, or real if found", choices=DATA_MODES, common=True
+        "auto",
+        "require real data, use synthetic data, or use real data if there is any",
+        choices=DATA_MODES,
+        common=True,
     )
     out: pathlib.Path = described(
         pathlib.Path("."), "folder to write results/ and models/ to", common=True, metavar="DIR"
@@ -279,7 +282,9 @@ class SampleOptions:
         UserError: options are missing or contradict each other.
     """
 
-    latents: pathlib.Path | None = described(None, "z [n, Z] and u [n, K+C] of the images", common=True, metavar="NPZ")
+    latents: pathlib.Path | None = described(
+        None, "file of z [n, Z] and u [n, K+C], or z, d and c, of the images", common=True, metavar="NPZ"
+    )
     out: pathlib.Path | None = described(None, "file to write G [n, h, w, c] to", common=True, metavar="NPZ")
     checkpoint: pathlib.Path | None = described(
         None, "checkpoint of any run, or its folder; its saved configuration is used", common=True, metavar="PATH"

@@ -149,10 +149,10 @@ class LoadedRun(NamedTuple):
 
     Attributes:
         system: at the weights of `checkpoint`.
-        dataset: the data that it is looked at with.
+        dataset: the data that it is evaluated on.
         checkpoint: its path.
         description: what run.json says of it; None for a checkpoint of the original.
-        results: the folder for what comes of it.
+        results: the folder for results.
     """
 
     system: "System"

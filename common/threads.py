@@ -11,7 +11,7 @@ VARIABLE = "TF_NUM_INTRAOP_THREADS"
 def configure_threads(config: Config) -> None:
     """Use one thread per operation for small images on two cores; call it before TensorFlow starts.
 
-    Two operations then run side by side and neither waits for its other half. An environment that sets `VARIABLE` is
+    Two operations then run in parallel, and neither waits for its other half. An environment that sets `VARIABLE` is
     left alone.
     """
     if cores() == 2 and max(config.image_shape[:2]) <= _SMALL:
@@ -19,11 +19,11 @@ def configure_threads(config: Config) -> None:
 
 
 def cores() -> int:
-    """The number of processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parallel_ops() -> int:
-    """The number of operations that keep all cores busy, given the threads per operation in the environment."""
+    """Return the number of operations that keep all cores busy, given the threads per operation in the environment."""
     text = os.environ.get(VARIABLE, "")
     return max(1, cores() // int(text)) if text.isdecimal() and int(text) else 1

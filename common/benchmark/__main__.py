@@ -17,7 +17,7 @@ from common.runs import SCRIPTS, script_config
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = argparse.ArgumentParser(
         prog="python -m common.benchmark",
         description=__doc__,
@@ -63,7 +63,7 @@ def _positive(text: str) -> int:
 
 
 def read_earlier(path: pathlib.Path) -> dict:
-    """The numbers that an earlier --json wrote. Raises UserError if the file is missing or something else."""
+    """Return the numbers that an earlier --json wrote. Raises UserError if the file is missing or something else."""
     try:
         numbers = json.loads(path.read_text(encoding="utf-8"))["numbers"]
         return {name: float(value) for name, value in numbers.items() if value is not None}

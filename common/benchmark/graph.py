@@ -71,7 +71,7 @@ class Operation(NamedTuple):
 
 
 def operations(graph: tf.Graph) -> collections.Counter:
-    """How often each `Operation` runs when the function of `graph` (a `ConcreteFunction.graph`) is called.
+    """Return how often each `Operation` runs when the function of `graph` (a `ConcreteFunction.graph`) is called.
 
     Only what the function's results and side effects need is counted, since TensorFlow runs nothing else. Of a
     `tf.cond`, the branch with more arithmetic is counted: that of the most expensive step.
@@ -89,12 +89,12 @@ def operations(graph: tf.Graph) -> collections.Counter:
 
 
 def total_flops(found: collections.Counter) -> int:
-    """Multiplications and additions of all operations, each as often as it runs."""
+    """Return the number of multiplications and additions of all operations, each as often as it runs."""
     return sum(operation.flops * count for operation, count in found.items())
 
 
 def _needed(graph: tf.Graph) -> set[tf.Operation]:
-    """The operations that the results and side effects of a function depend on."""
+    """Return the operations that the results and side effects of a function depend on."""
     reached, waiting = set(), [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
     while waiting:
         op = waiting.pop()

@@ -48,7 +48,7 @@ def make_files(name: str, folder: pathlib.Path, count: int) -> None:
 
 
 def preprocessing_rate(module, path: pathlib.Path) -> float:
-    """Images per second that one process gets out of the files, without a cache."""
+    """Return how many images per second one process gets out of the files, without a cache."""
     start = time.perf_counter()
     images = module.read(path, Cache(pathlib.Path(), enabled=False)).train.images
     count = len(images)
@@ -60,7 +60,7 @@ def preprocessing_rate(module, path: pathlib.Path) -> float:
 
 
 def reading_rate(dataset: Dataset, scaling: str, steps: int, batch_size: int = _BATCH) -> float:
-    """Images per second that come out of the input pipeline, in training order and as float32."""
+    """Return how many images per second come out of the input pipeline, in training order and as float32."""
     from common.data.pipeline import Batches  # TensorFlow: the worker processes, which import this file, do without.
 
     batch_size = min(batch_size, len(dataset.train))
@@ -73,7 +73,7 @@ def reading_rate(dataset: Dataset, scaling: str, steps: int, batch_size: int = _
 
 
 def peak_memory() -> int:
-    """The largest resident size of this process so far, in MiB."""
+    """Return the largest resident size of this process so far, in MiB."""
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10  # Bytes there, else KiB.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 

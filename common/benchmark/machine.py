@@ -39,7 +39,7 @@ def describe() -> dict:
 
 
 def seconds(run: Callable[[], object]) -> float:
-    """How long `run` takes, until all devices are done."""
+    """Return how long `run` takes, until all devices are done."""
     start = time.perf_counter()
     run()
     tf.test.experimental.sync_devices()
@@ -91,7 +91,7 @@ class Ceiling:
 
 
 def copy_bandwidth(rounds: int) -> float:
-    """GB/s read and written when all cores copy memory, each its own."""
+    """Return GB/s read and written when all cores copy memory, each its own."""
     count = threads.cores()
     sources, targets = ([np.full(_COPIED // count, value, np.uint8) for _ in range(count)] for value in (1, 0))
     with concurrent.futures.ThreadPoolExecutor(count) as pool:

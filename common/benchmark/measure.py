@@ -128,7 +128,7 @@ def measure(config: Config, plan: Plan) -> dict:
 
 
 def _time(steps: list[_Step], alone: machine.Ceiling, plan: Plan) -> list[dict]:
-    """Take turns, so that whatever else the machine does slows all alike; returns the rows of the ceiling."""
+    """Take turns, so that whatever else the machine does slows all of them; returns the rows of the ceiling."""
     for _ in range(plan.warm_up - 1):
         for step in steps:
             step.run()
@@ -159,7 +159,7 @@ def _step_numbers(step: _Step, operations: list[dict], batch_size: int) -> dict:
 
 
 def _inference_rates(system: System, images: tf.Tensor, rounds: int) -> dict:
-    """Images per second that are sampled and encoded, in batches of the training size, if the system can."""
+    """Return how many images per second are sampled and encoded, in batches of the training size, if possible."""
     calls, size = {}, system.config.batch_size
     if system.can("sample"):
         latents = system.sample_latents(tf.constant(0, tf.int64), size)
@@ -173,7 +173,7 @@ def _inference_rates(system: System, images: tf.Tensor, rounds: int) -> dict:
 
 
 def table(report: dict, earlier: dict | None = None) -> str:
-    """The report as text; with the numbers of an `earlier` one, each number's ratio to it."""
+    """Return the report as text; with the numbers of an `earlier` one, each number's ratio to it."""
     config, numbers = report["config"], report["numbers"]
     precision = config["precision"] + (", XLA" if report["plan"]["jit"] else "")
     system = (

@@ -9,7 +9,7 @@ from common.nn.layers import BatchNorm
 
 
 def build_plain(config: Config) -> System:
-    """The system of `config` at its initial weights, with Keras's own batch norm and Adam, whose rates are constant.
+    """Build the system of `config` with Keras's own batch norm and Adam, whose rates are constant.
 
     The algorithm is the same; Keras's Adam has epsilon elsewhere, so its updates are not.
     """

@@ -17,12 +17,12 @@ IMAGES = 10_000  # Of each split at most, when a run is scored epoch by epoch.
 
 
 def lacks_classes(dataset: Dataset) -> str | None:
-    """Why `dataset` has no accuracy, or None."""
+    """Return why `dataset` has no accuracy, or None."""
     return "the data set has no classes with test images" if dataset.label is None or dataset.test is None else None
 
 
 def category_counts(codes: Codes, dataset: Dataset, split: Split) -> np.ndarray:
-    """How often each category meets each class of `dataset` among the images of `split`: int64 [K, L]."""
+    """Return how often each category meets each class of `dataset` among the images of `split`: int64 [K, L]."""
     labels = dataset.labels(split)
     if codes.category is None or labels is None:
         raise ValueError("there are no categories, or no classes")
@@ -31,7 +31,7 @@ def category_counts(codes: Codes, dataset: Dataset, split: Split) -> np.ndarray:
 
 
 def accuracies(fitted: np.ndarray, scored: np.ndarray) -> dict[str, float]:
-    """The unsupervised accuracies, each in [0, 1], from counts [K, L] of training images and of test images.
+    """Return the unsupervised accuracies, each in [0, 1], from counts [K, L] of training images and of test images.
 
     Returns:
         "accuracy": each category has the label of most of its training images;
@@ -47,7 +47,7 @@ def accuracies(fitted: np.ndarray, scored: np.ndarray) -> dict[str, float]:
 
 
 def category_agreement(system: System, split: Split, codes: Codes, seed: int = 0) -> float:
-    """The fraction of images that keep their category in a random view (shifted, sheared and stretched a little).
+    """Return the fraction of images that keep their category in a random view (shifted, sheared, stretched a bit).
 
     It needs no labels, and shows a run whose categories split classes by slant or width.
 
@@ -62,7 +62,7 @@ def category_agreement(system: System, split: Split, codes: Codes, seed: int = 0
 
 
 def generated_scores(category: np.ndarray, codes: Codes, logits: np.ndarray | None) -> dict[str, float]:
-    """How well categories fit the images that were generated from them, each in [0, 1].
+    """Return how well categories fit the images that were generated from them, each in [0, 1].
 
     Args:
         category: what each image was generated from, int [n].
@@ -97,7 +97,7 @@ class Scorer:
             self.names = (AGREEMENT,) if lacks_classes(dataset) else (ACCURACY[0], AGREEMENT)
 
     def __call__(self) -> dict[str, float]:
-        """The scores by name, at the present weights."""
+        """Return the scores by name, at the present weights."""
         if not self.names:
             return {}
         dataset, system = self._dataset, self._statistics.under(generates=False)
@@ -112,5 +112,5 @@ class Scorer:
 
 
 def test_accuracy(system: System, dataset: Dataset) -> float:
-    """The unsupervised accuracy on test images, in [0, 1]; see `accuracies`. `Scorer` is cheaper for repeated use."""
+    """Return the accuracy on test images, in [0, 1]; see `accuracies`. `Scorer` is cheaper for repeated use."""
     return Scorer(system, dataset)()[ACCURACY[0]]

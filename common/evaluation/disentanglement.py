@@ -33,12 +33,12 @@ def factor_vae_plan(factors: np.ndarray, settings: EvaluationSettings) -> factor
 
 
 def factor_vae_scores(plan: factor_vae.Plan, codes: Codes) -> dict[str, float]:
-    """The FactorVAE score of the codes of `plan.images`, with the category and ("_continuous") without it."""
+    """Return the FactorVAE score of the codes of `plan.images`, with the category and ("_continuous") without it."""
     return _of_both("factor_vae", codes, lambda kind: factor_vae.score(plan, kind))
 
 
 def mig_and_sap(codes: Codes, factors: np.ndarray, meanings: Sequence[Factor], seed: int = 0) -> tuple[dict, dict]:
-    """MIG and SAP, with the category as one dimension and ("_continuous") without it.
+    """Return MIG and SAP, with the category as one dimension and ("_continuous") without it.
 
     Two thirds of the images fit SAP's classifiers, the others score them. Each level of a factor has a classifier, so
     factors of more than 64 levels (such as a chair's identity) are left out of SAP.
@@ -64,7 +64,7 @@ def mig_and_sap(codes: Codes, factors: np.ndarray, meanings: Sequence[Factor], s
 
 
 def _of_both(name: str, codes: Codes, score: Callable[[Codes], float]) -> dict[str, float]:
-    """The score of all dimensions and, if there are continuous codes next to a category, of those alone."""
+    """Return the score of all dimensions and, if there are continuous codes next to a category, of those alone."""
     kinds = {name: codes}
     if codes.category is not None and codes.continuous.shape[1]:
         kinds[f"{name}_continuous"] = codes.without_category()

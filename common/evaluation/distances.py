@@ -12,12 +12,12 @@ KID_SUBSETS, KID_SIZE = 50, 1000
 
 
 def names(extractor: str) -> tuple[str, str]:
-    """The names of both distances in the features of `extractor`."""
+    """Return the names of both distances in the features of `extractor`."""
     return f"fid_{extractor}", f"kid_{extractor}"
 
 
 def two_real_sets(dataset: Dataset, limit: int, seed: int) -> tuple[Subset, Subset] | None:
-    """Two disjoint sets of equally many real images: training images, and test images if there are any; or None.
+    """Return two disjoint sets of equally many real images: training images, and test images if there are any; or None.
 
     Args:
         dataset: the data set.
@@ -40,7 +40,7 @@ def two_real_sets(dataset: Dataset, limit: int, seed: int) -> tuple[Subset, Subs
 def distances(
     name: str, extract: Extractor, real: Subset, other: Subset, generated: np.ndarray, *, seed: int = 0
 ) -> tuple[dict[str, float], dict[str, int]]:
-    """FID and KID of generated images in the features of `extract`, and their floors, those of other real images.
+    """Return FID and KID of generated images in the features of `extract`, and their floors, of other real images.
 
     Args:
         name: of the extractor, in which the names of the distances end.

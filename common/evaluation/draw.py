@@ -95,7 +95,7 @@ def draw_figures(
 
 
 def caption(system: System, separator: str = ", ") -> str:
-    """What figures call a system: its name, its run's seed and its step."""
+    """Return what figures call a system: its name, its run's seed and its step."""
     return separator.join([system.name, f"seed {system.config.seed}", f"step {int(system.step.numpy())}"])
 
 
@@ -130,7 +130,7 @@ class Figures:
         self.images_are = f"{'test' if dataset.test else 'training'} images"
 
     def jobs(self) -> tuple[dict[str, Callable[[], Iterator[Figure]]], dict[str, str]]:
-        """The figures that can be drawn, by name, and why others cannot."""
+        """Return the figures that can be drawn, by name, and why others cannot."""
         wanted = {
             "class grid": (self.class_grid, ("sample", "category")),
             "category traversal": (self.categories, ("sample", "category")),
@@ -148,7 +148,7 @@ class Figures:
         return {name: job for name, (job, _) in wanted.items() if name not in skipped}, skipped
 
     def codes(self) -> Sequence[int]:
-        """The continuous codes to traverse."""
+        """Return the continuous codes to traverse."""
         if self.settings.codes is not None:
             return self.settings.codes
         count = self.system.config.latent.continuous
@@ -181,7 +181,7 @@ class Figures:
         yield from self.strips(f"traversal_c{code}", title, images, settings.values, xlabel=xlabel, facts=facts)
 
     def categories(self) -> Iterator[Figure]:
-        """A traversal of all categories."""
+        """Yield a traversal of all categories."""
         settings = self.settings
         images = generated.categorical_traversal(self.system, 1, settings.draws, settings.seed)
         labels = [str(i // 2) if i % 2 == 0 else f"{i // 2} | {i // 2 + 1}" for i in range(images.shape[1])]
@@ -194,7 +194,7 @@ class Figures:
     def strips(
         self, name: str, title: str, images: np.ndarray, points: Sequence, *, xlabel: str, facts: dict
     ) -> tuple[Figure, Figure]:
-        """A sheet of strips, images [draws, points, h, w, c], and an animation of the same images, there and back."""
+        """Return a sheet of strips, images [draws, points, h, w, c], and an animation of them, there and back."""
         cells, rows = self.pixels(images), _labels(range(len(images)))
         labels = [point if isinstance(point, str) else f"{point:g}" for point in points]
         facts = {**facts, "draws": len(images)}
@@ -206,7 +206,7 @@ class Figures:
         return Figure(f"figure_{name}.png", sheet, facts), Figure(f"figure_{name}.gif", frames, facts)
 
     def reconstructions(self) -> Iterator[Figure]:
-        """The paper's figure 2: real images, and one row per system. Of a batch, the first images are shown."""
+        """Yield the paper's figure 2: real images, and one row per system. Of a batch, the first images are shown."""
         rows, shown, seed = [], [], evaluation_seed(self.settings.seed, RECONSTRUCTIONS)
         real = self.real_images()
         for system, checkpoint in self.systems:
@@ -238,7 +238,7 @@ class Figures:
         yield Figure("figure_interpolation.png", picture, facts)
 
     def information(self) -> Iterator[Figure]:
-        """The mutual information of every code with every factor."""
+        """Yield the mutual information of every code with every factor."""
         dataset, settings = self.dataset, self.settings
         split = sample_split(dataset.test or dataset.train, settings.information_images, settings.seed)
         codes, factors = encode(self.system, split.images), split.factors
@@ -260,7 +260,7 @@ class Figures:
         yield Figure("figure_mutual_information.png", picture, {"shows": shows, "images": len(split)})
 
     def experts(self) -> Iterator[Figure]:
-        """What each expert of a mixture contributes, samples and stands for."""
+        """Yield what each expert of a mixture contributes, samples and stands for."""
         settings = self.settings
         sizes = {"count": settings.num_reconstructions, "images": settings.information_images, "seed": settings.seed}
         texts = {"title": self.title("{}"), "to_uint8": self.pixels}
@@ -268,7 +268,7 @@ class Figures:
             yield Figure(*figure)
 
     def real_images(self) -> np.ndarray:
-        """A mixed batch of stored images."""
+        """Return a mixed batch of stored images."""
         return mixed_images(self.dataset, self.system.config.batch_size, self.settings.seed)
 
     def shown(self, real: np.ndarray) -> np.ndarray:
@@ -276,11 +276,11 @@ class Figures:
         return self.pixels(to_inputs(real, self.system.config.scaling).numpy())
 
     def pixels(self, images: np.ndarray) -> np.ndarray:
-        """The system's images as uint8."""
+        """Return the system's images as uint8."""
         return RANGES[self.system.config.scaling].to_uint8(images)
 
     def title(self, what: str) -> str:
-        """The line above a figure."""
+        """Return the line above a figure."""
         return f"{what}: {caption(self.system)}"
 
 

@@ -1,7 +1,7 @@
 """Encoding, generating and reconstructing in mixed batches of the training size.
 
 With batch statistics an image depends on the batch it is in: a batch of one class would lose the class, and one image
-alone would lose everything. So batches are drawn at random, are of nearly equal size, and never hold a single image
+alone would lose everything. So batches are sampled at random, are of nearly equal size, and never hold a single image
 (unless there is no other).
 """
 
@@ -24,7 +24,7 @@ VIEW = (2, 0.3, 0.15)  # Largest shift in pixels, shear and stretch of a random 
 
 
 def evaluation_seed(seed: int, *path: int) -> tf.Tensor:
-    """The seed, int32 [2], of one purpose of evaluation (`SAMPLES`, ...) and, for example, one batch."""
+    """Return the seed, int32 [2], of one purpose of evaluation (`SAMPLES`, ...) and, for example, one batch."""
     key = tf.constant([seed, _SALT], tf.int32)
     for number in path:
         key = tf.convert_to_tensor(tf.random.fold_in(key, number))
@@ -32,7 +32,7 @@ def evaluation_seed(seed: int, *path: int) -> tf.Tensor:
 
 
 def lacks(system: System, *needs: str) -> str | None:
-    """Why `system` cannot be asked for all of `needs`: capabilities, or the latents "category" and "continuous"."""
+    """Return which of `needs` (capabilities, or the latents "category" and "continuous") `system` lacks, or None."""
     lengths = {"category": system.config.latent.categories, "continuous": system.config.latent.continuous}
     for need in needs:
         if need in lengths and not lengths[need]:
@@ -43,13 +43,13 @@ def lacks(system: System, *needs: str) -> str | None:
 
 
 def mixed_batches(count: int, size: int, seed: int) -> list[np.ndarray]:
-    """The numbers from 0 to `count` - 1 in a random order, in batches of nearly equal size, at most `size` (or 3)."""
+    """Return 0 to `count` - 1 in a random order, in batches of nearly equal size, at most `size` (or 3)."""
     number = max(1, min(-(-count // size), count // 2))
     return np.array_split(np.random.RandomState(seed).permutation(count), number)
 
 
 def to_inputs(images: np.ndarray, scaling: str) -> tf.Tensor:
-    """Images as the networks see them, float32: stored pixels (uint8) are scaled, floats stay as they are."""
+    """Return images as the networks see them, float32: stored pixels (uint8) are scaled, floats stay as they are."""
     return scale(tf.constant(images), scaling) if images.dtype == np.uint8 else tf.constant(images, tf.float32)
 
 
@@ -61,7 +61,7 @@ def sample_indices(split: Split, count: int | None, seed: int) -> np.ndarray:
 
 
 def choose(split: Split, indices: np.ndarray) -> Split:
-    """The images of `split` at `indices`, with their factors."""
+    """Return the images of `split` at `indices`, with their factors."""
     return Split(Subset(split.images, indices), None if split.factors is None else split.factors[indices])
 
 
@@ -71,12 +71,12 @@ def sample_split(split: Split, count: int | None, seed: int) -> Split:
 
 
 def encode(system: System, images: Images, view_seed: int | None = None) -> Codes:
-    """The codes of `images` in their order: the means, and the most likely category.
+    """Return the codes of `images` in their order: the means, and the most likely category.
 
     Args:
         system: one that can "encode".
         images: [n, h, w, c], stored pixels or floats as the networks see them.
-        view_seed: if given, it chooses a random view of each image (`VIEW`), which is encoded in its place.
+        view_seed: if given, it chooses a random view of each image (`VIEW`), which is encoded instead.
     """
     batches = mixed_batches(len(images), system.config.batch_size, system.config.seed)
     parts = []
@@ -102,7 +102,7 @@ class Encoded(NamedTuple):
     codes: Codes
 
     def of(self, indices: np.ndarray) -> Codes:
-        """The codes of the images at `indices`, all among those encoded."""
+        """Return the codes of the images at `indices`, all among those encoded."""
         return self.codes.take(np.searchsorted(self.indices, indices))
 
 
@@ -130,7 +130,7 @@ class Reconstructed(NamedTuple):
 
 
 def reconstruct(system: System, images: Images, seed: int) -> Iterator[Reconstructed]:
-    """Reconstructs `images` in mixed batches. Posteriors, of the same batches, only if the system infers z as well."""
+    """Reconstruct `images` in mixed batches. Posteriors, of the same batches, only if the system infers z as well."""
     infers = system.can("infer_noise") and system.can("encode")
     for number, batch in enumerate(mixed_batches(len(images), system.config.batch_size, system.config.seed)):
         inputs = to_inputs(images[batch], system.config.scaling)

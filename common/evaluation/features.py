@@ -39,7 +39,7 @@ class Classifier(NamedTuple):
 
 
 def inception(scaling: str, weights: pathlib.Path) -> Extractor:
-    """Features [n, 2048] of Keras's InceptionV3 (ImageNet, averaged over the last map).
+    """Return features [n, 2048] of Keras's InceptionV3 (ImageNet, averaged over the last map).
 
     Images of any size are resized to 299 pixels (bilinear); grey images are converted to RGB. The weights are Keras's
     own, not those of published FIDs, whose numbers are therefore not comparable.

@@ -12,7 +12,7 @@ BOUND: str = "log_likelihood_bound"
 
 
 def reconstruction_scores(batches: Iterable[Reconstructed]) -> dict[str, float]:
-    """Squared errors, in the range that the networks see, and the bound if there are posteriors of z.
+    """Return squared errors, in the range that the networks see, and the bound if there are posteriors of z.
 
     Args:
         batches: images [b, h, w, c] with their reconstructions (and posteriors), see `encode.reconstruct`.

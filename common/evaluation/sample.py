@@ -50,7 +50,7 @@ def sample(system: System, source: str, latents: pathlib.Path, out: pathlib.Path
 
 
 def read_latents(path: pathlib.Path, spec: LatentSpec) -> Latents:
-    """The latents in an .npz file, float32, of n >= 2 rows.
+    """Return the latents in an .npz file, float32, of n >= 2 rows.
 
     It holds `z` [n, Z], `d` [n, K] and `c` [n, C] as far as their length is not 0; or `z` and `u` = concat(d, c).
 

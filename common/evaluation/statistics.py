@@ -32,7 +32,7 @@ class Statistics:
         self._sums: list[_Sums] = []
 
     def under(self, kind: str | None = None, generates: bool = True) -> System:
-        """The system at its present weights under `kind` ("batch", "moving" or "standing"; by default its own).
+        """Return the system at its present weights under `kind` ("batch", "moving" or "standing"; by default its own).
 
         A copy is refreshed if the system has moved on to another step. Without `generates`, standing averages are taken
         for the encoders alone.
@@ -49,7 +49,7 @@ class Statistics:
         return self._copies[kind]
 
     def _copy(self, kind: str) -> System:
-        """The copy of that kind, at the weights and averages of the system."""
+        """Return the copy of that kind, at the weights and averages of the system."""
         if kind not in self._copies:
             config = dataclasses.replace(self._system.config, batch_norm="batch" if kind == "observed" else kind)
             self._copies[kind] = registry.build(config, training=False)
@@ -60,7 +60,7 @@ class Statistics:
         return copy
 
     def _average(self, copy: System, generates: bool) -> None:
-        """Sets the averages of `copy` to those over `BATCHES` mixed batches, normalised by their own statistics.
+        """Set the averages of `copy` to those over `BATCHES` mixed batches, normalised by their own statistics.
 
         The encoders see real training images, the generator samples from the prior. Layers that inference does not use
         keep their moving averages.
@@ -107,18 +107,18 @@ class _Sums:
             variable.assign(tf.zeros_like(variable))
 
     def write(self, layer: BatchNorm) -> None:
-        """Sets the averages of `layer`, unless nothing was seen."""
+        """Set the averages of `layer`, unless nothing was seen."""
         if self._count > 0:
             averages = [self._mean / self._count, self._variance / self._count]
             layer.set_weights([*layer.get_weights()[:-2], *(average.numpy() for average in averages)])
 
 
 def batch_norms(system: System) -> Iterator[BatchNorm]:
-    """The batch-norm layers of all networks, nested ones included."""
+    """Yield the batch-norm layers of all networks, nested ones included."""
     for network in system.networks.values():
         yield from (layer for layer in network._flatten_layers() if isinstance(layer, BatchNorm))
 
 
 def inference_networks(system: System, dataset: Dataset) -> dict[str, keras.Model]:
-    """The networks by name as inference uses them, to be saved: with `--batch-norm standing`, at standing averages."""
+    """Return the networks by name as inference uses them: with `--batch-norm standing`, at standing averages."""
     return Statistics(system, dataset).under().networks

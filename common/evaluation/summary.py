@@ -21,7 +21,7 @@ _SPREAD = {"mean": statistics.fmean, "smallest": min, "largest": max}
 
 
 def read(path: pathlib.Path) -> dict:
-    """What `evaluate` wrote to a file, or into a folder: "config", "step" and "metrics", finite numbers by name.
+    """Return what `evaluate` wrote to a file, or into a folder: "config", "step" and "metrics", finite numbers by name.
 
     Raises:
         UserError: it is missing or something else, or was measured at sizes too small to report.
@@ -47,7 +47,7 @@ def _is_number(value) -> bool:
 
 
 def require_alike(reports: list[dict], paths: list[pathlib.Path]) -> None:
-    """Raises UserError if two runs differ in more than their seeds, or not in them."""
+    """Raise UserError if two runs differ in more than their seeds, or not in them."""
     first = reports[0]["config"]
     for report, path in zip(reports[1:], paths[1:], strict=True):
         other = report["config"]
@@ -84,7 +84,7 @@ def summarise(reports: list[dict], names: list[str]) -> dict:
 
 
 def table(summary: dict) -> str:
-    """The summary as lines: one per seed and one per statistic, one column per metric."""
+    """Return the summary as lines: one per seed and one per statistic, one column per metric."""
     columns = list(summary.values())
     rows = {seed: [column["by_seed"][seed] for column in columns] for seed in columns[0]["by_seed"]}
     for label in (*_SPREAD, "standard_deviation"):
@@ -99,7 +99,7 @@ def table(summary: dict) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = argparse.ArgumentParser(
         prog="python -m common.evaluation.summary",
         description=__doc__,
@@ -125,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
         found = reports[0]["metrics"]
         names = given.metrics or [name for name in DEFAULT if name in found] or sorted(found)
         if not names:
-            raise UserError(f"{given.runs[0]} holds no metric")
+            raise UserError(f"{given.runs[0]} has no metrics")
         summary = summarise(reports, names)
         print(table(summary))
         if given.json:

@@ -73,7 +73,7 @@ class AdversarialSystem(System):
         )
 
     def sample_step(self, step: tf.Tensor, batch_size: int) -> StepRandom:
-        """The latents, posterior noise and views of training step `step`."""
+        """Return the latents, posterior noise and views of training step `step`."""
         seed, hyper = self.step_seed(step), self.config.hyper
 
         def view(stream: int, shift: int, shear: float, stretch: float) -> Affine:
@@ -90,7 +90,7 @@ class AdversarialSystem(System):
         )
 
     def sample_step_noise(self, seed: tf.Tensor, batch_size: int) -> Any:
-        """The posterior noise of a training step, from `seed` (int32 [2]); None in a system that takes none."""
+        """Return the posterior noise of a training step, from `seed` (int32 [2]); None in a system that takes none."""
         return None
 
     def update(self, images: tf.Tensor, random: StepRandom) -> dict[str, Any]:
@@ -106,11 +106,11 @@ class AdversarialSystem(System):
         return {**d_losses, **g_losses, **rim_losses}
 
     def discriminator_pass(self, images: tf.Tensor, fake: tf.Tensor, random: StepRandom):
-        """The first half: (losses by name, gradients by optimizer)."""
+        """Return (losses by name, gradients by optimizer) of the first half."""
         raise NotImplementedError
 
     def generator_pass(self, fake: tf.Tensor, vjp, random: StepRandom):
-        """The second half: (losses by name, gradients by optimizer)."""
+        """Return (losses by name, gradients by optimizer) of the second half."""
         raise NotImplementedError
 
     def information_pass(self, images: tf.Tensor, random: StepRandom):
@@ -143,7 +143,7 @@ class AdversarialSystem(System):
         return fake, vjp
 
     def encoder_view(self, fake: tf.Tensor, random: StepRandom) -> tf.Tensor:
-        """The encoder's input for x' [B, h, w, c]: augmented if that is configured."""
+        """Return the encoder's input for x' [B, h, w, c]: augmented if that is configured."""
         return fake if random.view is None else apply_affine(fake, random.view)
 
     def sample_prior(self, batch_size: int, seed: tf.Tensor) -> Latents:

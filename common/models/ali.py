@@ -36,7 +36,7 @@ class ALI(AdversarialSystem):
         )
 
     def sample_step_noise(self, seed: tf.Tensor, batch_size: int) -> PosteriorNoise:
-        """The noise of u_r ~ q(u|x), from `seed` (int32 [2])."""
+        """Return the noise of u_r ~ q(u|x), from `seed` (int32 [2])."""
         return sample_noise(self.config.latent, batch_size, seed)
 
     def update(self, images: tf.Tensor, random: StepRandom) -> dict[str, tf.Tensor]:

@@ -20,7 +20,7 @@ class VariationalHyperparameters(Hyperparameters):
     adam_epsilon: float = hyperparameter(1e-8, "Adam's epsilon", above=0)
 
     def conflict(self) -> str | None:
-        """Moments decay."""
+        """Return why the moments would not decay, or None."""
         return "--adam-beta1 and --adam-beta2 must be below 1" if max(self.adam_beta1, self.adam_beta2) >= 1 else None
 
 
@@ -31,7 +31,7 @@ class BetaVAEHyperparameters(VariationalHyperparameters):
     beta: float = hyperparameter(4.0, "weight of the KL divergence of the codes", minimum=0)
     beta_capacity: float | None = hyperparameter(
         None,
-        "instead of --beta: keep that divergence near a capacity that grows to X nats (default: without)",
+        "capacity in nats that the divergence follows as it grows, instead of --beta (default: without)",
         minimum=0,
     )
     capacity_steps: int = hyperparameter(100_000, "training steps over which capacities grow", minimum=1)
@@ -48,9 +48,9 @@ class FactorVAEHyperparameters(VariationalHyperparameters):
     discriminator_units: int = hyperparameter(
         1000, "units of each of the six hidden layers of the discriminator of codes", minimum=1
     )
-    discriminator_rate: float = hyperparameter(1e-4, "its learning rate", above=0)
-    discriminator_beta1: float = hyperparameter(0.5, "its Adam's decay of the first moment", minimum=0)
-    discriminator_beta2: float = hyperparameter(0.9, "its Adam's decay of the second moment", minimum=0)
+    discriminator_rate: float = hyperparameter(1e-4, "learning rate of that discriminator", above=0)
+    discriminator_beta1: float = hyperparameter(0.5, "its decay of Adam's first moment", minimum=0)
+    discriminator_beta2: float = hyperparameter(0.9, "its decay of Adam's second moment", minimum=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ class InfoCatVAEHyperparameters(VariationalHyperparameters):
     test_dropout: bool = hyperparameter(False, "keep dropout active outside training, as the original's code does")
 
     def conflict(self) -> str | None:
-        """Dropout leaves something."""
+        """Return why dropout would leave nothing, or None."""
         return super().conflict() or ("--dropout must be below 1" if self.dropout >= 1 else None)
 
 

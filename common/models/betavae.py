@@ -20,7 +20,7 @@ class BetaVAE(VariationalSystem):
         super().__init__(config, networks, LOSSES, training)
 
     def objective(self, pixels: tf.Tensor, random: PosteriorNoise) -> dict[str, tf.Tensor]:
-        """The losses by name."""
+        """Return the losses by name."""
         posterior = Posterior(**self.networks["encoder"](pixels, training=True))
         logits = self.networks["decoder"](posterior.sample_continuous(random.normal), training=True)
         reconstruction = losses.bernoulli(pixels, logits)
@@ -28,7 +28,7 @@ class BetaVAE(VariationalSystem):
         return {"loss": reconstruction + self.penalty(kl), "reconstruction_loss": reconstruction, "continuous_kl": kl}
 
     def penalty(self, kl: tf.Tensor) -> tf.Tensor:
-        """What the KL divergence of the codes, a scalar in nats, costs at this step."""
+        """Return what the KL divergence of the codes, a scalar in nats, costs at this step."""
         hyper = self.config.hyper
         if hyper.beta_capacity is None:
             return hyper.beta * kl

@@ -47,7 +47,7 @@ class FactorVAE(VariationalSystem):
         )
 
     def sample_step(self, step: tf.Tensor, batch_size: int) -> FactorRandom:
-        """The posterior noise and the permutations of training step `step`."""
+        """Return the posterior noise and the permutations of training step `step`."""
         seed, spec = self.step_seed(step), self.config.latent
         order = tf.random.stateless_uniform([batch_size, spec.continuous], tf.random.fold_in(seed, _ORDER))
         return FactorRandom(sample_noise(spec, batch_size, tf.random.fold_in(seed, _NOISE)), order)
@@ -64,7 +64,7 @@ class FactorVAE(VariationalSystem):
         return values
 
     def objective(self, pixels: tf.Tensor, random: FactorRandom) -> dict[str, tf.Tensor]:
-        """The losses by name: "loss" is that of encoder and decoder (eq. 2), "d_loss" that of D."""
+        """Return the losses by name: "loss" is that of encoder and decoder (eq. 2), "d_loss" that of D."""
         encoder, decoder, discriminator = (self.networks[name] for name in ("encoder", "decoder", "discriminator"))
         posterior = Posterior(**encoder(pixels, training=True))
         code = posterior.sample_continuous(random.noise.normal)
@@ -86,6 +86,6 @@ class FactorVAE(VariationalSystem):
 
 
 def permute_codes(codes: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
-    """Samples of the product of marginals: each column of `codes` [B, C] as `order` [B, C] sorts its own column."""
+    """Permute each column of `codes` [B, C] as `order` [B, C] says: samples of the product of marginals."""
     indices = tf.argsort(order, axis=0)
     return tf.transpose(tf.gather(tf.transpose(codes), tf.transpose(indices), batch_dims=1))

@@ -57,7 +57,7 @@ class InfoCatVAE(VariationalSystem):
         self.class_means = config.hyper.prior_mean * own  # mu_d, [K, C].
 
     def sample_step(self, step: tf.Tensor, batch_size: int) -> CatRandom:
-        """The noise, dropout masks, and classes to generate, of training step `step`."""
+        """Return the noise, dropout masks, and classes to generate, of training step `step`."""
         spec, count = self.config.latent, self.config.hyper.class_samples
         seeds = tfp.random.split_seed(self.step_seed(step), 6)
         category = tf.tile(tf.eye(spec.categories), [count, 1])
@@ -74,7 +74,7 @@ class InfoCatVAE(VariationalSystem):
         )
 
     def objective(self, pixels: tf.Tensor, random: CatRandom) -> dict[str, tf.Tensor]:
-        """The losses by name, in nats per image. The original sums over the batch: its loss is this one times B."""
+        """Return the losses by name, in nats per image. The original's loss is a sum over the batch: B times this."""
         encoder, decoder, hyper = self.networks["encoder"], self.networks["decoder"], self.config.hyper
         outputs = encoder([pixels, random.e_mask], training=True)
         assignment = tf.nn.softmax(outputs["logits"])
@@ -103,23 +103,23 @@ class InfoCatVAE(VariationalSystem):
         return Posterior(outputs["logits"], mean, tf.exp(0.5 * log_variance))
 
     def locate(self, category: tf.Tensor, continuous: tf.Tensor) -> tf.Tensor:
-        """The z of mu_d + c, [B, C], from categories d [B, K], which may be soft, and codes c [B, C]."""
+        """Return the z of mu_d + c, [B, C], from categories d [B, K], which may be soft, and codes c [B, C]."""
         return tf.matmul(category, self.class_means) + continuous
 
     def dropout(self, size: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """A dropout mask [size, units] as a function of `seed` (int32 [2])."""
+        """Return a dropout mask [size, units] as a function of `seed` (int32 [2])."""
         rate = self.config.hyper.dropout
         kept = tf.random.stateless_uniform([size, HIDDEN], seed) >= rate
         return tf.cast(kept, tf.float32) / (1.0 - rate)
 
     def inference_mask(self, size: tf.Tensor, stream: int) -> tf.Tensor:
-        """The mask [size, units] outside training: ones, or with `test_dropout` one that the run's seed decides."""
+        """Return the mask [size, units] outside training: ones, or with `test_dropout` one from the run's seed."""
         if self.config.hyper.test_dropout:
             return self.dropout(size, tf.constant([self.config.seed, stream], tf.int32))
         return tf.ones([size, HIDDEN])
 
     def decode(self, code: tf.Tensor) -> tf.Tensor:
-        """Logits of the pixels, [B, h, w, c], from u = concat(d, c) [B, K+C], in inference mode."""
+        """Return logits of the pixels, [B, h, w, c], from u = concat(d, c) [B, K+C], in inference mode."""
         category, continuous = tf.split(code, [self.config.latent.categories, -1], axis=-1)
         mask = self.inference_mask(tf.shape(code)[0], 1)
         return self.networks["decoder"]([self.locate(category, continuous), mask], training=False)
@@ -135,7 +135,7 @@ class InfoCatVAE(VariationalSystem):
 
     @tf.function(reduce_retracing=True)
     def reconstruct(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The mean image of p(x|z) at the mean z of `images` [B, h, w, c], as in the original; uses no `seed`."""
+        """Return the mean image of p(x|z) at the mean z of `images` [B, h, w, c], as the original; `seed` is unused."""
         posterior = self.encode(images)
         return self.generate(
             Latents(tf.zeros([tf.shape(images)[0], 0]), tf.nn.softmax(posterior.logits), posterior.mean)

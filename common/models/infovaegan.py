@@ -48,7 +48,7 @@ class InfoVAEGAN(AdversarialSystem):
         )
 
     def sample_step_noise(self, seed: tf.Tensor, batch_size: int) -> CodeNoise:
-        """The posterior noise of a training step, from `seed` (int32 [2])."""
+        """Return the posterior noise of a training step, from `seed` (int32 [2])."""
         real, fake, estimate = (sample_noise(self.config.latent, batch_size, s) for s in tfp.random.split_seed(seed, 3))
         return CodeNoise(real, fake, estimate.normal)
 

@@ -72,7 +72,7 @@ class InfoVAEGANPaper(AdversarialSystem):
         )
 
     def sample_step_noise(self, seed: tf.Tensor, batch_size: int) -> PaperNoise:
-        """The noise of a training step, from `seed` (int32 [2])."""
+        """Return the noise of a training step, from `seed` (int32 [2])."""
         alpha, code, noise = tfp.random.split_seed(seed, 3)
         return PaperNoise(
             tf.random.stateless_uniform([batch_size, 1, 1, 1], alpha),
@@ -81,7 +81,7 @@ class InfoVAEGANPaper(AdversarialSystem):
         )
 
     def update(self, images: tf.Tensor, random: StepRandom) -> dict[str, Any]:
-        """An adversarial step or, from `switch_step` on, one of inference alone."""
+        """Take an adversarial step or, from `switch_step` on, one of inference alone."""
         hyper = self.config.hyper
         if hyper.stages == "interleaved":
             return self.adversarial_step(images, random)
@@ -92,11 +92,11 @@ class InfoVAEGANPaper(AdversarialSystem):
         )
 
     def names_but(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The reported losses without `names`."""
+        """Return the reported losses without `names`."""
         return tuple(name for name in self.trackers if name not in names)
 
     def adversarial_step(self, images: tf.Tensor, random: StepRandom) -> dict[str, Partial]:
-        """An update of the critic and, if one is due, of the generator against the new critic."""
+        """Update the critic and, if it is due, the generator against the new critic."""
         fake, vjp = self.generate_with_vjp(random.latents)
         d_losses, gradients = self.discriminator_pass(images, fake, random)
         self.apply_gradients(gradients)

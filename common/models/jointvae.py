@@ -23,7 +23,7 @@ class JointVAE(VariationalSystem):
         super().__init__(config, networks, (*LOSSES, "categorical_kl"), training)
 
     def objective(self, pixels: tf.Tensor, random: PosteriorNoise) -> dict[str, tf.Tensor]:
-        """The losses by name; all but "loss" in nats per image."""
+        """Return the losses by name; all but "loss" in nats per image."""
         hyper, spec = self.config.hyper, self.config.latent
         posterior = Posterior(**self.networks["encoder"](pixels, training=True))
         category = posterior.sample_categorical(random.uniform, hyper.temperature)

@@ -27,12 +27,14 @@ class AdversarialHyperparameters(Hyperparameters):
     learning_rate_half_life: int | None = hyperparameter(
         None, "halve all learning rates every N updates, smoothly (default: constant)", minimum=1
     )
-    learning_rate_hold: int = hyperparameter(0, "start that decay after N updates", minimum=0)
+    learning_rate_hold: int = hyperparameter(
+        0, "start the decay of --learning-rate-half-life after N updates", minimum=0
+    )
     adam_beta1: float = hyperparameter(0.5, "Adam's decay of the first moment", minimum=0)
     adam_beta2: float = hyperparameter(0.999, "Adam's decay of the second moment", minimum=0)
     adam_epsilon: float = hyperparameter(1e-8, "Adam's epsilon", above=0)
     first_batch_norm: bool = hyperparameter(
-        False, "normalise after the first convolution of encoder and discriminator (section 2)"
+        False, "normalise after the first convolution of encoder and discriminator (docs/original.md, section 2)"
     )
     width: float = hyperparameter(
         1.0, "filters and hidden units of all networks, as a multiple of the original's", above=0
@@ -52,12 +54,14 @@ class AdversarialHyperparameters(Hyperparameters):
         "(0: without it, as the original)",
         minimum=0,
     )
-    rim_shift: int = hyperparameter(2, "its views: largest shift, in pixels", minimum=0)
-    rim_shear: float = hyperparameter(0.6, "its views: largest shear, in columns per row", minimum=0)
-    rim_stretch: float = hyperparameter(0.25, "its views: largest stretch, factors from exp(-X) to exp(X)", minimum=0)
+    rim_shift: int = hyperparameter(2, "views of --rim-multiplier: largest shift, in pixels", minimum=0)
+    rim_shear: float = hyperparameter(0.6, "views of --rim-multiplier: largest shear, in columns per row", minimum=0)
+    rim_stretch: float = hyperparameter(
+        0.25, "views of --rim-multiplier: largest stretch, factors from exp(-X) to exp(X)", minimum=0
+    )
 
     def conflict(self) -> str | None:
-        """The decay needs a half-life; the term on real images needs views."""
+        """Return what the decay or the term on real images lacks, or None."""
         if self.learning_rate_hold and self.learning_rate_half_life is None:
             return "--learning-rate-hold requires --learning-rate-half-life"
         if self.adam_beta1 >= 1 or self.adam_beta2 >= 1:
@@ -132,7 +136,7 @@ class PaperHyperparameters(InfoVAEGANHyperparameters):
     )
 
     def conflict(self) -> str | None:
-        """A second stage needs the step at which it begins."""
+        """Return what a second stage lacks, or None."""
         if (self.stages == "separate") != (self.switch_step > 0):
             return "--stages separate requires --switch-step above 0, and vice versa"
         return super().conflict()
@@ -164,7 +168,7 @@ class SystemSpec:
     variable_steps: bool = False
 
     def load(self) -> type:
-        """The class of the system. Imports TensorFlow."""
+        """Return the class of the system. Imports TensorFlow."""
         module, _, name = self.target.partition(":")
         return getattr(importlib.import_module(module), name)
 
@@ -173,7 +177,7 @@ _SPECS: dict[tuple[str, str], SystemSpec] = {}
 
 
 def register(spec: SystemSpec) -> None:
-    """Makes a system known; `--model` and `--variant` then name it."""
+    """Make a system known; `--model` and `--variant` then name it."""
     _SPECS[spec.model, spec.variant] = spec
 
 
@@ -242,22 +246,22 @@ for _spec in (
 
 
 def specs() -> list[SystemSpec]:
-    """Every known system, by name."""
+    """Return every known system, by name."""
     return [_SPECS[key] for key in sorted(_SPECS)]
 
 
 def models() -> list[str]:
-    """The choices of --model."""
+    """Return the choices of --model."""
     return sorted({model for model, _ in _SPECS})
 
 
 def variants() -> list[str]:
-    """The choices of --variant."""
+    """Return the choices of --variant."""
     return sorted({variant for _, variant in _SPECS})
 
 
 def find(model: str, variant: str) -> SystemSpec:
-    """The system of that name. Raises UserError if there is none."""
+    """Return the system of that name. Raises UserError if there is none."""
     if (model, variant) not in _SPECS:
         known = ", ".join(spec.model if spec.variant == "code" else f"{spec.model} {spec.variant}" for spec in specs())
         raise UserError(f"there is no --model {model} with --variant {variant}; there are: {known}")
@@ -265,17 +269,17 @@ def find(model: str, variant: str) -> SystemSpec:
 
 
 def spec_of(config: Config) -> SystemSpec:
-    """The system of `config`. Raises UserError if it is unknown."""
+    """Return the system of `config`. Raises UserError if it is unknown."""
     return find(config.model, config.variant)
 
 
 def owners(name: str) -> list[str]:
-    """The titles of the systems with a hyper-parameter of this name."""
+    """Return the titles of the systems with a hyper-parameter of this name."""
     return [s.title for s in specs() if name in {f.name for f in dataclasses.fields(s.hyperparameters)}]
 
 
 def require(config: Config, flag: str, holds: Callable[[SystemSpec], bool]) -> None:
-    """Raises UserError, naming the systems for which `flag` works, unless it works for that of `config`."""
+    """Raise UserError, naming the systems for which `flag` works, unless it works for that of `config`."""
     spec = spec_of(config)
     if not holds(spec):
         able = ", ".join(other.title for other in specs() if holds(other))
@@ -283,7 +287,7 @@ def require(config: Config, flag: str, holds: Callable[[SystemSpec], bool]) -> N
 
 
 def require_equal_steps(config: Config, flag: str) -> None:
-    """Raises UserError unless all steps of the system are alike, as `flag` needs."""
+    """Raise UserError unless all steps of the system are alike, as `flag` needs."""
     require(config, flag, lambda spec: not spec.variable_steps)
 
 
@@ -307,7 +311,7 @@ def with_system(config: Config, model: str, variant: str, **changes) -> Config:
 
 
 def require_latents(config: Config) -> None:
-    """Raises UserError if a part of the latents that the system needs is empty."""
+    """Raise UserError if a part of the latents that the system needs is empty."""
     spec = spec_of(config)
     for name in spec.latents:
         if not getattr(config.latent, name):
@@ -315,13 +319,13 @@ def require_latents(config: Config) -> None:
 
 
 def build(config: Config, training: bool = True):
-    """The `System` of `config`, its networks and, for `training`, its optimizers built, at its initial weights."""
+    """Build the `System` of `config` at its initial weights; its optimizers only for `training`."""
     require_latents(config)
     return spec_of(config).load()(config, training=training)
 
 
 def config_from_plain(values: dict[str, Any]) -> Config:
-    """The inverse of `Config.to_dict`, for untrusted values. Raises UserError, ValueError, TypeError or KeyError."""
+    """Invert `Config.to_dict`, for untrusted values. Raises UserError, ValueError, TypeError or KeyError."""
     spec = find(values["model"], values["variant"])
     return from_plain(
         Config,

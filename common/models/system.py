@@ -76,7 +76,7 @@ class System(keras.Model):
         self.compile(optimizer=None, jit_compile=False)
 
     def can(self, capability: str) -> bool:
-        """Whether this system has a capability, one of those listed above."""
+        """Return whether this system has a capability, one of those listed above."""
         return capability in self.CAPABILITIES
 
     def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -91,7 +91,7 @@ class System(keras.Model):
         return replicas.expand_scalars(self.report(reported))
 
     def sample_step(self, step: tf.Tensor, batch_size: int) -> Any:
-        """All randomness of training step `step` (int64 scalar) for `update`, a structure of tensors [B, ...]."""
+        """Sample all randomness of step `step` (int64 scalar) for `update`: a structure of tensors [B, ...]."""
         raise NotImplementedError
 
     def update(self, images: tf.Tensor, random: Any) -> dict[str, Any]:
@@ -114,11 +114,11 @@ class System(keras.Model):
                 optimizer.apply(shares, self.variables_of(name))
 
     def variables_of(self, optimizer: str) -> list[keras.Variable]:
-        """The variables that this optimizer updates, network by network."""
+        """Return the variables that this optimizer updates, network by network."""
         return [v for network in self.optimizer_networks[optimizer] for v in self.networks[network].trainable_variables]
 
     def step_seed(self, step: tf.Tensor) -> tf.Tensor:
-        """The seed, int32 [2], of everything random in training step `step` (int64 scalar)."""
+        """Return the seed, int32 [2], of everything random in training step `step` (int64 scalar)."""
         salt = tf.cast(tf.convert_to_tensor(self.rollbacks), tf.int32) * _ROLLBACK_SALT
         return tf.stack([tf.constant(self.config.seed, tf.int32) + salt, tf.cast(step, tf.int32)])
 
@@ -138,7 +138,7 @@ class System(keras.Model):
         return list(self.trackers.values())
 
     def state(self) -> dict[str, tf.Variable]:
-        """Everything that resuming needs, by unique name: `encoder/e_mean/kernel`, `q/m/encoder/e_mean/kernel`, `step`.
+        """Return what resuming needs, by unique name: `encoder/e_mean/kernel`, `q/m/encoder/e_mean/kernel`, `step`.
 
         Layers and nested networks should have names: those that Keras makes up differ from one process to the next.
         """
@@ -160,15 +160,15 @@ class System(keras.Model):
         return state
 
     def sample_latents(self, step: tf.Tensor, batch_size: int) -> Latents:
-        """The latents that training step `step` (int64 scalar) generates images from."""
+        """Return the latents that training step `step` (int64 scalar) generates images from."""
         return self.sample_prior(batch_size, tf.random.fold_in(self.step_seed(step), _LATENTS))
 
     def sample_prior(self, batch_size: int, seed: tf.Tensor) -> Latents:
-        """Latents of `batch_size` images from the prior, as a function of `seed` (int32 [2])."""
+        """Return latents of `batch_size` images from the prior, as a function of `seed` (int32 [2])."""
         raise NotImplementedError
 
     def generate(self, latents: Latents) -> tf.Tensor:
-        """Images [B, h, w, c] of `latents`, in inference mode."""
+        """Return images [B, h, w, c] of `latents`, in inference mode."""
         raise NotImplementedError
 
     def encode(self, images: tf.Tensor) -> Posterior:
@@ -180,18 +180,18 @@ class System(keras.Model):
         raise NotImplementedError
 
     def reconstruct(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Images [B, h, w, c] decoded from the codes of `images`, as a function of `seed` (int32 [2])."""
+        """Return images [B, h, w, c] decoded from the codes of `images`, as a function of `seed` (int32 [2])."""
         raise NotImplementedError
 
     def tf1_name(self, network: str, layer: keras.layers.Layer, variable: keras.Variable) -> str:
-        """The name of a network's variable in the original's checkpoints: scope/layer/variable."""
+        """Return the name of a network's variable in the original's checkpoints: scope/layer/variable."""
         kernel, bias = ("Matrix", "bias") if isinstance(layer, keras.layers.Dense) else ("w", "biases")
         leaf = {"kernel": kernel, "bias": bias}.get(variable.name, variable.name)
         return f"{self.TF1_SCOPES[network]}/{layer.name}/{leaf}"
 
 
 def _named_weights(prefix: str, network: keras.Model) -> list[tuple[str, keras.Variable]]:
-    """The variables of a network, those of nested networks included, by path."""
+    """Return the variables of a network, those of nested networks included, by path."""
     named = []
     for layer in network.layers:
         path = f"{prefix}/{layer.name}"
@@ -211,6 +211,6 @@ class _EpochMean(keras.metrics.Mean):
         return keras.Variable(initializer, shape, dtype, trainable=False, aggregation="only_first_replica", name=name)
 
     def result(self):
-        """The mean so far."""
+        """Return the mean so far."""
         count = tf.convert_to_tensor(self.count)
         return tf.where(count > 0, tf.math.divide_no_nan(tf.convert_to_tensor(self.total), count), float("nan"))

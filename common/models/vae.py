@@ -54,7 +54,7 @@ class VariationalSystem(System):
         super().__init__(config, networks, every if training else {}, losses)
 
     def sample_step(self, step: tf.Tensor, batch_size: int) -> Any:
-        """The posterior noise of training step `step`."""
+        """Return the posterior noise of training step `step`."""
         return sample_noise(self.config.latent, batch_size, self.step_seed(step))
 
     def update(self, images: tf.Tensor, random: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class VariationalSystem(System):
         return losses
 
     def objective(self, pixels: tf.Tensor, random: Any) -> dict[str, tf.Tensor]:
-        """The losses by name; "loss" is the one that is minimised.
+        """Return the losses by name; "loss" is the one that is minimised.
 
         Args:
             pixels: a batch, [B, h, w, c] in [0, 1].
@@ -74,7 +74,7 @@ class VariationalSystem(System):
         raise NotImplementedError
 
     def decode(self, code: tf.Tensor) -> tf.Tensor:
-        """Logits of the pixels, [B, h, w, c], from codes u [B, K+C], in inference mode."""
+        """Return logits of the pixels, [B, h, w, c], from codes u [B, K+C], in inference mode."""
         return self.networks["decoder"](code, training=False)
 
     def to_pixels(self, images: tf.Tensor) -> tf.Tensor:
@@ -82,12 +82,12 @@ class VariationalSystem(System):
         return (images + 1.0) / 2.0 if self.config.scaling == "tanh" else images
 
     def to_images(self, logits: tf.Tensor) -> tf.Tensor:
-        """The means of the pixels with `logits` [B, h, w, c], scaled as the configuration scales images."""
+        """Return the means of the pixels with `logits` [B, h, w, c], scaled as the configuration scales images."""
         pixels = tf.sigmoid(logits)
         return pixels * 2.0 - 1.0 if self.config.scaling == "tanh" else pixels
 
     def sample_prior(self, batch_size: int, seed: tf.Tensor) -> Latents:
-        """Latents of `batch_size` images: d ~ Cat(K, 1/K) and c ~ N(0, I), a function of `seed` (int32 [2]); no z."""
+        """Sample latents of `batch_size` images from `seed` (int32 [2]): d ~ Cat(K, 1/K), c ~ N(0, I), no z."""
         spec = self.config.latent
         category_seed, continuous_seed = tfp.random.split_seed(seed, 2)
         if spec.categories:
@@ -100,7 +100,7 @@ class VariationalSystem(System):
 
     @tf.function(reduce_retracing=True)
     def generate(self, latents: Latents) -> tf.Tensor:
-        """The mean image of p(x|u), [B, h, w, c]."""
+        """Return the mean image of p(x|u), [B, h, w, c]."""
         return self.to_images(self.decode(latents.code))
 
     @tf.function(reduce_retracing=True)
@@ -110,7 +110,7 @@ class VariationalSystem(System):
 
     @tf.function(reduce_retracing=True)
     def reconstruct(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The mean image of p(x|u) at the likeliest category and mean codes of images [B, h, w, c]; uses no `seed`."""
+        """Decode the likeliest category and mean codes of images [B, h, w, c]; `seed` is unused."""
         posterior = self.encode(images)
         spec = self.config.latent
         codes: list[Any] = [posterior.mean]

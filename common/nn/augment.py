@@ -21,7 +21,7 @@ class Affine(NamedTuple):
 
 
 def sample_affine(seed: tf.Tensor, batch_size: int, shift: int, shear: float, stretch: float) -> Affine:
-    """A transform per image, from `seed` (int32 [2]).
+    """Return a transform per image, from `seed` (int32 [2]).
 
     Shifts are whole pixels in ±shift, shears in ±shear, logarithms of the stretch in ±stretch, all uniform.
     """

@@ -60,17 +60,17 @@ class Posterior(NamedTuple):
         )
 
     def sample_categorical(self, uniform: tf.Tensor, temperature: float = TEMPERATURE) -> tf.Tensor:
-        """A Gumbel-softmax sample: `uniform` [B, K] in [0, 1) -> [B, K], rows on the simplex, soft."""
+        """Return a Gumbel-softmax sample: `uniform` [B, K] in [0, 1) -> [B, K], rows on the simplex, soft."""
         relaxed = self.categorical(temperature)
         gumbel = -tf.math.log(-tf.math.log(uniform + _UNIFORM_FLOOR) + _UNIFORM_FLOOR)
         return tf.nn.softmax((relaxed.logits + gumbel) / relaxed.temperature)
 
     def sample_continuous(self, normal: tf.Tensor) -> tf.Tensor:
-        """A reparameterised sample, mean + stddev * normal, [B, C]; `mean` if there is no `stddev`."""
+        """Return a reparameterised sample, mean + stddev * normal, [B, C]; `mean` if there is no `stddev`."""
         return self.mean if self.stddev is None else self.mean + self.stddev * normal
 
     def sample(self, noise: PosteriorNoise) -> tf.Tensor:
-        """A sample of u = concat(d, c), [B, K+C]."""
+        """Return a sample of u = concat(d, c), [B, K+C]."""
         return tf.concat([self.sample_categorical(noise.uniform), self.sample_continuous(noise.normal)], axis=-1)
 
 
@@ -81,12 +81,12 @@ class NoisePosterior(NamedTuple):
     stddev: tf.Tensor
 
     def sample(self, normal: tf.Tensor) -> tf.Tensor:
-        """A reparameterised sample: mean + stddev * normal, [B, Z]."""
+        """Return a reparameterised sample: mean + stddev * normal, [B, Z]."""
         return self.mean + self.stddev * normal
 
 
 def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, Any]:
-    """The priors of one image's latents: d ~ Cat(K, 1/K) as one-hot, c ~ U(-1, 1)^C, z ~ U(-1, 1)^Z (section 1).
+    """Return the priors of one image's latents: d ~ Cat(K, 1/K) as one-hot, c ~ U(-1, 1)^C, z ~ U(-1, 1)^Z (section 1).
 
     With `noise="normal"`, z ~ N(0, I), as in the paper (section 8). Empty latents have no entry.
     """
@@ -101,14 +101,14 @@ def priors(spec: LatentSpec, noise: str = "uniform") -> dict[str, Any]:
 
 
 def sample_prior(spec: LatentSpec, batch_size: int, seed: tf.Tensor, noise: str = "uniform") -> Latents:
-    """Latents of `batch_size` images from the priors, as a function of `seed` (int32 [2]); `noise` as in `priors`."""
+    """Sample the latents of `batch_size` images, as a function of `seed` (int32 [2]); `noise` as in `priors`."""
     seeds = dict(zip(("category", "continuous", "noise"), tfp.random.split_seed(seed, 3), strict=True))
     samples = {name: prior.sample(batch_size, seed=seeds[name]) for name, prior in priors(spec, noise).items()}
     return Latents(*(samples.get(name, tf.zeros([batch_size, 0])) for name in Latents._fields))
 
 
 def sample_noise(spec: LatentSpec, batch_size: int, seed: tf.Tensor) -> PosteriorNoise:
-    """The noise of one posterior sample of `batch_size` images, as a function of `seed` (int32 [2])."""
+    """Return the noise of one posterior sample of `batch_size` images, as a function of `seed` (int32 [2])."""
     seeds = tfp.random.split_seed(seed, 2)
     return PosteriorNoise(
         tfd.Normal(0.0, 1.0).sample([batch_size, spec.continuous], seed=seeds[0]),

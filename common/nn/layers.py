@@ -12,7 +12,7 @@ STDDEV = 0.02  # Of every initial kernel.
 
 
 def layer_seed(seed: int, name: str) -> int:
-    """A seed for the network or layer `name`, so that its initial weights do not depend on which others exist."""
+    """Return a seed for the network or layer `name`: its initial weights do not depend on which others exist."""
     return zlib.crc32(f"{seed}/{name}".encode()) & 0x7FFFFFFF
 
 
@@ -114,5 +114,5 @@ class BatchNorm(keras.layers.BatchNormalization):
         average.assign(average * self.momentum + value * (1.0 - self.momentum))
 
     def get_config(self):
-        """The layer's arguments, for `.keras` files."""
+        """Return the layer's arguments, for `.keras` files."""
         return {**super().get_config(), "statistics": self.statistics}

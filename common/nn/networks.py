@@ -128,12 +128,12 @@ def in_its_precision(build):
 
 
 def norm(config: Config, name: str) -> BatchNorm:
-    """A batch norm with the configured statistics in inference."""
+    """Return a batch norm with the configured statistics in inference."""
     return BatchNorm(statistics=config.batch_norm, synchronized=config.sync_batch_norm, name=name)
 
 
 def _trunk(x, plan: _Plan, config: Config, seed: int, normalise: bool = True):
-    """The convolutions of encoder and discriminator: [B, h, w, channels] -> [B, features]."""
+    """Return the convolutions of encoder and discriminator: [B, h, w, channels] -> [B, features]."""
     for i, filters in enumerate(plan.trunk, start=1):
         normalised = normalise and (i > 1 or config.hyper.first_batch_norm)
         x = conv(filters, plan.kernel, 2, seed, f"e_h{i}_conv")(x)

@@ -19,7 +19,7 @@ class TF1Adam(keras.optimizers.Optimizer):
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
 
     def build(self, variables):
-        """Creates the state: `m` and `v` a variable, and the two powers, which TF1 starts at beta, not at 1."""
+        """Create the state: `m` and `v` per variable, and the two powers, which TF1 starts at beta, not at 1."""
         if self.built:
             return
         super().build(variables)
@@ -32,7 +32,7 @@ class TF1Adam(keras.optimizers.Optimizer):
         )
 
     def update_step(self, gradient, variable, learning_rate):
-        """Moves `variable` and its moments by `gradient`."""
+        """Move `variable` and its moments by `gradient`."""
         index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
             var=_handle(variable),
@@ -57,13 +57,13 @@ class TF1Adam(keras.optimizers.Optimizer):
                 self.update_step(gradient, variable, learning_rate)
 
     def apply(self, grads, trainable_variables=None):
-        """Applies `grads` to `trainable_variables`, then multiplies up the powers."""
+        """Apply `grads` to `trainable_variables`, then multiply the powers by their betas."""
         super().apply(grads, trainable_variables)
         self.beta1_power.assign(self.beta1_power * self.beta1)
         self.beta2_power.assign(self.beta2_power * self.beta2)
 
     def get_config(self):
-        """The optimizer's arguments."""
+        """Return the optimizer's arguments."""
         return {**super().get_config(), "beta1": self.beta1, "beta2": self.beta2, "epsilon": self.epsilon}
 
 
@@ -75,7 +75,7 @@ class HeldDecay(keras.optimizers.schedules.ExponentialDecay):
         self._hold = hold
 
     def __call__(self, step):
-        """The rate of update `step`, counted from 0."""
+        """Return the rate of update `step`, counted from 0."""
         return super().__call__(keras.ops.maximum(step - self._hold, 0))
 
 

@@ -4,12 +4,12 @@ import tensorflow as tf
 
 
 def replicas() -> int:
-    """The number of replicas of the current step."""
+    """Return the number of replicas of the current step."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def per_replica_slice(batch):
-    """This replica's slice of each tensor of a structure: [B, ...] -> [B / replicas, ...]. None stays None."""
+    """Return this replica's slice of each tensor of a structure: [B, ...] -> [B / replicas, ...]. None stays None."""
     if replicas() == 1:
         return batch
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -24,24 +24,24 @@ def per_replica_slice(batch):
 
 
 def all_reduce_mean(values):
-    """The mean over replicas of each tensor of a structure; its gradient is the mean of theirs."""
+    """Return the mean over replicas of each tensor of a structure; its gradient is the mean of theirs."""
     if replicas() == 1:
         return values
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
 def all_gather(values: tf.Tensor) -> tf.Tensor:
-    """The values [b, ...] of all replicas one after the other: [B, ...]; its gradient sums those of all replicas."""
+    """Concatenate the values [b, ...] of all replicas: [B, ...]; its gradient sums those of all replicas."""
     return values if replicas() == 1 else tf.distribute.get_replica_context().all_gather(values, axis=0)
 
 
 def in_replica_context() -> bool:
-    """Whether this runs in a step of one of several replicas, not between steps."""
+    """Return whether this runs in a step of one of several replicas, not between steps."""
     return replicas() > 1 and not tf.distribute.in_cross_replica_context()
 
 
 def expand_scalars(losses: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Scalars in the form that `fit` takes from a step: with several workers it averages over an axis."""
+    """Return scalars in the form that `fit` takes from a step: with several workers it averages over an axis."""
     if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
         return {name: tf.reshape(value, [1]) for name, value in losses.items()}
     return losses

@@ -26,7 +26,7 @@ _DISCRIMINATOR_LAYERS = 6
 
 
 def initializer(kind: str, seed: int, name: str) -> Any:
-    """The initial kernel of a layer: "glorot", as TensorFlow 1, or "fan_in", U(-1/sqrt(n), 1/sqrt(n)), as PyTorch."""
+    """Return a kernel's initialiser: "glorot", as TensorFlow 1, or "fan_in", U(-1/sqrt(n), 1/sqrt(n)), as PyTorch."""
     seed = layer_seed(seed, name)
     if kind == "glorot":
         return keras.initializers.GlorotUniform(seed)
@@ -38,7 +38,7 @@ def _dense(units: int, kind: str, seed: int, name: str, **kwargs) -> keras.layer
 
 
 def _plan(config: Config) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """The encoder's filters, the decoder's but for the last, and the pixels to pad on each edge."""
+    """Return the encoder's filters, the decoder's but for the last, and the pixels to pad on each edge."""
     height, width, channels = config.image_shape
     if height != width or height not in _PADDING or channels not in (1, 3):
         raise UserError(
@@ -146,12 +146,12 @@ class PerClass(keras.layers.Layer):
         super().build(shape)
 
     def call(self, inputs):
-        """The outputs of all classes."""
+        """Return the outputs of all classes."""
         shared = keras.ops.matmul(inputs, self.kernel[: -self.classes]) + self.bias
         return keras.ops.expand_dims(shared, 1) + self.kernel[-self.classes :]
 
     def get_config(self):
-        """The layer's arguments, for `.keras` files."""
+        """Return the layer's arguments, for `.keras` files."""
         own = {"classes": self.classes, "units": self.units, "kind": self.kind, "seed": self.seed}
         return {**super().get_config(), **own}
 

@@ -11,7 +11,7 @@ from common.runs import RUN_FILE, SCRIPTS, make_writable_folder, open_run, prove
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = argparse.ArgumentParser(prog="python -m common.tf1", description=__doc__, allow_abbrev=False)
     commands = p.add_subparsers(required=True, metavar="{compare,export,import}")
 

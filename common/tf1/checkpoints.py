@@ -21,7 +21,7 @@ _ORIGINAL = {"width": 1.0, "rim_multiplier": 0.0}  # Hyper-parameters that chang
 
 
 def require_original(config: Config) -> None:
-    """Raises UserError unless the original has the system of `config`, with the same variables."""
+    """Raise UserError unless the original has the system of `config`, with the same variables."""
     registry.require(config, "a TF1 checkpoint", lambda spec: spec.tf1)
     for name, value in _ORIGINAL.items():
         given = getattr(config.hyper, name, value)
@@ -32,7 +32,7 @@ def require_original(config: Config) -> None:
 
 
 def network_variables(system: System) -> dict[str, keras.Variable]:
-    """The variables of the system's networks by TF1 name, including moving averages."""
+    """Return the variables of the system's networks by TF1 name, including moving averages."""
     return {
         system.tf1_name(network, layer, v): v
         for network, model in system.networks.items()
@@ -42,7 +42,7 @@ def network_variables(system: System) -> dict[str, keras.Variable]:
 
 
 def all_variables(system: System) -> dict[str, keras.Variable]:
-    """Everything in a checkpoint of the original, by TF1 name: networks, Adam's moments, Adam's powers of beta.
+    """Return everything in a checkpoint of the original, by TF1 name: networks, Adam's moments, Adam's powers of beta.
 
     TF1 numbers the moments of a variable in the order in which its optimizers were made, that of `system.optimizers`:
     m and v are `Adam` and `Adam_1` for the first, `Adam_2` and `Adam_3` for the second.
@@ -94,7 +94,7 @@ def _layer(name: str) -> str:
 
 
 def _renamed_layers(ours, theirs) -> dict[str, str]:
-    """Our scope/layer -> theirs, for layers that only one side has, paired by scope, kind and natural order."""
+    """Return our scope/layer -> theirs, for layers that only one side has, paired by scope, kind and natural order."""
 
     def layers(names):
         leaves: dict[str, set[str]] = {}

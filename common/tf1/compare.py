@@ -56,7 +56,7 @@ class Row(NamedTuple):
 
 
 def open_replay(recording: Recording) -> Replay:
-    """The system of a recording at its initial point. Raises UserError if no family has such recordings."""
+    """Return the system of a recording at its initial point. Raises UserError if no family has such recordings."""
     for family in FAMILIES:
         if family.FIELD in recording.fields:
             return family(recording)
@@ -144,7 +144,7 @@ def _gradient_rows(replay: Replay, loss: str, recorded, computed, skipped) -> li
 
 
 def _fingerprint_rows(stage, name, value, recorded, *, scale, tolerances) -> list[Row]:
-    """The errors of norm and projection, relative to `scale`."""
+    """Return the errors of norm and projection, relative to `scale`."""
     scale, norm = max(float(scale), 1e-12), float(np.linalg.norm(value.astype(np.float64)))
     return [
         Row(stage, f"{name} norm", abs(norm - recorded["norm"]) / scale, tolerances[0]),
@@ -189,7 +189,7 @@ def _final_rows(replay: Replay) -> list[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as aligned text."""
+    """Return the rows as aligned text."""
     width = max(len(row.name) for row in rows)
     lines, stage = [], None
     for row in rows:
@@ -214,7 +214,7 @@ def summary(rows: list[Row]) -> str:
 
 
 def recordings_in(paths: list[pathlib.Path]) -> list[pathlib.Path]:
-    """The .json files of recordings, those in folders included. Raises UserError for a folder without any."""
+    """Return the .json files of recordings, those in folders included. Raises UserError for a folder without any."""
     files = []
     for path in paths:
         found = sorted(p for p in path.glob("*.json") if p.with_suffix(".npz").is_file()) if path.is_dir() else [path]

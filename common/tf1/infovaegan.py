@@ -17,7 +17,7 @@ from common.tf1.replay import Point, Replay
 
 
 def config_of(recording: Recording) -> Config:
-    """The recorded configuration. What the .json does not name follows from its variables and losses."""
+    """Return the recorded configuration. What the .json does not name follows from its variables and losses."""
     fields = recording.fields
     infogan = not any("log_sigma" in name for name in recording.variables)  # Its encoder has no deviation.
     try:
@@ -43,8 +43,8 @@ def config_of(recording: Recording) -> Config:
             hyper=spec.hyperparameters(**hyper),
             model=spec.model,
         )
-    except (KeyError, TypeError, ValueError, UserError) as error:
-        raise UserError(f"{recording.path} names no configuration that can be built: {error}") from None
+    except (KeyError, TypeError, ValueError, OverflowError, UserError) as error:
+        raise UserError(f"{recording.path} describes a configuration that cannot be built: {error}") from None
 
 
 def batch(recording: Recording, index: int) -> tuple[tf.Tensor, Latents]:
@@ -64,7 +64,7 @@ def batch(recording: Recording, index: int) -> tuple[tf.Tensor, Latents]:
 
 
 def noise_of(recording: Recording, first: str, second: str | None = None) -> CodeNoise | None:
-    """The posterior noise of a step, None in InfoGAN: for u_r from the graph run `first`, the rest from `second`.
+    """Return a step's posterior noise, None in InfoGAN: for u_r of the graph run `first`, the rest of `second`.
 
     Each run has five random tensors, in the order of the original's graph. Later ones belong to a test-time graph.
     """
@@ -98,7 +98,7 @@ class InfoVAEGANReplay(Replay):
     FINAL = 0.1  # The images look alike, no more.
 
     def build(self, recording: Recording) -> System:
-        """The system of `config_of`."""
+        """Return the system of `config_of`."""
         config = config_of(recording)
         if config.model == "infogan":  # Its codes are not relaxed.
             self.OUTPUTS = {**self.OUTPUTS, "D_real_logits": self.OUTPUTS[""]}

@@ -36,13 +36,13 @@ _INITIAL = {
 
 
 def projection(name: str, value: np.ndarray) -> float:
-    """The fingerprint of a variable or gradient: its float64 dot product with a normal vector seeded by its name."""
+    """Return a fingerprint: the float64 dot product with a normal vector that the variable's name seeds."""
     direction = np.random.RandomState(zlib.crc32(name.encode()) ^ _PROJECTION_KEY).normal(0, 1, value.size)
     return float(np.dot(direction, value.astype(np.float64).ravel()))
 
 
 def initial_value(name: str, shape: list[int], special: Mapping[str, tuple[float, float]] | None = None) -> np.ndarray:
-    """The float32 value of variable `name` at the initial point.
+    """Return the float32 value of variable `name` at the initial point.
 
     `special` has (mean, stddev) by the last part of a name, for names that the other families do not have.
     """
@@ -81,25 +81,25 @@ class Recording:
                 raise UserError(f"{self._npz}: {name} is {array.dtype} {list(array.shape)}, not a recorded tensor")
 
     def length(self, field: str) -> int:
-        """A field that is a length. Raises UserError if it is missing or implausible."""
+        """Return a field that is a length. Raises UserError if it is missing or implausible."""
         value = self.fields.get(field)
         if type(value) is not int or not 0 < value <= _MAX_LENGTH:
             raise UserError(f"{self.path} is not a recording: {field} is {str(value)[:80]}, should be a length")
         return value
 
     def number(self, field: str) -> float:
-        """A field that is a number. Raises UserError if it is missing or not finite."""
+        """Return a field that is a number. Raises UserError if it is missing or not finite."""
         value = self.fields.get(field)
         if not _are_numbers({field: value}):
             raise UserError(f"{self.path} is not a recording: {field} is {str(value)[:80]}, should be a number")
         return float(value)
 
     def names(self, prefix: str) -> list[str]:
-        """The names of the stored arrays that begin with `prefix`, without it."""
+        """Return the names of the stored arrays that begin with `prefix`, without it."""
         return sorted(name.removeprefix(prefix) for name in self._arrays if name.startswith(prefix))
 
     def array(self, name: str) -> np.ndarray:
-        """A stored array. Raises UserError if there is none of that name."""
+        """Return a stored array. Raises UserError if there is none of that name."""
         if name not in self._arrays:
             raise UserError(f"{self._npz} lacks {name}")
         return self._arrays[name]
@@ -146,7 +146,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _is_shape(value, most: int) -> bool:
-    """Whether `value` is a shape of at most `most` values."""
+    """Return whether `value` is a shape of at most `most` values."""
     plausible = isinstance(value, list) and len(value) <= 8 and all(type(n) is int and n > 0 for n in value)
     return plausible and math.prod(value) <= most
 

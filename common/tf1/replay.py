@@ -66,7 +66,7 @@ class Replay:
         self.names = {id(v): name for name, v in self.variables.items()}
 
     def build(self, recording: Recording) -> System:
-        """The recorded configuration's system. Raises UserError if there is none."""
+        """Return the recorded configuration's system. Raises UserError if there is none."""
         raise NotImplementedError
 
     def initial(self) -> Point:
@@ -82,18 +82,18 @@ class Replay:
         raise NotImplementedError
 
     def gradient_tolerances(self, loss: str, name: str) -> tuple[float, float]:
-        """How close (norm, projection) of this loss's gradient of the variable `name` should be."""
+        """Return how close (norm, projection) of this loss's gradient of the variable `name` should be."""
         return self.GRADIENTS.get(loss, self.GRADIENTS[""])
 
     def left_out(self, loss: str, name: str) -> str | None:
-        """Why this loss's recorded gradient of the variable `name` is not compared; None if it is."""
+        """Return why this loss's recorded gradient of the variable `name` is not compared; None if it is."""
         return None
 
     def final_error(self, computed: np.ndarray, recorded: np.ndarray) -> float:
-        """How far outputs after the last iteration are from the recorded ones."""
+        """Return how far outputs after the last iteration are from the recorded ones."""
         return relative_error(computed, recorded)
 
 
 def relative_error(computed: np.ndarray, recorded: np.ndarray) -> float:
-    """The largest difference, relative to max(1, largest recorded value)."""
+    """Return the largest difference, relative to max(1, largest recorded value)."""
     return float(np.abs(computed - recorded).max() / max(1.0, np.abs(recorded).max()))

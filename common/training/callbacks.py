@@ -50,7 +50,7 @@ class EpochLog(keras.callbacks.CSVLogger):
     def on_epoch_end(self, epoch, logs=None):
         """Write a row."""
         super().on_epoch_end(epoch, logs)
-        self.csv_file.flush()  # For those who read it while the run goes on.
+        self.csv_file.flush()  # So that it can be read while the run continues.
 
 
 class RestoreEpochMeans(keras.callbacks.Callback):

@@ -60,7 +60,7 @@ class Bar(keras.callbacks.ProgbarLogger):
 
 
 class Progress(keras.callbacks.Callback):
-    """Logs how long the run will take, once that is known, and what each epoch came to.
+    """Logs how long the run will take, once that is known, and the results of each epoch.
 
     Without a terminal it also logs a line per minute or tenth of an epoch, whichever is later.
 
@@ -117,7 +117,7 @@ class Progress(keras.callbacks.Callback):
         self._last_line, self._last_step = now, step
 
     def on_epoch_end(self, epoch, logs=None):
-        """Log what the epoch came to."""
+        """Log the results of the epoch."""
         passed = duration(time.monotonic() - self._epoch_began)
         logger.info("Epoch %d/%d took %s: %s", epoch + 1, self._epochs, passed, losses_line(logs or {}))
 

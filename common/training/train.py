@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Observers:
-    """What looks at a run while it trains; training knows nothing else of it.
+    """What observes a run while it trains; training knows nothing else of it.
 
     Attributes:
         columns: the names of the scores; each is a column of log.csv.
@@ -85,7 +85,7 @@ class Training:
         return callbacks.step_of(self.system) >= self.steps_per_epoch * self.system.config.epochs
 
     def run(self, observers: Observers = Observers()) -> None:
-        """Train to the end of the last epoch, looked at by `observers`, and save the networks.
+        """Train to the end of the last epoch, observed by `observers`, and save the networks.
 
         Raises:
             UserError: something could not be written; the state is saved if that is possible anywhere.

@@ -3,10 +3,14 @@ they name exist.
 """
 
 import ast
+import functools
 import re
 
 import pytest
 
+import InfoVAE_MNIST
+from common import flags
+from common.models import registry
 from helpers.paths import ROOT, TESTS
 
 pytestmark = pytest.mark.fast
@@ -46,6 +50,20 @@ def test_tests_that_a_page_names_exist(page):
     assert {name for name in names - files if f"def {name}(" not in tests} == set()
 
 
+@functools.cache
+def known_flags():
+    """The flags of all scripts, commands and systems, and those of the other command lines."""
+    code = "".join(path.read_text(encoding="utf-8") for path in CODE)
+    known = {"--help", "--help-all", *re.findall(r'add_argument\(\s*"(--[a-z][\w-]*)"', code)}
+    for spec in registry.specs():
+        config = registry.with_system(InfoVAE_MNIST.CONFIG, spec.model, spec.variant)
+        for command in flags.COMMANDS:
+            for _, group in flags.groups(command, config, ("tuned",), tf1=True):
+                known |= {name for flag in group for name in (flag.flag, flag.alias)}
+                known |= {f"--no-{flag.flag[2:]}" for flag in group if flag.negatable}
+    return known
+
+
 def test_test_names_have_at_most_60_characters():
     names = [
         name
@@ -57,13 +75,8 @@ def test_test_names_have_at_most_60_characters():
 
 @pages
 def test_flags_that_a_page_names_exist(page):
-    code = "".join(path.read_text(encoding="utf-8") for path in CODE)
     text = re.sub(r"pip install[^\n`]*|-m venv [^&\n]*|pytest [^\n`]*", "", page.read_text(encoding="utf-8"))
-    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text))
-    names = {flag: flag[2:].removeprefix("no-").replace("-", "_") for flag in flags}
-    known = re.compile(r"[\w-]+")
-    words = set(known.findall(code))
-    assert {flag for flag, name in names.items() if not {flag, name, f"no_{name}"} & words} == set()
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text)) - known_flags() == set()
 
 
 @pages

@@ -204,6 +204,37 @@ def test_open_run_takes_a_checkpoint_or_its_folder(keep, tmp_path):
             runs.open_run(missing)
 
 
+@pytest.fixture
+def networks(system, tmp_path):
+    """A folder of the tiny system's `.keras` files and its run.json, at step 7."""
+    for name, network in system.networks.items():
+        network.save(tmp_path / f"{name}.keras")
+    write_json({**provenance(system.config, "digits"), "step": 7}, tmp_path / "run.json")
+    return tmp_path
+
+
+def test_open_run_takes_a_folder_of_networks(system, networks):
+    opened, path = runs.open_run(networks)
+    assert (path, int(opened.step), opened.optimizers) == (str(networks), 7, {})
+    for name, network in system.networks.items():
+        for wanted, found in zip(network.get_weights(), opened.networks[name].get_weights(), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_damaged_network_is_named(networks):
+    file = networks / "generator.keras"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(UserError, match=f"{file} is damaged, or of another network"):
+        runs.open_run(networks)
+
+
+def test_a_folder_without_networks_is_named(networks):
+    for file in networks.glob("*.keras"):
+        file.unlink()
+    with pytest.raises(UserError, match=f"{networks} has neither a checkpoint nor a .keras file"):
+        runs.open_run(networks)
+
+
 def test_a_named_checkpoint_is_opened_under_its_own_name(keep, mnist, tmp_path, make_config):
     first = keep(tmp_path / "elsewhere", 3, name="theirs")
     keep(tmp_path / "elsewhere", 12, name="theirs")

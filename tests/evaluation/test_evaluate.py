@@ -197,7 +197,7 @@ def test_sizes_follow_the_length_of_a_run():
     assert (shorter.images, shorter.num_samples, shorter.votes, shorter.vote_images) == (100, 100, 20, 5)
 
 
-def test_statistics_of_a_system_that_is_not_built_anew():
+def test_batch_statistics_need_no_copy():
     system = Perfect()
     assert Statistics(system, None).under() is system
 

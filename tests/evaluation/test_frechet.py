@@ -20,7 +20,7 @@ def test_the_helper_makes_what_it_says():
     np.testing.assert_allclose(np.cov(made, rowvar=False), [[4, 2], [2, 1]], rtol=1e-14)
 
 
-def test_a_set_is_no_distance_from_itself():
+def test_a_set_has_distance_zero_from_itself():
     features = np.random.RandomState(0).rand(300, 40)
     assert frechet_distance(features, features) == pytest.approx(0.0, abs=1e-12)
 
@@ -65,7 +65,7 @@ def test_singular_covariances():
     assert distance == pytest.approx(a @ a + b @ b - 2 * abs(a @ b), rel=1e-9)
 
 
-def test_a_singular_covariance_beside_a_full_one():
+def test_a_singular_covariance_next_to_a_full_one():
     """Rank 1 along the first axis against unit variance: (2 - 1)^2 there, 1 on each other axis."""
     axis = np.zeros((50, 1))
     axis[0] = 2.0

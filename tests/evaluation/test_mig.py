@@ -68,7 +68,7 @@ def test_a_rotation_lowers_the_gap():
     assert mutual_information_gap(rotated, grid) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_beside_a_single_dimension_the_second_best_is_nothing():
+def test_a_single_dimension_has_no_second_best():
     assert mutual_information_gap(Codes(GRID[:, :1].astype(float)), GRID) == pytest.approx(1 / 3, abs=1e-12)
 
 

@@ -89,7 +89,7 @@ def test_factors_of_one_level_are_left_out():
         score(codes, np.zeros((100, 2), int))
 
 
-def test_beside_a_single_dimension_the_second_best_is_nothing():
+def test_a_single_dimension_has_no_second_best():
     assert score(Codes(BITS[:, :1] * 2.0 - 1.0), BITS[:, :1]) == 1.0
 
 

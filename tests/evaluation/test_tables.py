@@ -29,7 +29,7 @@ def no_texts(monkeypatch):
     monkeypatch.setattr("common.evaluation.figures.tables.write_text", lambda *args, **kwargs: None)
 
 
-def test_cells_stand_in_rows_and_columns_two_pixels_apart(no_texts):
+def test_cells_are_two_pixels_apart(no_texts):
     pixels = np.asarray(image_table("t", cells(2, 3), ["a", "b"], ["1", "2", "3"]))
     boxes = [box(pixels, shade) for shade in range(1, 7)]
     assert all(b[2:] == (60, 60) for b in boxes)

@@ -101,7 +101,7 @@ def test_powers_are_products_accumulated_in_float32(start):
     assert int(optimizer.iterations) == STEPS
 
 
-def test_state_is_two_zero_moments_a_variable_and_the_powers():
+def test_state_is_two_moments_per_variable_and_the_powers():
     variables = [keras.Variable(np.ones(shape, np.float32)) for shape in SHAPES]
     optimizer = optimizer_of(variables)
     for moments in (optimizer.m, optimizer.v):

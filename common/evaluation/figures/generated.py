@@ -19,7 +19,7 @@ _GRID, _FILLER = 1 << 20, 1 << 21  # Numbers of draws that no row of a traversal
 
 
 def sample(system: System, count: int, seed: int, draw: int) -> Latents:
-    """Latents of `count` images from the prior, as numpy arrays; other numbers `draw` give others."""
+    """Return latents of `count` images from the prior, as numpy arrays; other numbers `draw` give others."""
     return _latents(part.numpy() for part in system.sample_prior(count, evaluation_seed(seed, FIGURES, draw)))
 
 
@@ -29,7 +29,7 @@ def repeat(latents: Latents, times: int) -> Latents:
 
 
 def concatenate(parts: Sequence[Latents]) -> Latents:
-    """The rows of all `parts`."""
+    """Return the rows of all `parts`."""
     return _latents(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
@@ -45,7 +45,7 @@ def _latents(parts: Iterable[Any]) -> Latents:
 
 
 def generate(system: System, latents: Latents) -> np.ndarray:
-    """Images [n, h, w, c] of n latents, generated as one batch."""
+    """Return images [n, h, w, c] of n latents, generated as one batch."""
     return system.generate(Latents(*(tf.constant(part, tf.float32) for part in latents))).numpy()
 
 
@@ -60,7 +60,7 @@ def class_grid(system: System, rows: int, seed: int = 0) -> np.ndarray:
 
 
 def traversal(system: System, code: int, values: Sequence[float], draws: int, seed: int = 0) -> np.ndarray:
-    """Continuous code `code` through `values`, with all other latents of a row held.
+    """Move continuous code `code` through `values`, with all other latents of a row held.
 
     Returns:
         Images [draws, values, h, w, c], generated in mixed batches.
@@ -70,7 +70,7 @@ def traversal(system: System, code: int, values: Sequence[float], draws: int, se
 
 
 def original_traversal(system: System, code: int, draws: int, seed: int = 0) -> np.ndarray:
-    """The original's traversal of continuous code `code` (docs/original.md, section 7): images [draws, 10, h, w, c].
+    """Return the original's traversal of code `code` (docs/original.md, section 7): images [draws, 10, h, w, c].
 
     A row is a batch of random latents of the training size. For each of `ORIGINAL_VALUES` the code is set to it
     throughout the batch, the batch is generated, and its first image is kept. With batch statistics the batch norm
@@ -129,7 +129,7 @@ def interpolation(system: System, images: tf.Tensor, pairs: int, points: int, se
 
 
 def generate_mixed(system: System, latents: Latents, seed: int = 0) -> np.ndarray:
-    """Images [n, h, w, c] of n latents, among random ones.
+    """Return images [n, h, w, c] of n latents, among random ones.
 
     With batch statistics each is generated in a batch of the training size of which seven eighths are random, the same
     in every batch: so the statistics are nearly those of training, and nearly the same for all n. With averages an
@@ -149,11 +149,11 @@ def generate_mixed(system: System, latents: Latents, seed: int = 0) -> np.ndarra
 
 
 def _held(system: System, draw: int, points: int, seed: int) -> Latents:
-    """The first latents of a draw, `points` times."""
+    """Return the first latents of a draw, `points` times."""
     return repeat(_latents(part[:1] for part in sample(system, system.config.batch_size, seed, draw)), points)
 
 
 def _generate_strips(system: System, strips: Sequence[Latents], seed: int) -> np.ndarray:
-    """Strips of latents, [points, ...] each, to images [strips, points, h, w, c], in mixed batches."""
+    """Generate images [strips, points, h, w, c] of strips of latents, [points, ...] each, in mixed batches."""
     images = generate_mixed(system, concatenate(strips), seed)
     return images.reshape(len(strips), -1, *images.shape[1:])

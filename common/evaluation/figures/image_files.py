@@ -10,9 +10,9 @@ from common.io.atomic import atomic_write
 
 
 def merge(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Lays images [n, h, w, c] out row by row; missing cells stay 0.
+    """Lay images [n, h, w, c] out row by row; missing cells stay 0.
 
-    Image i stands at row i // columns, column i % columns.
+    Image i is at row i // columns, column i % columns.
 
     Returns:
         float64 [rows * h, columns * w, c], without the last axis if c = 1.

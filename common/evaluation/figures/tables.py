@@ -105,7 +105,7 @@ def _font(size: int):
 
 
 def text_size(text: str, size: int = _TEXT) -> tuple[int, int]:
-    """Width and height of a text in pixels; a line is as high whatever its letters."""
+    """Return width and height of a text in pixels; a line is as high whatever its letters."""
     draw, font = ImageDraw.Draw(Image.new("L", (1, 1))), _font(size)
     lines = text.split("\n")
     line = draw.textbbox((0, 0), "Ag", font=font)[3]

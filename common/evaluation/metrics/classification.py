@@ -6,19 +6,19 @@ UNASSIGNED = -1  # The label of a category that has none.
 
 
 def contingency(categories: np.ndarray, labels: np.ndarray, num_categories: int, num_labels: int) -> np.ndarray:
-    """Counts of each (category, label) pair: int [n], int [n] -> int64 [num_categories, num_labels]."""
+    """Return counts of each (category, label) pair: int [n], int [n] -> int64 [num_categories, num_labels]."""
     table = np.zeros((num_categories, num_labels), np.int64)
     np.add.at(table, (categories, labels), 1)
     return table
 
 
 def majority_labels(table: np.ndarray) -> np.ndarray:
-    """The most frequent label of each category, int64 [K], the lowest on a tie, from counts [K, L]."""
+    """Return the most frequent label of each category, int64 [K], the lowest on a tie, from counts [K, L]."""
     return table.argmax(axis=1)
 
 
 def one_to_one_labels(table: np.ndarray) -> np.ndarray:
-    """The assignment of labels to categories, no label twice, that puts the most images right.
+    """Return the assignment of labels to categories, no label twice, that puts the most images right.
 
     Args:
         table: counts [K, L].
@@ -36,7 +36,7 @@ def one_to_one_labels(table: np.ndarray) -> np.ndarray:
 
 
 def majority_accuracy(table: np.ndarray, labels: np.ndarray | None = None) -> float:
-    """The fraction of images whose category maps to their label, in [0, 1], from counts [K, L] of the images to score.
+    """Return the fraction, in [0, 1], of the images to score, counted in [K, L], whose category maps to their label.
 
     Args:
         table: counts.
@@ -54,7 +54,7 @@ def one_to_one_accuracy(table: np.ndarray, labels: np.ndarray | None = None) -> 
 
 
 def confusion(table: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which label is taken for which: int64 [L, L + 1], row the true label, column the predicted one.
+    """Return which label is taken for which: int64 [L, L + 1], row the true label, column the predicted one.
 
     The last column counts the images of categories without a label, so that a row always sums to its class.
 
@@ -75,7 +75,7 @@ def _accuracy(table: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _assign(cost: np.ndarray) -> np.ndarray:
-    """The columns, one per row and all different, of the least total cost: int64 [r, c], r <= c -> int64 [r].
+    """Return the columns, one per row and all different, of the least total cost: int64 [r, c], r <= c -> int64 [r].
 
     The Hungarian algorithm by shortest augmenting paths: rows are added one by one; potentials keep every reduced cost
     cost[i, j] - u[i] - v[j] >= 0, with equality on the pairs assigned.

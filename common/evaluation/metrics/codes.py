@@ -32,24 +32,24 @@ class Codes(NamedTuple):
 
     @classmethod
     def concatenate(cls, parts: list["Codes"]) -> "Codes":
-        """The codes of several batches, one after the other."""
+        """Return the codes of several batches, one after the other."""
         continuous = np.concatenate([part.continuous for part in parts])
         categories = [part.category for part in parts if part.category is not None]
         return cls(continuous, np.concatenate(categories) if categories else None, parts[0].num_categories)
 
     def take(self, indices: np.ndarray) -> "Codes":
-        """The codes of the images at int indices [m]."""
+        """Return the codes of the images at int indices [m]."""
         return Codes(
             self.continuous[indices], None if self.category is None else self.category[indices], self.num_categories
         )
 
     def without_category(self) -> "Codes":
-        """The continuous codes alone."""
+        """Return the continuous codes alone."""
         return Codes(self.continuous)
 
 
 def check_pairs(codes: Codes, factors: np.ndarray) -> None:
-    """Raises ValueError unless `codes` and the factor table [n, f] are of the same images, and there are some."""
+    """Raise ValueError unless `codes` and the factor table [n, f] are of the same images, and there are some."""
     if codes.images != len(factors):
         raise ValueError(f"codes of {codes.images} images and factors of {len(factors)}")
     if len(factors) == 0:

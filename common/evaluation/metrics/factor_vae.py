@@ -90,12 +90,12 @@ def plan(factors: np.ndarray, sizes: Sizes, random: np.random.RandomState) -> Pl
 
 
 def active_dimensions(plan: Plan, codes: Codes) -> np.ndarray:
-    """Which dimensions vary enough to count: bool [dimensions]. `codes` are those of `plan.images`."""
+    """Return which dimensions vary enough to count: bool [dimensions]. `codes` are those of `plan.images`."""
     return _active(_variances(codes, plan.variance[None])[0], plan.sizes)
 
 
 def score(plan: Plan, codes: Codes) -> float:
-    """The FactorVAE score, in [0, 1]; 0 if every dimension has collapsed, as in disentanglement_lib.
+    """Return the FactorVAE score, in [0, 1]; 0 if every dimension has collapsed, as in disentanglement_lib.
 
     A category counts as one dimension with Gini's variance sum_ij [d_i != d_j] / (2 n (n - 1)), which for numbers, with
     (c_i - c_j)^2 instead of [d_i != d_j], is their unbiased variance (Kim & Mnih's appendix). On a tie the first
@@ -123,7 +123,7 @@ def score(plan: Plan, codes: Codes) -> float:
 
 
 def _levels(column: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Images by level: their order, where each level starts in it, and its count. None without a level to fix."""
+    """Return images by level: order, start and count of each level. None without a level to fix."""
     _, starts, counts = np.unique(np.sort(column), return_index=True, return_counts=True)
     return (np.argsort(column, kind="stable"), starts, counts) if len(counts) > 1 and counts.max() > 1 else None
 
@@ -133,7 +133,7 @@ def _active(variances: np.ndarray, sizes: Sizes) -> np.ndarray:
 
 
 def _variances(codes: Codes, positions: np.ndarray) -> np.ndarray:
-    """The variance of each dimension over each row of positions [r, b]: float64 [r, dimensions]."""
+    """Return the variance of each dimension over each row of positions [r, b]: float64 [r, dimensions]."""
     variances = codes.continuous[positions].var(axis=1, ddof=1, dtype=np.float64)
     if codes.category is None:
         return variances

@@ -25,7 +25,7 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [d] and unbiased covariance [d, d], in float64."""
+    """Return mean [d] and unbiased covariance [d, d], in float64."""
     if not np.isfinite(features).all():
         raise ValueError("features that are not finite")
     features = np.asarray(features, np.float64)
@@ -33,7 +33,7 @@ def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """The symmetric square root of a covariance [d, d]; eigenvalues within rounding of 0 count as 0."""
+    """Return the symmetric square root of a covariance [d, d]; eigenvalues within rounding of 0 count as 0."""
     values, vectors = np.linalg.eigh(covariance)
     smallest = values[-1] * len(values) * np.finfo(np.float64).eps
     return (vectors * np.sqrt(np.where(values > smallest, values, 0.0))) @ vectors.T

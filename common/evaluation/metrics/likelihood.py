@@ -19,7 +19,7 @@ def kl_uniform(logits: np.ndarray) -> np.ndarray:
 
 
 def log_pixels(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-    """The log density N(x; x^, I/2) of each image in nats, float64 [n], from [n, h, w, c] both."""
+    """Return the log density N(x; x^, I/2) of each image in nats, float64 [n], from [n, h, w, c] both."""
     difference = np.asarray(images, np.float64) - reconstructions
     squares = np.square(difference).reshape(len(difference), -1).sum(axis=1)
     return -0.5 * (squares / PIXEL_VARIANCE + difference[0].size * np.log(2.0 * np.pi * PIXEL_VARIANCE))

@@ -7,7 +7,7 @@ from common.evaluation.metrics.codes import Codes
 
 
 def mutual_information_gap(codes: Codes, factors: np.ndarray, bins: int = 20) -> float:
-    """MIG in [0, 1]: how much more the best dimension says about a factor than the second best, on average.
+    """Return MIG in [0, 1]: how much more the best dimension says about a factor than the second best, on average.
 
     In fractions of the factor's entropy. Continuous codes are discretised as in disentanglement_lib, which takes 10,000
     images. Factors of one level are left out; with a single dimension the second best is 0.

@@ -1,4 +1,4 @@
-"""How much each dimension of a code says about each factor, from the counts of their joint levels."""
+"""How much each dimension of a code says about each factor, from the counts of each pair of levels."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from common.evaluation.metrics.codes import Codes, check_pairs
 
 
 def discretise(codes: Codes, bins: int = 20) -> np.ndarray:
-    """Codes as levels, int64 [n, dimensions]: continuous ones in bins of equal width over their range."""
+    """Return codes as levels, int64 [n, dimensions]: continuous ones in bins of equal width over their range."""
     columns = [np.digitize(c, np.histogram_bin_edges(c, bins)[:-1]) - 1 for c in codes.continuous.astype(np.float64).T]
     if codes.category is not None:
         columns.append(codes.category)
@@ -15,7 +15,7 @@ def discretise(codes: Codes, bins: int = 20) -> np.ndarray:
 
 
 def matrix(codes: Codes, factors: np.ndarray, bins: int = 20) -> np.ndarray:
-    """The mutual information of every dimension with every factor, in nats: float64 [dimensions, f].
+    """Return the mutual information of every dimension with every factor, in nats: float64 [dimensions, f].
 
     Args:
         codes: of n images.
@@ -31,14 +31,14 @@ def matrix(codes: Codes, factors: np.ndarray, bins: int = 20) -> np.ndarray:
 
 
 def entropies(factors: np.ndarray) -> np.ndarray:
-    """The entropy of each factor in the table int [n, f], in nats: float64 [f], 0 for a factor of one level."""
+    """Return the entropy of each factor in the table int [n, f], in nats: float64 [f], 0 for a factor of one level."""
     if len(factors) == 0:
         raise ValueError("no images to score")
     return np.array([_information(f, f) for f in _by_column(factors)])
 
 
 def _by_column(levels: np.ndarray) -> list[np.ndarray]:
-    """The columns of a table [n, d], each renumbered 0, 1, ... without gaps."""
+    """Return the columns of a table [n, d], each renumbered 0, 1, ... without gaps."""
     return [np.unique(column, return_inverse=True)[1] for column in levels.T]
 
 

@@ -11,7 +11,7 @@ _MAX_STEPS, _TOLERANCE = 200, 1e-9
 def separated_attribute_predictability(
     train: Codes, train_factors: np.ndarray, test: Codes, test_factors: np.ndarray
 ) -> float:
-    """SAP in [0, 1]: how much better the best dimension predicts a factor than the second best, on average.
+    """Return SAP in [0, 1]: how much better the best dimension predicts a factor than the second best, on average.
 
     Factors of one level in `train` are left out; with a single dimension the second best is 0. disentanglement_lib
     takes 10,000 images to train and 5,000 to test.
@@ -24,7 +24,7 @@ def separated_attribute_predictability(
 
 
 def matrix(train: Codes, train_factors: np.ndarray, test: Codes, test_factors: np.ndarray) -> np.ndarray:
-    """The test accuracy of predicting each factor from each dimension alone: float64 [dimensions, f].
+    """Return the test accuracy of predicting each factor from each dimension alone: float64 [dimensions, f].
 
     The predictor is the linear support vector machine that scikit-learn's LinearSVC(C=0.01, class_weight="balanced")
     approximates, one against the rest, here at its exact optimum. A category goes in one-hot, which disentanglement_lib
@@ -52,7 +52,7 @@ def matrix(train: Codes, train_factors: np.ndarray, test: Codes, test_factors: n
 
 
 def _inputs(codes: Codes) -> list[np.ndarray]:
-    """What each dimension gives the classifier: a column, or one-hot columns, and a column of ones for the bias."""
+    """Return each dimension for the classifier: a column, or one-hot columns, and a column of ones for the bias."""
     inputs = [column[:, None].astype(np.float64) for column in codes.continuous.T]
     if codes.category is not None:
         inputs.append(np.eye(codes.num_categories)[codes.category])
@@ -75,7 +75,7 @@ def _accuracy(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarr
 
 
 def _fit(x: np.ndarray, sign: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    """The minimum of |w|^2 / 2 + sum_i cost_i max(0, 1 - sign_i x_i.w)^2, by Newton steps with a line search.
+    """Return the minimum of |w|^2 / 2 + sum_i cost_i max(0, 1 - sign_i x_i.w)^2, by Newton steps with a line search.
 
     The loss is strictly convex and piecewise quadratic: the steps end at its minimum.
     """
