@@ -95,7 +95,7 @@ def test_another_system_brings_its_defaults_and_takes_changes():
         ({"critic_steps": True}, "--critic-steps must be a whole number, got True"),
         ({"critic_steps": 2.0}, "--critic-steps must be a whole number, got 2.0"),
         ({"penalty_weight": "10"}, "--penalty-weight must be a number, got 10"),
-        ({"penalty_weight": float("nan")}, "--penalty-weight must be a number, got nan"),
+        ({"penalty_weight": float("nan")}, "--penalty-weight must be finite, got nan"),
         ({"learning_rate": 0.0}, "--learning-rate must be above 0, got 0.0"),
         ({"mutual_information": 1}, "--mutual-information must be true or false, got 1"),
         ({"stages": 1}, "--stages must be one of interleaved, separate, got 1"),

@@ -11,10 +11,12 @@ import pytest
 import tensorflow as tf
 
 from common.errors import UserError
+from common.models.adversarial import AdversarialSystem
 from common.tf1 import checkpoints as tf1_checkpoints
 from common.training.checkpoint_index import read_index
 from helpers import mutations
 from helpers.mutations import MUTANTS, survey
+from helpers.systems import make_config
 
 VALUES = {
     "encoder/e_mean/Matrix": np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -26,13 +28,15 @@ VALUES = {
 def system():
     """One layer without an optimizer: what `tf1` needs of a system."""
     inputs = keras.Input((3,))
-    config = types.SimpleNamespace(system="infovaegan")
-    return types.SimpleNamespace(
+    made = types.SimpleNamespace(
         networks={"encoder": keras.Model(inputs, keras.layers.Dense(4, name="e_mean")(inputs))},
         optimizers={},
-        config=config,
+        config=make_config(),
         step=keras.Variable(0, dtype="int64"),
+        TF1_SCOPES=AdversarialSystem.TF1_SCOPES,
     )
+    made.tf1_name = types.MethodType(AdversarialSystem.tf1_name, made)
+    return made
 
 
 @pytest.fixture(scope="module")
