@@ -31,8 +31,11 @@ def all_reduce_mean(values):
 
 
 def all_gather(values: tf.Tensor) -> tf.Tensor:
-    """Concatenate the values [b, ...] of all replicas: [B, ...]; its gradient sums those of all replicas."""
-    return values if replicas() == 1 else tf.distribute.get_replica_context().all_gather(values, axis=0)
+    """The values [b, ...] of all replicas one after the other: [B, ...]; its gradient sums those of all replicas."""
+    if replicas() == 1:
+        return values
+    gathered = tf.distribute.get_replica_context().all_gather(values, axis=0)
+    return tf.ensure_shape(gathered, [None, *values.shape[1:]])  # Which it has lost.
 
 
 def in_replica_context() -> bool:

@@ -19,6 +19,7 @@ from common.training import devices
 from common.training.checkpoints import Checkpoints
 from helpers import replicas
 from helpers.paths import ROOT, TESTS
+from helpers.systems import EVERY
 
 TIMEOUT = 240  # Seconds. On a busy machine of two cores the processes need a minute.
 
@@ -112,6 +113,23 @@ def test_two_replicas_train_as_one_device_on_the_global_batch(runs, start_system
     assert compared > 100
 
 
+def test_two_replicas_have_the_dependence_of_the_global_batch(make_config, tmp_path):
+    """The mixture's dHSIC is not a mean over images: the replicas gather each other's codes."""
+    alone = registry.build(make_config(**EVERY["mixture"], adam_epsilon=1e-3))
+    write_json(provenance(alone.config, "noise"), tmp_path / "joint.json")
+    (tmp_path / "start").mkdir()
+    Checkpoints(alone, tmp_path / "start", "a").save()
+    finish([start("mirrored", tmp_path, [("joint", "mirrored")], {})])
+    before = state_of(tmp_path / "start", alone)
+    losses = replicas.train(alone)
+    wanted = {name: v.numpy().astype(np.float64) for name, v in alone.state().items()}
+    shared = json.loads((tmp_path / "mirrored" / "losses.json").read_text())
+    assert {name: shared[name] for name in losses} == pytest.approx(losses, rel=1e-5)
+    for variable, value in state_of(tmp_path / "mirrored", alone).items():
+        change = np.linalg.norm(wanted[variable] - before[variable])
+        assert np.linalg.norm(value - wanted[variable]) <= 1e-3 * change, variable
+
+
 def test_of_two_workers_one_is_the_chief(runs):
     assert [json.loads((runs / name / "losses.json").read_text())["chief"] for name in ("0", "1", "mirrored")] == [
         True,
@@ -163,11 +181,12 @@ def test_one_device_needs_nothing(monkeypatch):
         devices.open_strategy("multiworker")
 
 
-def test_xla_gives_the_same_losses_within_rounding(make_config):
+@pytest.mark.parametrize("changes", [{"model": "infogan"}, EVERY["mixture"]], ids=["infogan", "mixture"])
+def test_xla_gives_the_same_losses_within_rounding(make_config, changes):
     images = tf.random.stateless_uniform((8, 28, 28, 1), seed=[1, 2])
     losses = []
     for compiled in (False, True):
-        system = registry.build(make_config(model="infogan"))
+        system = registry.build(make_config(**changes))
         if compiled:
             system.compile_with_xla()
         step = tf.function(system.train_step)
