@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -46,6 +47,27 @@ def test_recordings_name_their_configurations():
     weights = {name: config.hyper.kl_weight for name, config in configs.items()}
     assert weights == dict.fromkeys(MASKS, 1.0) | {"celeba_4_bernoulli": 0.1}
     assert [name for name, config in configs.items() if not config.hyper.mask_regularizer] == ["celeba_4_bernoulli"]
+
+
+UNIFORM, HARD, GAUSSIAN = ("uniform", "float32"), ("uniform", "float64"), ("normal", "float64")
+
+
+@pytest.mark.parametrize(
+    ("kind", "noise"),
+    [
+        ("none", []),
+        ("bernoulli", [(*UNIFORM, [24])] * 2),
+        ("concrete", [(*UNIFORM, [8, 3])]),
+        ("gaussian", [(*GAUSSIAN, [3, 8])]),
+        ("hard", [(*HARD, [24, 1])]),
+    ],
+)
+def test_noise_names_the_mask(kind, noise):
+    every = [*noise, *[("normal", "float32", [1, 8, 5])] * 3]
+    fields = {"noise": [{"kind": k, "dtype": dtype, "shape": shape} for k, dtype, shape in every]}
+    lengths = {"experts": 3, "latent_len": 5}
+    recording = types.SimpleNamespace(batch_shape=[8, 784], fields=fields, length=lengths.get, path="x")
+    assert replay.mask_of(recording) == (kind, len(noise))
 
 
 @pytest.mark.parametrize(
