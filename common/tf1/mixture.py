@@ -19,6 +19,7 @@ from common.tf1.replay import Point, Replay
 _TERMS = {"reconstruction": "reconstruction_loss"}  # The recordings' names for ours.
 _REPARAMETERISED = "loss_reparameterised"
 _SHIFT = "gradient of a shift of the codes: it is zero, and the recorded one is rounding"
+_MAX_EXPERTS = 64  # More would exhaust memory.
 _GENERATION_SEED = 50  # Of the codes of `random_generation`.
 
 
@@ -27,6 +28,8 @@ def mask_of(recording: Recording) -> tuple[str, int]:
 
     Raises UserError if they are those of no mask.
     """
+    if recording.length("experts") > _MAX_EXPERTS:
+        raise UserError(f"{recording.path}: {recording.length('experts')} experts are implausible")
     size, experts, length = recording.batch_shape[0], recording.length("experts"), recording.length("latent_len")
     flat, pairs = size * experts, [size, experts]
     known = {
@@ -61,7 +64,7 @@ def config_of(recording: Recording) -> Config:
             "kl_weight": round((terms["loss"] - others) / terms["kl"], 3),
         }
         if fields["hidden_units"] is not None:
-            hyper["width"] = fields["hidden_units"] / HIDDEN
+            hyper["width"] = recording.length("hidden_units") / HIDDEN
         spec = registry.find("mixture", "code")
         return Config(
             name=recording.path.stem,

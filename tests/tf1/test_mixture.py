@@ -76,6 +76,8 @@ def test_noise_names_the_mask(kind, noise):
         ({"noise": []}, "noise is not that of a mixture of 4 experts"),
         ({"noise": None}, "noise is not that of a mixture of 4 experts"),
         ({"experts": 5}, "noise is not that of a mixture of 5 experts"),
+        ({"experts": 65}, "65 experts are implausible"),
+        ({"hidden_units": 10**9}, "hidden_units is 1000000000, should be a length"),
         ({"adam": {}}, "names no configuration"),
         ({"dropout_initial": "x"}, "dropout_initial is x, should be a number"),
     ],
