@@ -117,7 +117,7 @@ class FigureSettings:
     grid_rows: int = described(10, "rows of the class grid", minimum=1)
     draws: int = described(5, "number of rows of a traversal, one sample of the latents each", minimum=1)
     codes: tuple[int, ...] | None = described(
-        None, "continuous codes to traverse (default: all)", minimum=0, metavar="N"
+        None, "continuous codes to traverse (default: the first 32)", minimum=0, metavar="N"
     )
     range: tuple[float, float] = described((-1.0, 1.0), "range of a traversed code", metavar="X")
     traversal_steps: int = described(11, "number of points of a traversal, including both ends", minimum=2)

@@ -25,6 +25,7 @@ from common.options import FigureSettings
 from common.runs import provenance
 
 FIGURES_FILE = "figures.json"
+_MAX_TRAVERSED = 32  # Codes that are traversed unless --codes names others; a mixture has 256.
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class Figures:
         if self.settings.codes is not None:
             return self.settings.codes
         count = self.system.config.latent.continuous
-        return range(min(count, 1) if self.settings.quick else count)
+        return range(min(count, 1 if self.settings.quick else _MAX_TRAVERSED))
 
     def class_grid(self) -> Iterator[Figure]:
         """One column per category."""
