@@ -5,7 +5,7 @@ import sys
 
 from common.cli import main
 from common.config import Config, LatentSpec
-from common.models.registry import InfoVAEGANHyperparameters
+from common.models.hyperparameters import InfoVAEGANHyperparameters
 
 # Section numbers refer to docs/original.md. The original repository has no MNIST script: networks and code lengths are
 # from the authors' MNIST models, learning rates and loss weights from their 64-pixel scripts.

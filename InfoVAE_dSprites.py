@@ -4,7 +4,7 @@ import sys
 
 from common.cli import main
 from common.config import Config, LatentSpec
-from common.models.registry import InfoVAEGANHyperparameters
+from common.models.hyperparameters import InfoVAEGANHyperparameters
 
 # Section numbers refer to docs/original.md.
 CONFIG = Config(

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from common.config import Config
-from common.models.registry import AdversarialHyperparameters
+from common.models.hyperparameters import AdversarialHyperparameters
 from common.models.system import System
 from common.nn import losses
 from common.nn.augment import Affine, apply_affine, sample_affine

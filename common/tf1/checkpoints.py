@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from common.config import Config
 from common.errors import UserError, first_line
+from common.fields import flag_of
 from common.models import registry
-from common.models.hyperparameters import flag_of
 from common.models.system import System
 from common.training.checkpoint_index import literal_path, read_index
 from common.training.checkpoints import DAMAGE
