@@ -15,6 +15,7 @@ INITIAL = {"bernoulli": -math.log(9.0), "concrete": -math.log(9.0), "gaussian": 
 TINY = float(np.finfo(np.float32).tiny)  # The floor under the Gamma draws.
 _TEMPERATURE = 0.1
 _UNIFORM_FLOOR, _CONCRETE_FLOOR, _MASK_FLOOR = 1e-20, 1e-7, 1e-8
+_WEIGHT_FLOOR = 1e-30
 _LEAST_KEEP = 0.2  # Of the hard mask.
 _CANDIDATES = 12  # For a Gamma draw. The first is rejected in less than 5% of cases, and so are all in less than 1e-15.
 
@@ -83,13 +84,13 @@ def dirichlet(draws: tf.Tensor) -> tf.Tensor:
 def normalise(weights: tf.Tensor, fallback: tf.Tensor | None = None) -> tf.Tensor:
     """`weights` [B, K] divided by their sums: rows sum to 1.
 
-    A row whose weights all vanish is NaN, as in the original; with a `fallback` [B, K] it is that.
+    A row whose weights all vanish is NaN, as in the original, and where they nearly vanish its gradient overflows. With a
+    `fallback` [B, K], which such rows get, the quotient is taken of logarithms, and its gradient is bounded.
     """
-    total = tf.reduce_sum(weights, axis=-1, keepdims=True)
     if fallback is None:
-        return weights / total
-    vanished = total < TINY
-    return tf.where(vanished, fallback, weights / tf.where(vanished, 1.0, total))
+        return weights / tf.reduce_sum(weights, axis=-1, keepdims=True)
+    vanished = tf.reduce_max(weights, axis=-1, keepdims=True) < _WEIGHT_FLOOR
+    return tf.where(vanished, fallback, tf.nn.softmax(tf.math.log(tf.maximum(weights, _WEIGHT_FLOOR))))
 
 
 def mask_noise(kind: str, shape, seed: tf.Tensor) -> tf.Tensor | None:

@@ -81,6 +81,20 @@ def test_weights_that_all_vanish_are_nan_or_the_fallback():
     assert np.isfinite(tape.gradient(values, weights)).all()
 
 
+@pytest.mark.parametrize("logit", [-40.0, -84.0])
+def test_weights_that_nearly_vanish_have_a_gradient(logit):
+    """A mask drops the expert that has all of the weight: its share stays 1, so the slope is 0. Uncorrected it overflows."""
+    mask, sample = tf.constant([[logit, 9.0]]), tf.constant([[1.0, sampling.TINY]])
+    slopes = []
+    for fallback in (None, sample):
+        with tf.GradientTape() as tape:
+            tape.watch(mask)
+            loss = 1e3 * sampling.normalise(tf.sigmoid(mask) * sample, fallback)[0, 0]
+        slopes.append(tape.gradient(loss, mask).numpy())
+    assert np.isfinite(slopes[0]).all() == (logit > -84)
+    np.testing.assert_allclose(slopes[1], [[0.0, 0.0]], atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["bernoulli", "concrete"])
 def test_soft_masks_drop_with_the_probability_of_their_logit(kind):
     """p = 1/10. Concrete is scaled up by 1 / (1 - p)."""
