@@ -84,8 +84,8 @@ def dirichlet(draws: tf.Tensor) -> tf.Tensor:
 def normalise(weights: tf.Tensor, fallback: tf.Tensor | None = None) -> tf.Tensor:
     """`weights` [B, K] divided by their sums: rows sum to 1.
 
-    A row whose weights all vanish is NaN, as in the original, and where they nearly vanish its gradient overflows. With a
-    `fallback` [B, K], which such rows get, the quotient is taken of logarithms, and its gradient is bounded.
+    A row whose weights all vanish is NaN, as in the original, and where they nearly vanish the gradient overflows. With
+    a `fallback` [B, K], which such rows get, the quotient is taken of logarithms, and its gradient is bounded.
     """
     if fallback is None:
         return weights / tf.reduce_sum(weights, axis=-1, keepdims=True)

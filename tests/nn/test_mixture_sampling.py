@@ -83,7 +83,7 @@ def test_weights_that_all_vanish_are_nan_or_the_fallback():
 
 @pytest.mark.parametrize("logit", [-40.0, -84.0])
 def test_weights_that_nearly_vanish_have_a_gradient(logit):
-    """A mask drops the expert that has all of the weight: its share stays 1, so the slope is 0. Uncorrected it overflows."""
+    """A mask drops the expert that has all of the weight. Its share stays 1, so the slope is 0, but it overflows."""
     mask, sample = tf.constant([[logit, 9.0]]), tf.constant([[1.0, sampling.TINY]])
     slopes = []
     for fallback in (None, sample):
