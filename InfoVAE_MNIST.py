@@ -60,12 +60,7 @@ _LIGHT = dataclasses.replace(
         rim_stretch=0.25,
     ),
 )
-_ACCURATE = dataclasses.replace(
-    _LIGHT,
-    epochs=12,  # Twice as long as light at full rates: each epoch still gains.
-    hyper=dataclasses.replace(_LIGHT.hyper, learning_rate_hold=8433, learning_rate_half_life=500),  # Nine epochs.
-)
-PRESETS = {"tuned": _TUNED, "light": _LIGHT, "accurate": _ACCURATE}
+PRESETS = {"tuned": _TUNED, "light": _LIGHT}
 
 if __name__ == "__main__":
     sys.exit(main(CONFIG, __doc__, presets=PRESETS))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from common.io.atomic import write_json
 from common.options import Options
 from common.runs import provenance, read_config, read_run, require_same_run
 from common.training.checkpoints import Checkpoints
+from helpers.paths import ROOT
 
 # run.json
 
@@ -270,3 +272,14 @@ def test_runs_that_do_not_match_are_not_stacked(keep, mnist, tmp_path, make_conf
     other = run._replace(dataset=dataclasses.replace(run.dataset, train=larger))
     with pytest.raises(UserError, match=r"images are \[64, 64, 1\], and .*tiny-1 is made for \[28, 28, 1\]"):
         runs.open_beside(other, [tmp_path / "run"])
+
+
+def test_the_example_in_the_readme_runs(monkeypatch):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    names = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert names["images"].shape == names["again"].shape == (64, 28, 28, 1)
+    assert names["codes"].logits.shape == (64, 10)
+    # The encoder reads the category off what the generator made of it.
+    assert np.mean(np.argmax(names["codes"].logits, 1) == np.argmax(names["latents"].category, 1)) > 0.9
