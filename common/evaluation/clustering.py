@@ -109,8 +109,3 @@ class Scorer:
             fitted = category_counts(encode(system, train.images), dataset, train)
             scores[ACCURACY[0]] = accuracies(fitted, category_counts(codes, dataset, test))[ACCURACY[0]]
         return {name: scores[name] for name in self.names}
-
-
-def test_accuracy(system: System, dataset: Dataset) -> float:
-    """Return the accuracy on test images, in [0, 1]; see `accuracies`. `Scorer` is cheaper for repeated use."""
-    return Scorer(system, dataset)()[ACCURACY[0]]

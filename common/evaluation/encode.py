@@ -42,10 +42,14 @@ def lacks(system: System, *needs: str) -> str | None:
     return None
 
 
+def _even_batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
+    """Split `indices` into batches of nearly equal size, at most `size` (or 3): none is a single image if avoidable."""
+    return np.array_split(indices, max(1, min(-(-len(indices) // size), len(indices) // 2)))
+
+
 def mixed_batches(count: int, size: int, seed: int) -> list[np.ndarray]:
     """Return 0 to `count` - 1 in a random order, in batches of nearly equal size, at most `size` (or 3)."""
-    number = max(1, min(-(-count // size), count // 2))
-    return np.array_split(np.random.RandomState(seed).permutation(count), number)
+    return _even_batches(np.random.RandomState(seed).permutation(count), size)
 
 
 def to_inputs(images: np.ndarray, scaling: str) -> tf.Tensor:
@@ -114,7 +118,7 @@ def encode_split(system: System, split: Split, indices: np.ndarray) -> Encoded:
 def generate(system: System, count: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
     """`count` samples from the prior: images float32 [count, h, w, c], and the category of each (None without one)."""
     latents = system.sample_prior(count, evaluation_seed(seed, SAMPLES))
-    batches = np.array_split(np.arange(count), max(1, min(-(-count // system.config.batch_size), count // 2)))
+    batches = _even_batches(np.arange(count), system.config.batch_size)
     parts = [system.generate(Latents(*(part[b[0] : b[-1] + 1] for part in latents))).numpy() for b in batches]
     category = latents.category.numpy()
     return np.concatenate(parts), category.argmax(axis=1) if category.shape[1] else None

@@ -46,35 +46,23 @@ class _Plan:
     activation: str
 
 
-_PLANS = {
-    28: _Plan(4, (64, 128), (1024, 64), (1024,), True, (1024, 6272), (7, 7, 128), ((64, 2),), "g_h4", 2, "sigmoid"),
-    32: _Plan(
-        3,
-        (64, 128, 256, 512),
-        (1024,),
-        (1024,),
-        False,
-        (16384,),
-        (8, 8, 256),
-        ((256, 2), (256, 1), (256, 2), (256, 1)),
-        "g_h8",
-        1,
-        "tanh",
-    ),
-    64: _Plan(
-        3,
-        (64, 128, 256, 512),
-        (1024,),
-        (1024,),
-        False,
-        (16384,),
-        (8, 8, 256),
-        ((256, 2), (256, 1), (256, 2), (256, 1), (128, 2)),
-        "g_h8",
-        1,
-        "tanh",
-    ),
-}
+_PLAN_28 = _Plan(4, (64, 128), (1024, 64), (1024,), True, (1024, 6272), (7, 7, 128), ((64, 2),), "g_h4", 2, "sigmoid")
+_PLAN_64 = _Plan(
+    3,
+    (64, 128, 256, 512),
+    (1024,),
+    (1024,),
+    False,
+    (16384,),
+    (8, 8, 256),
+    ((256, 2), (256, 1), (256, 2), (256, 1), (128, 2)),
+    "g_h8",
+    1,
+    "tanh",
+)
+# The original's networks for 32 pixels are those for 64 without the generator's layer of 128 filters.
+_PLAN_32 = dataclasses.replace(_PLAN_64, deconvs=_PLAN_64.deconvs[:-1])
+_PLANS = {28: _PLAN_28, 32: _PLAN_32, 64: _PLAN_64}
 
 
 def _plan(config: Config) -> _Plan:

@@ -231,7 +231,7 @@ def test_losses_of_infogan(infogan, images):
 
 @pytest.mark.parametrize("name", ["system", "infogan"])
 def test_real_and_fake_images_have_batch_statistics_of_their_own(request, images, name):
-    """What D says of the real images does not depend on the fake ones; in one joint batch it would."""
+    """What D says of the real images does not depend on the fake ones; in one batch with them it would."""
     system = request.getfixturevalue(name)
     random = sampled(system)
     latents = random.latents
