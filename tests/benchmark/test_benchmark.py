@@ -135,7 +135,9 @@ def test_report_has_every_number_and_ratios(tmp_path, capsys):
     report = json.loads(output.read_text())
     numbers = report["numbers"]
     assert capsys.readouterr().out.strip() == measure.table(report)
-    assert numbers.keys() == measure.ROWS.keys() and all(value > 0 for value in numbers.values())
+    assert numbers.keys() == measure.ROWS.keys()
+    # A ceiling is a difference of two times, which noise can make 0 for operations as small as these.
+    assert all(value > 0 or ("ceiling" in name and value == 0) for name, value in numbers.items())
     config = report["config"]
     assert (config["batch_size"], config["latent"]["noise"], config["hyper"]["width"]) == (4, 5, 0.25)
     assert report["versions"]["tensorflow"] == tf.__version__ and report["machine"]["cores"] >= 1
