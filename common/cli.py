@@ -78,12 +78,16 @@ def _run(config: Config, description: str, argv: list[str], presets: Mapping[str
     {"evaluate": _evaluate, "figures": _figures, "sample": _sample}[command](config, given)
 
 
-def configure(config: Config, argv: list[str]) -> Config:
-    """Return `config` changed by flags of the model and the run. Raises UserError for other arguments."""
-    config, _ = _look_ahead(config, argv, {})
-    parsed, rest = flags.model_parser(config).parse_known_args(argv)
+def configure(config: Config, presets: Mapping[str, Config], argv: list[str]) -> Config:
+    """Return `config`, or one of `presets`, changed by flags of the model and the run.
+
+    Raises:
+        UserError: there are other arguments.
+    """
+    config, _ = _look_ahead(config, argv, presets)
+    parsed, rest = flags.model_parser(config, tuple(presets)).parse_known_args(argv)
     if rest:
-        raise suggestions.unknown(rest[0], "train", config, (), tf1=False)
+        raise suggestions.unknown(rest[0], "train", config, tuple(presets), tf1=False)
     return flags.resolve(config, vars(parsed))
 
 

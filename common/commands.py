@@ -21,6 +21,7 @@ from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
 from common.options import EvaluationSettings, FigureSettings, Options, RunFolders, SampleOptions, TrainingOptions
+from common.training.duration import duration
 
 _HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
     "accuracy": ("accuracy of the categories on test images", "higher is better", {"mnist": 0.9542}),
@@ -142,8 +143,6 @@ def _after_training(
 
 def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seconds: float) -> list[str]:
     """Return the last lines of a run: its length, what came out, what to look at, and what to do next."""
-    from common.training.progress import duration
-
     epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
     lines = [f"Finished {epochs} after {duration(seconds)}."]
     for name in [name for name in _HEADLINES if name in metrics][:2]:

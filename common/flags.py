@@ -192,10 +192,9 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
     (_, run), *models = _model_groups(config)
     if command == "train":
         others = [f.name for f in dataclasses.fields(TrainingOptions) if f.name not in (*_PLACES, *_RUN, "checkpoint")]
-        preset = [extras["--preset"]._replace(choices=tuple(presets))] if presets else []
         after = [*flags_of(TrainingOptions, names=_RUN), extras["--smoke"], extras["--dry-run"]]
         return [
-            ("training", run + preset + after),
+            ("training", [*run, *_preset(presets), *after]),
             ("data and output", flags_of(TrainingOptions, names=_PLACES)),
             *models,
             ("checkpoints and devices", flags_of(TrainingOptions, names=others)),
@@ -273,10 +272,15 @@ def parser(
     return p
 
 
-def model_parser(config: Config) -> argparse.ArgumentParser:
-    """Return a parser of the flags that change a configuration alone."""
+def _preset(presets: Sequence[str]) -> list[Flag]:
+    """Return the flag --preset, if there are presets."""
+    return [flag._replace(choices=tuple(presets)) for flag in flags_of(_Extras, names=("preset",)) if presets]
+
+
+def model_parser(config: Config, presets: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return a parser of the flags that change a configuration alone, --preset included."""
     p = _Parser(add_help=False, allow_abbrev=False)
-    for _, flags in _model_groups(config):
+    for flags in (_preset(presets), *(flags for _, flags in _model_groups(config))):
         for flag in flags:
             flag.add(p.add_argument_group(), shown=False)
     return p

@@ -104,12 +104,17 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name != "hyper"} | hyper
 
 
-def script_config(script: str) -> Config:
-    """Return the `CONFIG` of a script, one of `SCRIPTS`. Raises UserError if it is not next to `common`."""
-    path = pathlib.Path(__file__).parents[1] / f"{script}.py"
+def load_script(name: str) -> tuple[Config, dict[str, Config]]:
+    """Return the `CONFIG` of a script, one of `SCRIPTS`, and its presets by name.
+
+    Raises:
+        UserError: the script is not next to `common`.
+    """
+    path = pathlib.Path(__file__).parents[1] / f"{name}.py"
     if not path.is_file():
         raise UserError(f"{path} is missing: run this command from a checkout of the project")
-    return runpy.run_path(str(path))["CONFIG"]
+    found = runpy.run_path(str(path))
+    return found["CONFIG"], found.get("PRESETS", {})
 
 
 def claim_folders(config: Config, source: str, options: TrainingOptions) -> tuple[RunFolders, str | None]:

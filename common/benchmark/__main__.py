@@ -13,7 +13,7 @@ from common import cli, threads
 from common.config import PRECISIONS
 from common.errors import UserError
 from common.io.atomic import write_json
-from common.runs import SCRIPTS, script_config
+from common.runs import SCRIPTS, load_script
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,7 +73,7 @@ def read_earlier(path: pathlib.Path) -> dict:
 
 def benchmark_step(given: dict, rest: list[str]) -> None:
     """Measure training steps of the model that the flags `rest` choose, and print the table."""
-    config = cli.configure(script_config(SCRIPTS[given["command"]]), rest)
+    config = cli.configure(*load_script(SCRIPTS[given["command"]]), rest)
     earlier, output = read_earlier(given["against"]) if given["against"] else {}, given["json"]
     if output and not output.absolute().parent.is_dir():
         raise UserError(f"--json {output}: there is no folder {output.absolute().parent}")

@@ -14,7 +14,7 @@ from common.data.dataset import Dataset
 from common.data.files import ImageFiles
 from common.data.synthetic import chairs, digits, faces, sprites
 from common.options import Cache
-from common.runs import SCRIPTS, script_config
+from common.runs import SCRIPTS, load_script
 
 _BATCH = 64
 _DECODED = 256  # Image files that are decoded, spread over the data set.
@@ -85,7 +85,7 @@ def report(name: str, path: pathlib.Path | None, images: int | None, steps: int)
         if path is None:
             data.mkdir()
             make_files(name, data, images or _COUNTS[name])
-        config = script_config(SCRIPTS[name])
+        config = load_script(SCRIPTS[name])[0]
         module, before = importlib.import_module(f"common.data.{config.dataset}"), peak_memory()
         start = time.perf_counter()
         dataset = module.read(path or data, Cache(cache))

@@ -90,6 +90,22 @@ class _Step:
         return self.times[-1]
 
 
+def step_seconds(config: Config, steps: int, warm_up: int) -> float:
+    """Return the median time of a training step of `config` in seconds, on noise."""
+    step = _Step(registry.build(config), _noise(config, config.batch_size)[1])
+    for _ in range(warm_up - 1):
+        step.run()
+    return statistics.median(step.run() for _ in range(steps))
+
+
+def _noise(config: Config, count: int) -> tuple[Dataset, tf.Tensor]:
+    """Return a data set of `count` images of noise of a configuration's shape, and a batch of it."""
+    levels = 2 if config.scaling == "binary" else 256
+    pixels = np.random.RandomState(0).randint(0, levels, (count, *config.image_shape))
+    dataset = Dataset("noise", Split(pixels.astype(np.uint8)))
+    return dataset, scale(tf.constant(dataset.train.take(0, config.batch_size)), config.scaling)
+
+
 def measure(config: Config, plan: Plan) -> dict:
     """Time the system of `config` on noise and return the report as JSON-ready values.
 
@@ -97,10 +113,7 @@ def measure(config: Config, plan: Plan) -> dict:
     """
     if plan.jit:
         registry.require_equal_steps(config, "--jit")
-    levels = 2 if config.scaling == "binary" else 256
-    pixels = np.random.RandomState(0).randint(0, levels, (max(_IMAGES, config.batch_size), *config.image_shape))
-    dataset = Dataset("noise", Split(pixels.astype(np.uint8)))
-    images = scale(tf.constant(dataset.train.take(0, config.batch_size)), config.scaling)
+    dataset, images = _noise(config, max(_IMAGES, config.batch_size))
     start = time.perf_counter()
     system = registry.build(config)
     numbers = {"build_s": time.perf_counter() - start}

@@ -7,7 +7,7 @@ import sys
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.models import registry
-from common.runs import RUN_FILE, SCRIPTS, make_writable_folder, open_run, provenance, read_config, script_config
+from common.runs import RUN_FILE, SCRIPTS, load_script, make_writable_folder, open_run, provenance, read_config
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,7 +71,7 @@ def export(checkpoint: pathlib.Path, prefix: str) -> int:
 
 def import_(prefix: str, folder: pathlib.Path, script: str | None, config: pathlib.Path | None) -> int:
     """Write the TF1 checkpoint at `prefix` to `folder`, as step 0 of a run: TF1 stored no step."""
-    chosen = read_config(config) if config else script_config(str(script))
+    chosen = read_config(config) if config else load_script(str(script))[0]
     from common.tf1 import checkpoints
     from common.training.checkpoints import Checkpoints, saved
 

@@ -9,18 +9,13 @@ from collections.abc import Mapping
 
 import keras
 
+from common.training.duration import duration
+
 _WARM_UP, _MEASURED = 5, 15  # Steps before the time of a step is measured, and steps that it is measured over.
 _LONG = 2 * 3600  # Seconds: a longer run is told what would be quicker.
 _MINUTE = 60.0
 
 logger = logging.getLogger(__name__)
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words, rounded: 45 s, 7 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def losses_line(logs: Mapping[str, float]) -> str:

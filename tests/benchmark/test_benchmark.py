@@ -14,7 +14,7 @@ from common.benchmark import graph, machine, measure
 from common.benchmark.plain import build_plain
 from common.models import registry
 from common.nn.layers import BatchNorm
-from common.runs import SCRIPTS, script_config
+from common.runs import SCRIPTS, load_script
 
 IMAGES, KERNEL, MATRIX = (2, 8, 6, 3), (3, 3, 3, 5), (60, 7)  # Stride 2 gives [2, 4, 3, 5], which is [2, 60].
 CONV, PRODUCT = 2 * (2 * 4 * 3 * 5) * (3 * 3 * 3), 2 * 2 * 60 * 7
@@ -184,4 +184,4 @@ def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("script", SCRIPTS.values())
 def test_every_script_has_its_configuration(script):
-    assert script_config(script).name == script
+    assert load_script(script)[0].name == script

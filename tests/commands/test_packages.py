@@ -19,6 +19,7 @@ BELOW = {
     "evaluation": {"data", "io", "models", "nn"},
     "tf1": {"io", "models", "nn", "training"},
     "benchmark": {"data", "io", "models", "nn"},
+    "reproduce": {"benchmark", "evaluation", "io", "training"},
 }
 LIGHT = {"config", "errors", "fields", "options", "runs", "suggestions", "threads"}
 
@@ -53,4 +54,4 @@ def test_no_import_leads_upwards():
 def test_a_package_knows_only_those_below_it(package):
     known = imports().get(package, set())
     assert known & BELOW.keys() <= BELOW[package]
-    assert known - BELOW.keys() <= LIGHT | ({"cli"} if package == "benchmark" else set())
+    assert known - BELOW.keys() <= LIGHT | ({"cli"} if package in ("benchmark", "reproduce") else set())

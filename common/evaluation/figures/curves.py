@@ -1,18 +1,21 @@
 """The losses and scores of a run as curves, one panel each."""
 
 import csv
+import itertools
 import math
 import pathlib
+from collections.abc import Mapping
 
 from PIL import Image, ImageDraw
 
 from common.evaluation.figures.image_files import save_picture
-from common.evaluation.figures.tables import write_text
+from common.evaluation.figures.tables import text_size, write_text
 
 _WIDTH, _HEIGHT = 340, 220  # Of a panel.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 34, 40  # Margins around the axes of a panel.
 _COLUMNS = 3
 _INK, _GREY, _BLUE = (0, 0, 0), (200, 200, 200), (31, 90, 166)
+_COLOURS = (_BLUE, (200, 90, 20), (40, 130, 60), (150, 60, 150))  # Of curves in one panel.
 
 
 def draw_log(log: pathlib.Path, picture: pathlib.Path) -> None:
@@ -77,6 +80,48 @@ def _panel(axis: str, x: list[float], name: str, y: list[float]) -> Image.Image:
     for point in points:
         if point:
             draw.ellipse((point[0] - 2, point[1] - 2, point[0] + 2, point[1] + 2), fill=_BLUE)
+    return picture
+
+
+def lines(title: str, axis: str, curves: Mapping[str, Mapping[float, float]], floor: float | None) -> Image.Image:
+    """Several curves in one panel, named at their last points.
+
+    Args:
+        title: the line above.
+        axis: what the horizontal axis is.
+        curves: name -> place on the axis -> finite value; none is empty.
+        floor: the height of a dashed line; None for no line.
+    """
+    places = [x for curve in curves.values() for x in curve]
+    values = [y for curve in curves.values() for y in curve.values()] + ([] if floor is None else [floor])
+    (first, last), (low, high) = (min(places), max(places)), (min(values), max(values))
+    names = max(text_size(name)[0] for name in curves)
+    left, right, top, bottom = _LEFT, 2 * _WIDTH - _RIGHT, _TOP, 2 * _HEIGHT - _BOTTOM
+    picture = Image.new("RGB", (right + names + 2 * _RIGHT, 2 * _HEIGHT), "white")
+    draw = ImageDraw.Draw(picture)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return left + (x - first) / ((last - first) or 1) * (right - left), bottom - (y - low) / ((high - low) or 1) * (
+            bottom - top
+        )
+
+    write_text(picture, title, (_RIGHT, top - 8), (0, 1))
+    write_text(picture, axis, ((left + right) // 2, 2 * _HEIGHT - 4), (0.5, 1))
+    draw.rectangle((left, top, right, bottom), outline=_GREY)
+    for x, anchor in ((first, 0), (last, 1)):
+        write_text(picture, f"{x:g}", (int(place(x, low)[0]), bottom + 4), (anchor, 0))
+    for y in (low, high):
+        write_text(picture, f"{y:.3g}", (left - 6, int(place(first, y)[1])), (1, 0.5))
+    if floor is not None:
+        height = place(first, floor)[1]
+        for start in range(left, right, 12):
+            draw.line((start, height, start + 6, height), fill=_INK)
+    for colour, (name, curve) in zip(itertools.cycle(_COLOURS), curves.items(), strict=False):
+        points = [place(x, curve[x]) for x in sorted(curve)]
+        draw.line(points, fill=colour, width=2)
+        for x, y in points:
+            draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
+        write_text(picture, name, (int(points[-1][0]) + 8, int(points[-1][1])), (0, 0.5))
     return picture
 
 

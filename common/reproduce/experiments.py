@@ -1,0 +1,158 @@
+"""What is reproduced: the experiments behind each of the paper's tables and figures."""
+
+import dataclasses
+from collections.abc import Collection, Mapping
+
+from common.errors import UserError, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One configuration of one script, trained with several seeds.
+
+    Attributes:
+        name: its folder below the folder of all runs, such as mnist/light.
+        label: what tables call it.
+        data: a key of `runs.SCRIPTS`.
+        flags: what its command has besides seed and folders.
+        paper: the paper's number, as it is printed there; empty if the paper has none.
+    """
+
+    name: str
+    label: str
+    data: str
+    flags: tuple[str, ...] = ()
+    paper: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table: one row per experiment.
+
+    Attributes:
+        title: its heading.
+        rows: what is trained.
+        metric: the measure that the paper reports, a key of metrics.json; the table has its mean, deviation and best.
+        others: more measures, as means.
+        quoted: other published numbers: (system, number).
+        seeds: how many seeds are trained unless the user says otherwise.
+        percent: whether the metric is printed in percent.
+    """
+
+    title: str
+    rows: tuple[Experiment, ...]
+    metric: str
+    others: tuple[str, ...]
+    quoted: tuple[tuple[str, str], ...] = ()
+    seeds: int = 4
+    percent: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A figure: pictures of trained runs, one below the other.
+
+    Attributes:
+        title: what it shows.
+        pictures: (experiment, name of a picture that the command figures draws for it), from top to bottom.
+        also: experiments whose runs add rows to the first picture.
+    """
+
+    title: str
+    pictures: tuple[tuple[Experiment, str], ...]
+    also: tuple[Experiment, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """A figure of a measure after each epoch, one curve per experiment.
+
+    Attributes:
+        title: what it shows.
+        rows: what is trained.
+        metric: the measure, a key of metrics.json.
+        floor: the measure's value between two sets of real images, another key.
+    """
+
+    title: str
+    rows: tuple[Experiment, ...]
+    metric: str
+    floor: str
+
+
+Item = Table | Figure | Curves
+IMAGES = {"mnist": 60_000, "dsprites": 737_280, "celeba": 162_770, "3dchairs": 86_366}  # For training, by data set.
+GROUPS = {"figure3": ("figure3a", "figure3b", "figure3c", "figure3d", "figure3e")}  # Items that one name asks for.
+_QUOTED = (
+    ("SubGAN", "90.81"),
+    ("GMVAE, 30 components", "89.27"),
+    ("GMVAE, 16 components", "87.82"),
+    ("AAE", "90.45"),
+    ("CatGAN", "95.73"),
+    ("DEC", "84.30"),
+    ("PixelGAN", "94.73"),
+)
+_WITHOUT_MI = "--no-mutual-information"
+_ALSO = "accuracy_one_to_one", "reconstruction_error_per_value", "fid_classifier"
+
+
+def items(presets: Mapping[str, Collection[str]], preset: str | None = None) -> dict[str, Item]:
+    """Return everything that can be reproduced, by name.
+
+    Args:
+        presets: data set -> the presets of its script.
+        preset: InfoVAEGAN's settings in table 2 and the figures; the authors' where a script lacks it, and if None.
+
+    Raises:
+        UserError: no script has that preset.
+    """
+    if preset is not None and not any(preset in names for names in presets.values()):
+        known = sorted({name for names in presets.values() for name in names})
+        raise UserError(f"--preset must be one of {', '.join(known)}, got {preset!r}{did_you_mean(preset, known)}")
+
+    def ours(data: str, name: str | None = preset, label: str = "InfoVAEGAN") -> Experiment:
+        if name is None or name not in presets[data]:
+            return Experiment(f"{data}/reference", label, data)
+        return Experiment(f"{data}/{name}", f"{label}, {name}", data, ("--preset", name))
+
+    def other(data: str, model: str, label: str, paper: str = "") -> Experiment:
+        return Experiment(f"{data}/{model}", label, data, ("--model", model), paper)
+
+    reference = dataclasses.replace(ours("mnist", None), paper="95.42 (best 96.15)")
+    as_in_text = Experiment("mnist/paper", "InfoVAEGAN, the paper's text", "mnist", ("--variant", "paper"))
+    ablation = [
+        dataclasses.replace(one, name=f"{one.name}_mi", label="InfoVAEGAN-MI", flags=(*one.flags, _WITHOUT_MI))
+        for one in (ours("mnist"), ours("celeba"))
+    ]
+    infogan = other("mnist", "infogan", "InfoGAN", "93.35")
+    others = (
+        infogan,
+        other("mnist", "ali", "ALI"),
+        other("mnist", "jointvae", "JointVAE", "71.53 (best 87.32)"),
+        other("mnist", "infocatvae", "InfoCatVAE"),
+        other("mnist", "mixture", "mixture of four autoencoders"),
+    )
+    table1 = (reference, *(ours("mnist", name) for name in presets["mnist"]), as_in_text, ablation[0], *others)
+    table2 = (
+        other("dsprites", "betavae", "beta-VAE", "0.73"),
+        other("dsprites", "factorvae", "FactorVAE", "0.82"),
+        other("dsprites", "jointvae", "JointVAE", "0.69"),
+        dataclasses.replace(ours("dsprites"), paper="0.79"),
+    )
+    faces = ours("celeba")
+    codes = [("figure3" + letter, f"figure_traversal_c{code}.png") for code, letter in enumerate("abcd")]
+    return {
+        "table1": Table("MNIST without labels: accuracy of the categories in percent", table1, "accuracy",
+                        _ALSO, _QUOTED, percent=True),
+        "table2": Table("dSprites: FactorVAE score", table2, "factor_vae",
+                        ("mig", "sap", "reconstruction_error_per_value"), seeds=3),
+        "figure2": Figure("Real images and their reconstructions",
+                          ((others[1], "figure_reconstructions.png"),), also=(infogan, ours("mnist"), as_in_text)),
+        **{name: Figure("A continuous code of CelebA", ((faces, file),)) for name, file in codes},
+        "figure3e": Curves("CelebA: FID after each epoch", (faces, ablation[1], other("celeba", "infogan", "InfoGAN")),
+                           "fid_classifier", "fid_classifier_floor"),
+        "figure4": Figure("MNIST's two continuous codes", tuple(
+            (one, f"figure_traversal_c{code}.png") for one in (ours("mnist"), infogan) for code in range(2))),
+        "chairs": Figure("The continuous codes of 3D Chairs", tuple(
+            (ours("3dchairs"), f"figure_traversal_c{code}.png") for code in range(4))),
+    }  # fmt: skip

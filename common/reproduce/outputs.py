@@ -1,0 +1,247 @@
+"""What comes out of a plan: DIR/<item>.md, .json and .png, of the runs that are there."""
+
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageDraw
+
+from common.errors import UserError
+from common.evaluation.figures.curves import lines
+from common.evaluation.figures.image_files import save_picture
+from common.evaluation.figures.tables import text_size, write_text
+from common.io.atomic import atomic_write, write_json
+from common.reproduce.experiments import Curves, Experiment, Figure, Item, Table
+from common.reproduce.trained import Run, shown
+from common.runs import SCRIPTS, package_versions
+
+_MARGIN, _LINE, _PLOT = 12, 30, 420  # Pixels of a table's picture: around everything; per row; width of the axis.
+_DOT, _GREY, _BLUE = 4, (170, 170, 170), (31, 90, 166)
+
+
+class Row(NamedTuple):
+    """The runs of one experiment in numbers.
+
+    Attributes:
+        experiment: what they are runs of.
+        values: seed -> the table's metric.
+        others: further measure -> its mean; those that every run has.
+        steps: training steps of a run.
+        minutes: mean minutes of a run, evaluation and figures included; None if not known of all.
+        synthetic: whether any of them was trained on synthetic data.
+    """
+
+    experiment: Experiment
+    values: Mapping[int, float]
+    others: Mapping[str, float]
+    steps: int
+    minutes: float | None
+    synthetic: bool
+
+    @classmethod
+    def of(cls, table: Table, runs: Sequence[Run]) -> "Row":
+        """Collect measured runs of one experiment. Raises UserError if one is damaged or lacks the metric."""
+        reports = {run.seed: run.report() for run in runs}
+        metrics = [report["metrics"] for report in reports.values()]
+        for run, report in zip(runs, reports.values(), strict=True):
+            if table.metric not in report["metrics"]:
+                raise UserError(f"{run.results} has no {table.metric}: evaluate the run again")
+        others = {
+            name: statistics.fmean(one[name] for one in metrics)
+            for name in table.others
+            if all(name in one for one in metrics)
+        }
+        times = [seconds for run in runs if (seconds := run.seconds()) is not None]
+        return cls(
+            runs[0].experiment,
+            {seed: report["metrics"][table.metric] for seed, report in reports.items()},
+            others,
+            max(report["step"] for report in reports.values()),
+            statistics.fmean(times) / 60 if len(times) == len(runs) else None,
+            any(report["synthetic"] for report in reports.values()),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return mean, standard deviation (None of one value), best and lowest."""
+        values = list(self.values.values())
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        return {"mean": statistics.fmean(values), "deviation": deviation, "best": max(values), "lowest": min(values)}
+
+
+def write(name: str, item: Item, runs: Mapping[Experiment, Sequence[Run]], folder: pathlib.Path) -> list[pathlib.Path]:
+    """Write an item from the runs that are there; return the files. Nothing is written if there are none.
+
+    Args:
+        name: of the item.
+        item: the item.
+        runs: experiment -> its measured runs.
+        folder: where to.
+
+    Raises:
+        UserError: a run's files are damaged.
+    """
+    there = {experiment: found for experiment, found in runs.items() if found}
+    if not there:
+        return []
+    if isinstance(item, Table):
+        return _write_table(name, item, there, folder)
+    if isinstance(item, Curves):
+        return _write_curves(name, item, there, folder)
+    return _write_figure(name, item, there, folder)
+
+
+def _write_table(name: str, table: Table, runs: Mapping[Experiment, Sequence[Run]], folder: pathlib.Path):
+    rows = [Row.of(table, runs[one]) for one in table.rows if one in runs]
+    missing = [one for one in table.rows if one not in runs]
+    name, title = _named(name, table.title, any(row.synthetic for row in rows))
+    facts = {
+        "title": title,
+        "rows": [
+            {
+                "system": row.experiment.label, "paper": row.experiment.paper, "by_seed": row.values, **row.summary(),
+                **row.others, "steps": row.steps, "minutes": row.minutes, "command": _command(row.experiment),
+            }
+            for row in rows
+        ],
+        "not_run": [one.label for one in missing],
+        "quoted": dict(table.quoted),
+        "versions": package_versions(),
+    }  # fmt: skip
+    return _save(name, folder, _table_text(name, title, table, rows, missing), facts, _dots(title, table, rows))
+
+
+def _table_text(name: str, title: str, table: Table, rows: Sequence[Row], missing: Sequence[Experiment]) -> str:
+    lines = [
+        f"# {title}",
+        "",
+        "| system | paper | mean | deviation | best | lowest | seeds | steps | minutes | command |",
+    ]
+    lines.append("| --- " * 10 + "|")
+    for row in rows:
+        found = [number(table, value) for value in row.summary().values()]
+        minutes = "" if row.minutes is None else f"{row.minutes:.0f}"
+        cells = [row.experiment.label, row.experiment.paper, *found, str(len(row.values)), f"{row.steps:,}", minutes]
+        lines.append(f"| {' | '.join([*cells, f'`{_command(row.experiment)}`'])} |")
+    lines += [f"| {label} (quoted by the paper) | {paper} |" + " |" * 8 for label, paper in table.quoted]
+    lines += ["", "## Every seed", ""]
+    lines += [
+        f"- {row.experiment.label}: {', '.join(f'{number(table, value)} ({seed})' for seed, value in row.values.items())}"
+        for row in rows
+    ]
+    if any(row.others for row in rows):
+        names = [other for other in table.others if any(other in row.others for row in rows)]
+        lines += [
+            "",
+            "## Other measures, means",
+            "",
+            f"| system | {' | '.join(names)} |",
+            "| --- " * (len(names) + 1) + "|",
+        ]
+        for row in rows:
+            values = [f"{row.others[other]:.4g}" if other in row.others else "" for other in names]
+            lines.append(f"| {row.experiment.label} | {' | '.join(values)} |")
+    if missing:
+        lines += ["", f"Not run: {', '.join(one.label for one in missing)}."]
+    return "\n".join([*lines, "", _made_by(name)])
+
+
+def number(table: Table, value: float | None) -> str:
+    """Return a value of a table's metric as it is printed; nothing for None."""
+    if value is None:
+        return ""
+    # Half a hundredth is rounded up, although 98.175 is stored as a little less.
+    return f"{100 * value + 1e-9:.2f}" if table.percent else f"{value:.3f}"
+
+
+def _dots(title: str, table: Table, rows: Sequence[Row]) -> Image.Image:
+    """One line per system with a dot per seed and a stroke at the mean."""
+    factor = 100 if table.percent else 1
+    values = [factor * value for row in rows for value in row.values.values()]
+    low, high = min(values), max(values)
+    low, high = (low, high) if high > low else (low - 1, high + 1)
+    left = _MARGIN * 2 + max(text_size(row.experiment.label)[0] for row in rows)
+    top, size = 2 * _MARGIN + text_size(title)[1], _LINE * len(rows)
+    width = max(left + _PLOT, text_size(title)[0]) + 2 * _MARGIN + text_size(f"{high:.4g}")[0] // 2
+    picture = Image.new("RGB", (width, top + size + 2 * _MARGIN + text_size("0")[1]), "white")
+    draw = ImageDraw.Draw(picture)
+    write_text(picture, title, (_MARGIN, _MARGIN), (0, 0))
+    for number, row in enumerate(rows):
+        y = top + _LINE * number + _LINE // 2
+        write_text(picture, row.experiment.label, (left - _MARGIN, y), (1, 0.5))
+        draw.line((left, y, left + _PLOT, y), fill=(225, 225, 225))
+        mean = factor * row.summary()["mean"]
+        x = left + (mean - low) / (high - low) * _PLOT
+        draw.line((x, y - _LINE // 3, x, y + _LINE // 3), fill=_BLUE, width=2)
+        for value in row.values.values():
+            x = left + (factor * value - low) / (high - low) * _PLOT
+            draw.ellipse((x - _DOT, y - _DOT, x + _DOT, y + _DOT), outline=_BLUE, width=2)
+    for fraction in (0, 0.5, 1):
+        place = int(left + fraction * _PLOT), top + size + _MARGIN // 2
+        write_text(picture, f"{low + fraction * (high - low):.4g}", place, (0.5, 0))
+    return picture
+
+
+def _write_curves(name: str, item: Curves, runs: Mapping[Experiment, Sequence[Run]], folder: pathlib.Path):
+    histories = {one: found[0].history() for one, found in runs.items() if one in item.rows}
+    curves = {one.label: history for one, history in histories.items() if item.metric in history}
+    if not curves:
+        return []
+    name, title = _named(name, item.title, any(found[0].report()["synthetic"] for found in runs.values()))
+    points = {label: history[item.metric] for label, history in curves.items()}
+    floors = [value for history in curves.values() for value in history.get(item.floor, {}).values()]
+    floor = statistics.fmean(floors) if floors else None
+    facts = {"title": title, "metric": item.metric, "curves": points, "floor": floor, "versions": package_versions()}
+    text = [f"# {title}", "", "| system | step | value |", "| --- | --- | --- |"]
+    text += [
+        f"| {label} | {step:,} | {value:.2f} |" for label, found in points.items() for step, value in found.items()
+    ]
+    text += [] if floor is None else ["", f"Between two sets of real images it is {floor:.2f}."]
+    return _save(name, folder, "\n".join([*text, "", _made_by(name)]), facts, lines(title, "step", points, floor))
+
+
+def _write_figure(name: str, item: Figure, runs: Mapping[Experiment, Sequence[Run]], folder: pathlib.Path):
+    paths = [runs[one][0].results / file for one, file in item.pictures if one in runs]
+    pictures = [Image.open(path).convert("RGB") for path in paths if path.is_file()]
+    if not pictures:
+        return []
+    shown_runs = [
+        runs[one][0] for one in dict.fromkeys([*(one for one, _ in item.pictures), *item.also]) if one in runs
+    ]
+    name, title = _named(name, item.title, any(run.report()["synthetic"] for run in shown_runs))
+    width = max([picture.width for picture in pictures] + [text_size(title)[0] + 2 * _MARGIN])
+    top = text_size(title)[1] + 2 * _MARGIN
+    sheet = Image.new("RGB", (width, top + sum(picture.height for picture in pictures)), "white")
+    write_text(sheet, title, (_MARGIN, _MARGIN), (0, 0))
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    systems = [
+        {"system": run.experiment.label, "seed": run.seed, "command": _command(run.experiment)} for run in shown_runs
+    ]
+    facts = {"title": title, "systems": systems, "versions": package_versions()}
+    text = [f"# {title}", "", f"![{title}]({name}.png)", ""]
+    text += [f"- {one['system']}, seed {one['seed']}: `{one['command']}`" for one in systems]
+    return _save(name, folder, "\n".join([*text, "", _made_by(name)]), facts, sheet)
+
+
+def _save(name: str, folder: pathlib.Path, text: str, facts: Mapping[str, Any], picture: Image.Image):
+    paths = [folder / f"{name}{ending}" for ending in (".md", ".json", ".png")]
+    with atomic_write(paths[0]) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(facts, paths[1])
+    save_picture(picture, paths[2])
+    return paths
+
+
+def _named(name: str, title: str, synthetic: bool) -> tuple[str, str]:
+    return (f"{name}-synthetic", f"{title} (synthetic images)") if synthetic else (name, title)
+
+
+def _command(experiment: Experiment) -> str:
+    """Return the command of one run of an experiment, without folders."""
+    return shown([f"{SCRIPTS[experiment.data]}.py", *experiment.flags])
+
+
+def _made_by(name: str) -> str:
+    return f"Made by `python -m common.reproduce {name.removesuffix('-synthetic')}`."

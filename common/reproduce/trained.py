@@ -1,0 +1,124 @@
+"""The runs of a plan: their folders, what is there already, and the commands that do the rest."""
+
+import json
+import pathlib
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from common.errors import UserError
+from common.evaluation import summary
+from common.io.atomic import write_json
+from common.options import RUN_FILE
+from common.reproduce.experiments import Experiment
+from common.runs import METRICS_FILE, SCRIPTS, read_run
+from common.training.checkpoint_files import saved
+
+TIME_FILE = "reproduce.json"  # In a run's folder: how long its commands have taken.
+HISTORY_FILE = "history.json"  # Measures after each epoch, where a figure shows them.
+_ROOT = pathlib.Path(__file__).parents[2]
+
+
+class Run(NamedTuple):
+    """One seed of an experiment.
+
+    Attributes:
+        experiment: what is trained.
+        seed: with which random seed.
+        folder: the --out of its commands. Of a run that is only kept as evidence, it holds the results themselves.
+    """
+
+    experiment: Experiment
+    seed: int
+    folder: pathlib.Path
+
+    @classmethod
+    def of(cls, experiment: Experiment, seed: int, root: pathlib.Path) -> "Run":
+        """Return the run below the folder of all runs."""
+        return cls(experiment, seed, root / experiment.name / f"seed{seed}")
+
+    def __str__(self):
+        return f"{self.experiment.name} seed {self.seed}"
+
+    @property
+    def models(self) -> pathlib.Path | None:
+        """The folder of its checkpoints, if there is one."""
+        return next((file.parent for file in sorted(self.folder.glob(f"models/*/{RUN_FILE}"))), None)
+
+    @property
+    def results(self) -> pathlib.Path:
+        """The folder of its results."""
+        found = sorted(self.folder.glob(f"results/*/{METRICS_FILE}")) or sorted(self.folder.glob("results/*"))
+        return (found[0].parent if found[0].name == METRICS_FILE else found[0]) if found else self.folder
+
+    def trained(self) -> bool:
+        """Whether its training has ended. Raises UserError if its run.json is damaged."""
+        return self.models is not None and read_run(self.models / RUN_FILE)["step"] is not None
+
+    def measured(self) -> bool:
+        """Whether it has been evaluated at full sizes."""
+        return (self.results / METRICS_FILE).is_file()
+
+    def report(self) -> dict[str, Any]:
+        """Return what `evaluate` wrote, as `summary.read` does, and whether the data was synthetic, as "synthetic".
+
+        Raises:
+            UserError: the file is missing or damaged, or is of another seed.
+        """
+        report = summary.read(self.results)
+        seed, name = report["config"]["seed"], str(report["config"].get("name", ""))
+        if seed != self.seed:
+            raise UserError(f"{self.results / METRICS_FILE} is of seed {seed}, not {self.seed}: move it away")
+        return {**report, "synthetic": name.endswith("-synthetic")}
+
+    def command(self, *first: str, flags: Sequence[str] = ()) -> list[str]:
+        """Return the command line of the script's command `first` (train: none) for this run."""
+        return [f"{SCRIPTS[self.experiment.data]}.py", *first, *flags, "--out", str(self.folder)]
+
+    def training(self, *more: str) -> list[str]:
+        """Return the command that trains it, or the rest of it, with flags that are not the experiment's own."""
+        resume = ["--resume"] if self.models is not None and saved(self.models) else []
+        return self.command(flags=(*self.experiment.flags, "--seed", str(self.seed), *resume, *more))
+
+    def history(self) -> dict[str, dict[int, float]]:
+        """Return the measures after each epoch: name -> step -> value. Empty if there are none."""
+        try:
+            found = json.loads((self.folder / HISTORY_FILE).read_text(encoding="utf-8"))
+            return {name: {int(step): float(value) for step, value in one.items()} for name, one in found.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{self.folder / HISTORY_FILE} is damaged ({type(error).__name__}): delete it") from None
+
+    def remember(self, names: Sequence[str]) -> None:
+        """Add measures of the present metrics.json to the history, as far as they are there."""
+        report, history = self.report(), self.history()
+        for name in names:
+            if name in report["metrics"]:
+                history.setdefault(name, {})[report["step"]] = report["metrics"][name]
+        write_json(history, self.folder / HISTORY_FILE)
+
+    def seconds(self) -> float | None:
+        """How long its commands have taken so far, in seconds; None if nobody knows."""
+        try:
+            return float(json.loads((self.folder / TIME_FILE).read_text(encoding="utf-8"))["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def shown(command: Sequence[str]) -> str:
+    """Return a command of a script as one types it."""
+    return shlex.join(["python", *command])
+
+
+def process(command: Sequence[str]) -> list[str]:
+    """Return the arguments of the process that runs a command of a script."""
+    return [sys.executable, str(_ROOT / command[0]), *command[1:]]
+
+
+def kept_seeds(experiment: Experiment, root: pathlib.Path) -> list[int]:
+    """Return the seeds of an experiment that have been measured below `root`."""
+    names = (path.name.removeprefix("seed") for path in (root / experiment.name).glob("seed*"))
+    seeds = sorted(int(name) for name in names if name.isascii() and name.isdigit())
+    return [seed for seed in seeds if Run.of(experiment, seed, root).measured()]
