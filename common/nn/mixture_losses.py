@@ -71,9 +71,9 @@ def dhsic(codes: tf.Tensor, corrected: bool = False) -> tf.Tensor:
     z = tf.transpose(tf.cast(codes, tf.float64), [1, 0, 2])
     norms = tf.reduce_sum(tf.square(z), axis=-1)
     squares = norms[:, :, None] + norms[:, None, :] - 2.0 * tf.matmul(z, z, transpose_b=True)
-    kernels = tf.exp(squares / (-2.0 * bandwidth**2))
-    rows = tf.reduce_mean(kernels, axis=1)
-    joint = tf.reduce_mean(tf.reduce_prod(kernels, axis=0))
+    exponents = squares / (-2.0 * bandwidth**2)
+    rows = tf.reduce_mean(tf.exp(exponents), axis=1)
+    joint = tf.reduce_mean(tf.exp(tf.reduce_sum(exponents, axis=0)))  # The mean of the kernels' product.
     product = tf.reduce_prod(tf.reduce_mean(rows, axis=1))
     crossed = tf.reduce_mean(tf.reduce_prod(rows, axis=0))
     square = joint + product - 2.0 * crossed
