@@ -136,12 +136,14 @@ def describe(plan: Plan, data_dir: pathlib.Path | None) -> None:
     """Print a plan: what is there, what will be trained with which commands, and how long that takes."""
     missing = plan.missing()
     there = sum(map(len, plan.measured().values()))
-    print(f"{', '.join(plan.items)}: {there} runs are there, {len(missing)} are missing")
-    seconds = estimate(missing)
+    print(f"{', '.join(plan.items)}: {there} runs are there, {len(missing)} are missing", flush=True)
+    seconds: dict[Experiment, float] = {}
     for run in missing:
+        if run.experiment not in seconds:
+            seconds |= estimate([run])
         what = "evaluate" if run.trained() else "resume" if run.models else "train"
         command = shown(run.training(*data_flags(run, data_dir)))
-        print(f"{what:<9}{duration(seconds[run.experiment]):>8}  {command}")
+        print(f"{what:<9}{duration(seconds[run.experiment]):>8}  {command}", flush=True)
     if missing:
         total = sum(seconds[run.experiment] for run in missing)
         print(f"About {duration(total)} of training, from steps measured here; evaluation and figures come on top")
