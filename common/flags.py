@@ -19,13 +19,14 @@ from common.config import BATCH_NORMS, PRECISIONS, Config
 from common.errors import UserError, did_you_mean
 from common.fields import described, flag_of, type_of
 from common.models import registry
-from common.options import EvaluationSettings, FigureSettings, Options, SampleOptions, TrainingOptions
+from common.options import DataOptions, EvaluationSettings, FigureSettings, Options, SampleOptions, TrainingOptions
 
 COMMANDS = {
     "train": "Write sample grids and checkpoints after each epoch.",
     "evaluate": "Measure a trained run of {script} and write metrics.json.",
     "figures": "Draw the paper's figures from a trained run of {script}.",
     "sample": "Generate images for latents from a file, with a trained run of {script}.",
+    "data": "Say what {script} would read, and draw the first images as training sees them.",
 }
 EXAMPLES = {
     "train": ("--epochs 2 --steps-per-epoch 200", "--resume --epochs 20"),
@@ -35,6 +36,7 @@ EXAMPLES = {
         "sample --latents l.npz --out g.npz --checkpoint RUN",
         "sample --latents l.npz --out g.npz --tf1-checkpoint P",
     ),
+    "data": ("data", "data --data-dir DIR --json data.json"),
 }
 _PLACES = ("data_dir", "data", "out", "cache_dir", "use_cache")
 _RUN = ("resume", "overwrite", "evaluate")
@@ -199,6 +201,8 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
             *models,
             ("checkpoints and devices", flags_of(TrainingOptions, names=others)),
         ]
+    if command == "data":
+        return [("data and output", flags_of(DataOptions, names=(*_PLACES, "json")))]
     own = {
         "evaluate": [*flags_of(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
         "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],

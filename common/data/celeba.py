@@ -19,6 +19,7 @@ from common.data import cache as image_cache
 from common.data import celeba_lists, tfds
 from common.data.dataset import Dataset, Factor, Images, Split, Subset, SyntheticImages
 from common.data.entries import Entry, list_files, not_found, shorten, unused, with_members
+from common.data.facts import SIGNS
 from common.data.files import BATCH, ImageFiles, broken_names, decode_all, fingerprint, open_images, report_broken
 from common.data.synthetic import faces
 from common.errors import UserError
@@ -42,7 +43,6 @@ MANUAL_FILES = (
     "identity_CelebA.txt",
 )
 
-_SIGNS = (-1, 1)  # The values of an attribute's levels 0 and 1.
 _SPLITS = ("train", "validation", "test")  # TFDS's names of the authors' partitions 0, 1, 2.
 
 logger = logging.getLogger(__name__)
@@ -79,12 +79,13 @@ def read(path: pathlib.Path, cache: Cache) -> Dataset:
         UserError: there is no CelebA, or it is damaged.
     """
     entries = list_files(path)
-    if not _photographs(entries):
+    found = _photographs(entries)
+    if not found:
         prepared = tfds.prepared(path, "celeb_a")
         if prepared:
             return _from_tfds(prepared, cache)
         entries = with_members(entries, lambda found: bool(_photographs(found)))
-    found = _photographs(entries)
+        found = _photographs(entries)
     if not found:
         raise not_found(TITLE, path, entries, ACCEPTED_FORMATS)
     if _WILD in map(_without_ending, found[0].folder.split("/")):
@@ -126,6 +127,9 @@ def _from_files(path: pathlib.Path, entries: list[Entry], found: list[Entry], ca
     lists = _find_lists(path, entries)
     attributes = celeba_lists.read_attributes(lists[_ATTRIBUTES]) if _ATTRIBUTES in lists else None
     partition = celeba_lists.read_partition(lists[_PARTITION]) if _PARTITION in lists else None
+    for stem, what in ((_ATTRIBUTES, "attributes"), (_PARTITION, "test images")):
+        if stem not in lists:
+            logger.info("There is no %s.txt or .csv in %s, so the %s are not known", stem, path, what)
     used = found
     for each in filter(None, (attributes, partition)):
         used = each.listed(used)
@@ -188,7 +192,7 @@ def _from_tfds(folder: pathlib.Path, cache: Cache) -> Dataset:
     size = 2 * sum(bytes_ for _, bytes_, _ in stored)  # 64x64 pixels take less than twice the bytes of the JPEG.
     path = image_cache.entry(cache.folder, "celeba-tfds", [CROP, SIZE, stored], size, lambda e: _write_tfds(folder, e))
     partition = image_cache.load(path / "partition.npy", np.uint8, (None,), len(_SPLITS))
-    levels = image_cache.load(path / "levels.npy", np.uint8, (len(partition), None), len(_SIGNS))
+    levels = image_cache.load(path / "levels.npy", np.uint8, (len(partition), None), len(SIGNS))
     names = image_cache.load(path / "names.npy", np.str_, (levels.shape[1],))
     images, valid_indices = image_cache.load_images(path, (len(partition), SIZE, SIZE, 3))
     broken = tuple(f"image {i}" for i in np.setdiff1d(np.arange(len(partition)), valid_indices))
@@ -244,4 +248,4 @@ def _dataset(
 
 
 def _factors(names: tuple[str, ...]) -> tuple[Factor, ...]:
-    return tuple(Factor(name, _SIGNS) for name in names)
+    return tuple(Factor(name, SIGNS) for name in names)

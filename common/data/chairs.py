@@ -54,9 +54,10 @@ def read(path: pathlib.Path, cache: Cache) -> Dataset:
         UserError: there are none.
     """
     entries = list_files(path)
-    if not _renders(entries):
-        entries = with_members(entries, lambda found: bool(_renders(found)))
     renders = _renders(entries)
+    if not renders:
+        entries = with_members(entries, lambda found: bool(_renders(found)))
+        renders = _renders(entries)
     if not renders:
         raise not_found(f"{TITLE} renders", path, entries, ACCEPTED_FORMATS)
     left_out = unused(entries, renders)
@@ -104,6 +105,7 @@ def _factors(renders: list[Entry]) -> tuple[np.ndarray | None, tuple[Factor, ...
     views = [_view(entry) for entry in renders]
     rows = [(_chair(entry), *view) for entry, view in zip(renders, views, strict=True) if view]
     if len(rows) < len(renders):
+        logger.warning("No file name tells elevation and azimuth, so the factors are not known")
         return None, ()
     factors, table = [], np.empty((len(rows), 3), np.int64)
     for i, (name, unit) in enumerate((("chair", ""), ("elevation", "deg"), ("azimuth", "deg"))):

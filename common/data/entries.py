@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import IO, NamedTuple
 
 from common.data import archives, formats
-from common.errors import UserError, first_line
+from common.errors import UserError, first_line, printable
 from common.io.npz import read_exactly
 
 MAX_BYTES = 1 << 28  # Upper limit on the size of one file.
@@ -34,6 +34,7 @@ _OTHER_SUFFIXES = (
     ".tif",
     ".tiff",
 )
+_CONVERTIBLE = (".gif", ".tif", ".tiff", ".avif", ".heic")
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 _JUNK = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "lost+found")
 _SHOWN = 5  # Names in a message.
@@ -208,7 +209,7 @@ def unused(entries: Iterable[Entry], used: Collection[Entry]) -> tuple[str, ...]
 
 def shorten(names: Collection[str]) -> str:
     """Return the first few names and how many more there are: "a, b and 7 more"."""
-    shown = ", ".join(list(names)[:_SHOWN])
+    shown = printable(", ".join(list(names)[:_SHOWN]))
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
 
 
@@ -222,6 +223,9 @@ def not_found(title: str, path: pathlib.Path, entries: list[Entry], wanted: str)
     found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(4))
     first = next((entry.name for entry in entries if not entry.is_junk), "")
     what = f"it contains {found} files, such as {first}" if first else "it is empty"
+    if counts and counts.most_common(1)[0][0] in _CONVERTIBLE:
+        suffix = counts.most_common(1)[0][0]
+        what += f", which are not read: convert them to PNG (mogrify -format png '*{suffix}')"
     if os.path.isfile(path):
         what = f"it is {entries[0].kind()}" if len(entries) == 1 else what
     return UserError(f"no {title} in {path}: {what}; it should be or contain {wanted}")

@@ -14,7 +14,7 @@ HTML, LFS, TEXT, UNKNOWN = "an HTML page", "a Git LFS pointer", "a text file", "
 ZEROS = "a file of zeros"
 IMAGES = ("a PNG image", "a JPEG image", "a WebP image", "a BMP image")  # Those that are read.
 REMEDIES = {  # What to do about a file that is not what its name says.
-    HTML: "download it again: the server answered with a page instead of the file",
+    HTML: "download it again",
     LFS: "fetch the file itself: git lfs pull",
     EMPTY: "download it again",
 }

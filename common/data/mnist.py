@@ -107,7 +107,7 @@ def _missing(path: pathlib.Path, entries: list[Entry]) -> UserError:
 def _find_npz(entries: list[Entry]) -> Entry | None:
     """Return mnist.npz, or any other zip of its arrays."""
     named = [entry for entry in entries if entry.base.lower() == "mnist.npz"]
-    others = [entry for entry in entries if entry.suffix in (".npz", ".zip", "") and not entry.is_junk]
+    others = [entry for entry in entries if entry.suffix in (".npz", ".zip", ".gz", "") and not entry.is_junk]
     return next(iter(named or (entry for entry in others if _has_arrays(entry))), None)
 
 

@@ -3,6 +3,7 @@
 import json
 import struct
 import tarfile
+import zipfile
 import zlib
 
 import numpy as np
@@ -14,6 +15,7 @@ from common.data.files import ImageFiles
 from common.errors import UserError
 from common.options import Cache
 from helpers import mutations
+from helpers.forms import zipped
 from helpers.images import PIXELS, RANDOM, VIEWS, encoded, tar
 from helpers.mutations import MUTANTS, survey
 from helpers.prepared import store_celeba
@@ -53,11 +55,54 @@ def test_tar(tmp_path, monkeypatch):
     assert {p.name for p in tmp_path.rglob("*")} == {"inside", path.name}
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_zip(tmp_path, method):
+    path, random = tmp_path / "x.zip", np.random.RandomState(0)
+    seed = zipped({name: encoded("PNG") for name in VIEWS}, method)
+
+    def read(mutant):
+        path.write_bytes(mutant)
+        for member in archives.members(str(path)):
+            try:
+                data = Entry(member.name, str(path), member.offset, member.length, member.packed).read()
+            except ValueError as error:
+                raise UserError(str(error)) from None
+            assert data == encoded("PNG")  # Checksums detect any change.
+
+    def make():
+        return (mutations.blind if random.rand() < 0.5 else mutations.zip_field)(random, seed)
+
+    assert min(survey(read, (make() for _ in range(MUTANTS // 2))).values()) > 20
+
+
+def test_a_bomb_in_a_zip_is_not_unpacked(tmp_path):
+    """Neither one that says how large it is, nor one that does not."""
+    data = zipped({VIEWS[0]: bytes(1 << 26)})
+    for name, size in (("x.zip", 1 << 29), ("y.zip", 1000)):
+        (tmp_path / name).write_bytes(data.replace(struct.pack("<I", 1 << 26), struct.pack("<I", size)))
+    for name, why in (("x.zip", "implausible file size"), ("y.zip", "a checksum is wrong")):
+        with mutations.limits(1 << 25), pytest.raises(UserError, match=why):
+            chairs.read(tmp_path / name, Cache(None, False))
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
 @pytest.mark.parametrize("name", [f"../../{VIEWS[0]}", f"/{VIEWS[0]}", f"a/../../{VIEWS[0]}"])
-def test_members_that_escape_a_tar_are_refused(tmp_path, name):
-    (tmp_path / "x.tar").write_bytes(tar([(VIEWS[1], b"x"), (name, b"x")]))
+def test_members_that_escape_an_archive_are_refused(tmp_path, name, kind):
+    members = {VIEWS[1]: b"x", name: b"x"}
+    path = tmp_path / f"x.{kind}"
+    path.write_bytes(tar(list(members.items())) if kind == "tar" else zipped(members))
     with pytest.raises(UserError, match="escapes the archive"):
-        chairs.read(tmp_path / "x.tar", Cache(None, False))
+        chairs.read(path, Cache(None, False))
+
+
+@pytest.mark.parametrize("change", ["encrypted", "another compression"])
+def test_members_that_cannot_be_read_are_refused(tmp_path, change):
+    data = bytearray(zipped({VIEWS[0]: b"x"}))
+    at = data.index(b"PK\1\2") + (8 if change == "encrypted" else 10)
+    data[at] = 1 if change == "encrypted" else 93
+    (tmp_path / "x.zip").write_bytes(data)
+    with pytest.raises(UserError, match="has to be unpacked first: unzip .*x.zip"):
+        chairs.read(tmp_path / "x.zip", Cache(None, False))
 
 
 @pytest.mark.parametrize("kind", ["SYMTYPE", "LNKTYPE", "CHRTYPE", "BLKTYPE", "FIFOTYPE", "GNUTYPE_SPARSE"])
