@@ -111,6 +111,8 @@ def _zip_members(path: str) -> list[Member]:
     with _reading(path, "zip"), zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             _require_inside(path, info.filename)
+            if info.header_offset < 0:
+                raise zipfile.BadZipFile(f"{info.filename} begins before the file")
             mode = info.external_attr >> 16
             if info.is_dir() or stat.S_IFMT(mode) not in (0, stat.S_IFREG):  # Neither links nor devices.
                 continue

@@ -124,7 +124,7 @@ def test_tar_with_a_negative_size_is_refused(tmp_path):
         chairs.read(tmp_path / "x.tar", Cache(None, False))
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP"])
 def test_image_files(tmp_path, form):
     images = ImageFiles((Entry("an image", str(tmp_path / "image")),), 16, 8)
     seed, random = encoded(form), np.random.RandomState(0)
