@@ -124,7 +124,7 @@ def _without_ending(folder: str) -> str:
 
 def _from_files(path: pathlib.Path, entries: list[Entry], found: list[Entry], cache: Cache) -> Dataset:
     # The lists are read before the images are preprocessed, so that a list that does not match fails at once.
-    lists = _find_lists(path, entries)
+    lists = _find_lists(path, entries, found[0].folder)
     attributes = celeba_lists.read_attributes(lists[_ATTRIBUTES]) if _ATTRIBUTES in lists else None
     partition = celeba_lists.read_partition(lists[_PARTITION]) if _PARTITION in lists else None
     for stem, what in ((_ATTRIBUTES, "attributes"), (_PARTITION, "test images")):
@@ -151,14 +151,22 @@ def _from_files(path: pathlib.Path, entries: list[Entry], found: list[Entry], ca
     return dataclasses.replace(dataset, unused=left_out, broken=broken_names(files, valid_indices))
 
 
-def _find_lists(path: pathlib.Path, entries: list[Entry]) -> dict[str, Entry]:
-    """Return the two lists, if there are any: below `path`, in archives there, or in a folder next to them."""
+def _find_lists(path: pathlib.Path, entries: list[Entry], folder: str) -> dict[str, Entry]:
+    """Return the two lists, if there are any: below `path`, in archives there, or in a folder next to them.
+
+    Those in the same tree as the images' `folder` precede others, then text precedes CSV.
+    """
     found = {}
+
+    def rank(entry: Entry) -> tuple:
+        shared = os.path.commonprefix([entry.folder.split("/"), folder.split("/")])
+        return -len(shared), entry.suffix != ".txt", entry.name.count("/"), entry.name
+
     for candidates in _places(path, entries):
         for stem in {_ATTRIBUTES, _PARTITION} - found.keys():
             lists = [e for e in candidates if e.base.lower().startswith(stem) and not e.is_junk]
             if lists:
-                found[stem] = min(lists, key=lambda entry: (entry.suffix != ".txt", entry.name.count("/"), entry.name))
+                found[stem] = min(lists, key=rank)
         if len(found) == 2:
             break
     return found

@@ -75,6 +75,7 @@ CELEBA = {
     "images in a folder, lists in a zip": ALIGNED | {"lists.zip": zipped(TXT)},
     "macOS's junk": ALIGNED | TXT | JUNK,
     "macOS's junk in a zip": {"celeba.zip": zipped(ALIGNED | TXT | JUNK)},
+    "another list in another tree": below("a", ALIGNED | CSV) | {"list_attr_celeba.txt": b"1\nBald\nx.jpg 1\n"},
     "PNG": below("img_align_celeba_png", PNGS) | TXT,
     "JPEG and PNG": ALIGNED | below("img_align_celeba_png", PNGS) | TXT,
     "JPEG and PNG in one folder": ALIGNED | below("img_align_celeba", PNGS) | TXT,
