@@ -271,7 +271,7 @@ def data(config: Config, options: DataOptions) -> None:
     results = RunFolders.of(name, options.out).results
     runs.make_writable_folder(results)
     images = pixels.to_uint8(pixels.to_network(dataset.train.take(0, side * side).astype("float32")))
-    save_picture(Image.fromarray(merge(images, side, side).astype("uint8")), results / "data.png")
+    save_picture(Image.fromarray(merge(images, -(-len(images) // side), side).astype("uint8")), results / "data.png")
     if options.json is not None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(found, options.json)

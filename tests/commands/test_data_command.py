@@ -137,6 +137,13 @@ def test_dsprites_is_described_and_drawn_in_black_and_white(data, tmp_path):
         np.testing.assert_array_equal(np.asarray(picture)[:64, :64], pixels[0] * 255)
 
 
+def test_odd_names_are_escaped(data, tmp_path):
+    folder = save(tmp_path / "data", {"t10k\n\x1b[31m.txt": b"x"})
+    np.savez(folder / "x.npz", x_train=DIGITS, y_train=LABELS, x_test=DIGITS, y_test=LABELS)
+    shown, facts = data("MNIST")
+    assert "t10k\n\x1b[31m.txt" in facts["unused"] and r"t10k\n\x1b[31m.txt" in shown["unused"]
+
+
 def test_synthetic_data_is_called_so(data):
     shown, facts = data("MNIST", "--data", "synthetic")
     assert "synthetic" in facts["source"] and "InfoVAE_MNIST-synthetic" in shown["picture"]

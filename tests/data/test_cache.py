@@ -107,6 +107,12 @@ def test_broken_files_are_named_and_left_out(images, folder, monkeypatch, caplog
     assert said.count(total) == 2  # At every start.
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_nothing_is_printed_unless_the_log_is_shown(images, folder, capsys, enabled):
+    files.open_images(images, Cache(folder, enabled), "chairs")
+    assert capsys.readouterr().out == ""
+
+
 def test_all_broken_is_an_error(images, folder):
     break_files(images, range(COUNT), b"")
     with pytest.raises(UserError, match="all 10 images are broken; the first: 0.png is broken"):

@@ -161,6 +161,20 @@ def test_tfds_is_streamed_into_the_cache(tmp_path, expected, prepared):
         np.testing.assert_array_equal(dataset.test.take(0, 9), images[4:])
 
 
+def test_a_broken_image_of_tfds_is_named_and_left_out(tmp_path, photographs, caplog):
+    examples = [(io.BytesIO(data), row > 0) for data, row in zip(photographs, SIGNS, strict=True)]
+    examples[2] = (io.BytesIO(photographs[2][:900]), SIGNS[2] > 0)
+    store_celeba(
+        tmp_path, (218, 178, 3), ATTRIBUTES, {"train": examples[:1], "validation": examples[1:2], "test": examples[2:]}
+    )
+    for _ in range(2):
+        dataset = celeba.read(tmp_path, Cache(tmp_path / "cache"))
+        assert len(dataset.train) == len(dataset.train.factors) == COUNT - 1 and len(dataset.test) == COUNT - 3
+        (name,) = dataset.broken
+        assert name.startswith("image ") and f"1 of 7 images are broken and left out: {name}" in caplog.text
+        caplog.clear()
+
+
 def test_tfds_is_refused_without_a_cache(tmp_path, prepared):
     with pytest.raises(UserError, match=f"--no-cache cannot be used with {prepared}.*leave out --no-cache"):
         celeba.read(tmp_path, NO_CACHE)
