@@ -174,10 +174,11 @@ def test_two_real_sets_of_one_split_are_disjoint_and_equal():
 def test_a_scorer_scores_what_there_is():
     system = registry.build(make_config(width=0.125), training=False)
     dataset = classes(40)
-    assert Scorer(system, dataset).names == ("accuracy", "category_agreement")
-    scores = Scorer(system, dataset)()
-    assert scores["accuracy"] == Scorer(system, dataset)()["accuracy"]
-    assert Scorer(system, Dataset("no labels", dataset.train)).names == ("category_agreement",)
+    scorer = Scorer(Statistics(system, dataset), dataset)
+    assert scorer.names == ("accuracy", "category_agreement")
+    assert scorer()["accuracy"] == scorer()["accuracy"]
+    unlabelled = Dataset("no labels", dataset.train)
+    assert Scorer(Statistics(system, unlabelled), unlabelled).names == ("category_agreement",)
 
 
 def test_quick_sizes_go_to_a_file_of_their_own(tmp_path):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from common.data.dataset import Dataset, Split
 from common.evaluation import statistics
-from common.evaluation.statistics import Statistics, batch_norms, inference_networks
+from common.evaluation.statistics import Statistics, batch_norms
 from common.models import registry
 from helpers.systems import make_config
 
@@ -76,6 +76,6 @@ def test_a_copy_is_reused_and_follows_the_system(trained):
 
 
 def test_saved_networks_hold_the_averages_of_inference(trained):
-    networks = inference_networks(trained, DATASET)
+    networks = Statistics(trained, DATASET).under().networks
     assert networks.keys() == trained.networks.keys()
     assert (networks is trained.networks) == (trained.config.batch_norm == "batch")
