@@ -118,42 +118,43 @@ def _train(
 
     from common.data.pipeline import Batches
     from common.evaluation.statistics import Statistics
-    from common.training import devices
+    from common.training import devices, workers
     from common.training.train import prepare, worker_out
 
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = devices.open_strategy(options.strategy)
-    devices.require_divisible_batch(config, strategy.num_replicas_in_sync)
-    dataset = load_data(config, options, load, run, file)
-    if dataset.synthetic:
-        config = dataclasses.replace(config, name=f"{config.name}{SYNTHETIC}")
-    runs.require_matching_images(dataset, config, config.name)
-    batches = Batches(dataset.train.images, config.batch_size, config.scaling, config.seed)
-    if not devices.is_chief(strategy):  # What it writes is thrown away.
-        options = dataclasses.replace(options, out=worker_out(config, options), evaluate=False)
-    content = fingerprint(dataset)
-    folders, start = runs.claim_folders(config, content, options)
-    place = absolute(options.data_dir) if options.data_dir else run and run["data_dir"]
-    about_data = {"data_dir": place and str(place), "fingerprint": content}
-    about_run = {"start": start, "devices": strategy.num_replicas_in_sync}
-    description = {**runs.provenance(config, dataset.source), **about_data, **about_run}
-    with write_lock(folders.models):
-        training = prepare(
-            config, batches, folders, description, options,
-            strategy=strategy,
-            initialise=_load_tf1(options.tf1_checkpoint) if options.tf1_checkpoint else None,
-        )  # fmt: skip
-        finished, statistics = training.finished, Statistics(training.system, dataset)
-        logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
-        logger.info("Writing to %s and %s", *folders)
-        training.run(_observers(statistics, dataset, folders))
+    with workers.reporting_lost(options.strategy):
+        strategy = devices.open_strategy(options.strategy)
+        devices.require_divisible_batch(config, strategy.num_replicas_in_sync)
+        dataset = load_data(config, options, load, run, file)
+        if dataset.synthetic:
+            config = dataclasses.replace(config, name=f"{config.name}{SYNTHETIC}")
+        runs.require_matching_images(dataset, config, config.name)
+        batches = Batches(dataset.train.images, config.batch_size, config.scaling, config.seed)
+        if not devices.is_chief(strategy):  # What it writes is thrown away.
+            options = dataclasses.replace(options, out=worker_out(config, options), evaluate=False)
+        content = fingerprint(dataset)
+        folders, start = runs.claim_folders(config, content, options)
+        place = absolute(options.data_dir) if options.data_dir else run and run["data_dir"]
+        about_data = {"data_dir": place and str(place), "fingerprint": content}
+        about_run = {"start": start, "devices": strategy.num_replicas_in_sync}
+        description = {**runs.provenance(config, dataset.source), **about_data, **about_run}
+        with write_lock(folders.models):
+            initialise = _load_tf1(options.tf1_checkpoint) if options.tf1_checkpoint else None
+            training = prepare(
+                config, batches, folders, description, options, strategy=strategy, initialise=initialise
+            )  # fmt: skip
+            devices.require_same_step(strategy, int(training.system.step.numpy()))
+            logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
+            logger.info("Writing to %s and %s", *folders)
+            finished, statistics = training.finished, Statistics(training.system, dataset)
+            training.run(_observers(statistics, dataset, folders))
     if finished:
         longer = f"--resume --epochs {2 * config.epochs}"
         logger.info("The run had already trained its %d epochs. To train longer: %s", config.epochs, longer)
-    steps = training.steps_per_epoch * config.epochs
     if finished and (not options.evaluate or _is_evaluated(folders, training.system)):
         return
+    steps = training.steps_per_epoch * config.epochs
     opened = runs.LoadedRun(training.system, dataset, str(training.checkpoints.newest()), description, folders.results)
     metrics = _after_training(opened, steps, evaluation, figures, statistics) if options.evaluate else {}
     for line in summary(config, folders, metrics, time.monotonic() - began):

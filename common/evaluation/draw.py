@@ -142,6 +142,11 @@ class Figures:
             "experts": (self.experts, ("experts",)),
         }
         skipped = {name: why for name, (_, needs) in wanted.items() if (why := lacks(self.system, *needs))}
+        images = self.dataset.test or self.dataset.train
+        if len(images) < 2:
+            skipped["interpolation"] = f"takes two {self.images_are}"
+        if images.factors is not None and not any(len(np.unique(column)) > 1 for column in images.factors.T):
+            skipped["mutual information"] = f"no factor has two levels among the {self.images_are}"
         if not self.codes():
             skipped["traversals"] = lacks(self.system, "continuous") or "no code is wanted"
         if len(self.dataset.factors) < 2:
@@ -247,6 +252,8 @@ class Figures:
             return
         entropies = mutual_information.entropies(factors)
         varying = np.flatnonzero(entropies > 0)
+        if not len(varying):
+            return
         values = mutual_information.matrix(codes, factors[:, varying]) / entropies[varying]
         names = [*(f"c{i}" for i in range(codes.continuous.shape[1])), *(["d"] if codes.category is not None else [])]
         picture = heatmap(

@@ -15,6 +15,7 @@ import threading
 _URGENT = (signal.SIGINT, signal.SIGTERM)  # A second one ends the process at once.
 # Of a closed terminal, and of job schedulers. They may be repeated, and stay ignored if they are (nohup).
 _GENTLE = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGUSR1") if hasattr(signal, name))
+SIGNALS = (*_URGENT, *_GENTLE)
 
 
 class Stop(KeyboardInterrupt):
@@ -43,7 +44,7 @@ class StopSignals(contextlib.ExitStack):
 
     def __enter__(self) -> "StopSignals":
         """Replace the handlers until the block ends."""
-        for number in (*_URGENT, *_GENTLE) if threading.current_thread() is threading.main_thread() else ():
+        for number in SIGNALS if threading.current_thread() is threading.main_thread() else ():
             if number in _URGENT or signal.getsignal(number) != signal.SIG_IGN:
                 before = signal.signal(number, self._handle)
                 self.callback(signal.signal, number, signal.SIG_DFL if before is None else before)

@@ -9,11 +9,11 @@ import tensorflow as tf
 from common.data.dataset import Dataset, Factor, Split
 from common.errors import UserError
 from common.evaluation.clustering import Scorer, accuracies, category_agreement, generated_scores
-from common.evaluation.disentanglement import factor_vae_plan, factor_vae_scores, mig_and_sap
+from common.evaluation.disentanglement import factor_vae_plan, factor_vae_scores, mig_scores, sap_scores
 from common.evaluation.distances import distances, two_real_sets
 from common.evaluation.encode import Reconstructed, encode
 from common.evaluation.evaluate import evaluate
-from common.evaluation.metrics.codes import Codes
+from common.evaluation.metrics.codes import Codes, NotMeasurable
 from common.evaluation.reconstruction import reconstruction_scores
 from common.evaluation.statistics import Statistics
 from common.models import registry
@@ -107,8 +107,9 @@ def test_codes_that_are_the_factors_score_1(tmp_path):
 def test_disentanglement_without_a_category_has_one_score_each():
     table = np.random.RandomState(0).randint(0, 4, (300, 2))
     codes = Codes(table.astype(np.float32))
-    scores, sizes = mig_and_sap(codes, table, factors("x", "y"))
-    assert scores.keys() == {"mig", "sap"} and sizes == {"mig": 300, "sap_train": 200, "sap_test": 100}
+    scores, sizes = sap_scores(codes, table, factors("x", "y"))
+    assert mig_scores(codes, table).keys() == {"mig"}
+    assert scores.keys() == {"sap"} and sizes == {"sap_train": 200, "sap_test": 100}
     plan = factor_vae_plan(table, EvaluationSettings(votes=40, vote_images=20))
     assert factor_vae_scores(plan, codes.take(plan.images)) == {"factor_vae": 1.0}
     assert factor_vae_plan(table, EvaluationSettings(factor_vae="none")) is None
@@ -168,7 +169,8 @@ def test_two_real_sets_of_one_split_are_disjoint_and_equal():
     first, second = (images[np.arange(10)].ravel().tolist() for images in two_real_sets(dataset, 100, seed=0))
     assert not set(first) & set(second)
     assert [len(images) for images in two_real_sets(dataset, 4, seed=0)] == [4, 4]
-    assert two_real_sets(Dataset("one image", Split(np.zeros((1, 2, 2, 1), np.uint8))), 100, seed=0) is None
+    with pytest.raises(NotMeasurable, match="needs 4 real images .*: there are 1 training images"):
+        two_real_sets(Dataset("one image", Split(np.zeros((1, 2, 2, 1), np.uint8))), 100, seed=0)
 
 
 def test_a_scorer_scores_what_there_is():
