@@ -57,7 +57,6 @@ def require_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
     if strategy.cluster_resolver is None or not strategy.cluster_resolver.task_type:
         return
 
-
     @tf.function
     def total():
         steps = strategy.run(lambda: tf.constant(step, tf.int64))

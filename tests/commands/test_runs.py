@@ -9,12 +9,13 @@ import pytest
 
 from common import cli, commands, runs
 from common.config import LatentSpec
+from common.data import mnist as mnist_module
 from common.data.dataset import Dataset, Split
 from common.data.fingerprint import fingerprint
 from common.data.load import load_dataset
 from common.errors import UserError
 from common.io.atomic import write_json
-from common.options import Options
+from common.options import Cache, Options
 from common.runs import provenance, read_config, read_run, require_same_run
 from common.training.checkpoints import Checkpoints
 from helpers.paths import ROOT
@@ -155,11 +156,12 @@ def mnist(tmp_path):
 def keep(system):
     """`keep(folder, step, **changes)`: saves the tiny system as a run at `step`; returns the checkpoint's path."""
 
-    def save(folder, step=1, **changes):
+    def save(folder, step=1, about_data=None, **changes):
         folder.mkdir(parents=True, exist_ok=True)
         system.step.assign(step)
         config = dataclasses.replace(system.config, **changes)
-        write_json({**provenance(config, "where it was trained"), "start": None}, folder / "run.json")
+        about = {**provenance(config, "where it was trained"), "start": None, **(about_data or {})}
+        write_json(about, folder / "run.json")
         return Checkpoints(system, folder, config.checkpoint_name).save()
 
     return save
@@ -208,6 +210,35 @@ def test_both_commands_on_the_newest_checkpoint(keep, mnist, tmp_path, make_conf
 def open_(config, tmp_path, mnist, **changes):
     options = {"data_dir": mnist, "use_cache": False, "out": tmp_path / "out", **changes}
     return runs.open_with_data(config, Options(**options), load_dataset, commands.open_tf1)
+
+
+def test_a_run_is_opened_with_its_own_data(keep, mnist, tmp_path, make_config):
+    content = fingerprint(load_dataset(make_config(), mnist, "real", Cache(tmp_path, False)))
+    keep(tmp_path / "out/models/tiny", about_data={"data_dir": str(mnist), "fingerprint": content})
+    assert open_(make_config(), tmp_path, None).dataset.source == str(mnist / "mnist.npz")
+    assert commands.describe(make_config(), Options(out=tmp_path / "out"))["data"] == "where it was trained"
+    moved = mnist.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=f"the data of this run should be in {mnist} .*: put it back, or name it"):
+        open_(make_config(), tmp_path, None)
+    assert open_(make_config(), tmp_path, moved).dataset.source == str(moved / "mnist.npz")
+    moved.rename(mnist)
+    arrays = dict(np.load(mnist / "mnist.npz"))
+    arrays["x_test"][7, 3, 2] ^= 1
+    np.savez(mnist / "mnist.npz", **arrays)
+    with pytest.raises(UserError, match="not the data that this run was trained on: other test images"):
+        open_(make_config(), tmp_path, None)
+    assert not (tmp_path / "out/results").exists() or not list((tmp_path / "out/results").glob("*/*"))
+
+
+def test_a_released_run_is_never_opened_with_synthetic_data(monkeypatch, tmp_path):
+    """It is of an earlier version, which did not say what its data was."""
+    monkeypatch.setattr(mnist_module, "default_paths", lambda: [tmp_path / "nowhere"])
+    monkeypatch.setattr(mnist_module, "download", lambda cache: (_ for _ in ()).throw(UserError("no network")))
+    config, released = runs.script_config("InfoVAE_MNIST"), ROOT / "results/mnist/light"
+    with pytest.raises(UserError, match="no network.*; the run was trained on mnist.npz .*--data-dir, or use --data"):
+        open_(config, tmp_path, None, checkpoint=released)
+    run = open_(config, tmp_path, None, data="synthetic", checkpoint=released)
+    assert run.dataset.synthetic and run.results.name == "InfoVAE_MNIST-synthetic"
 
 
 def test_open_run_takes_a_checkpoint_or_its_folder(keep, tmp_path):

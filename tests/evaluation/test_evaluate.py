@@ -1,5 +1,6 @@
 """What `evaluate` measures: known answers of systems that are known."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -171,6 +172,41 @@ def test_two_real_sets_of_one_split_are_disjoint_and_equal():
     assert [len(images) for images in two_real_sets(dataset, 4, seed=0)] == [4, 4]
     with pytest.raises(NotMeasurable, match="needs 4 real images .*: there are 1 training images"):
         two_real_sets(Dataset("one image", Split(np.zeros((1, 2, 2, 1), np.uint8))), 100, seed=0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_of_few_test_images_the_rest_is_measured(tmp_path, count):
+    dataset = classes(40)
+    few = Split(dataset.test.images[:count], dataset.test.factors[:count])
+    system, settings = Perfect(classes(400).train.images.astype(np.float32)), EvaluationSettings.for_run(5)
+    result = evaluate(system, dataclasses.replace(dataset, test=few), tmp_path, "c-9", settings)
+    assert all(np.isfinite(value) for value in result["metrics"].values())
+    always = {"category_agreement", "category_accuracy_generated", "reconstruction_error_per_value"}
+    assert always <= result["metrics"].keys()
+    assert ("accuracy" in result["metrics"], "category_purity" in result["metrics"]) == (count > 0, count > 0)
+    classless = "the data set has no classes with test images"
+    few = "needs 4 real images of each split: there are 40 training images and 3 test images, --num-samples is 100"
+    assert result["skipped"]["fid_classifier"] == {0: classless, 3: few}.get(count, few.replace("3 test", "1 test"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_of_few_images_with_factors_the_rest_is_measured(tmp_path, count):
+    table = np.array([[0, 1], [0, 2], [1, 2], [1, 1], [2, 1], [2, 2]])[:count]
+    dataset = Dataset("a grid", Split(images_of(table), table), None, factors("x", "y"))
+    system = Perfect(images_of(np.zeros((100, 4))).astype(np.float32))
+    result = evaluate(system, dataset, tmp_path, "c-9", EvaluationSettings.for_run(5))
+    names = {"factor_vae", "mig", "sap"}
+    assert names <= result["metrics"].keys() | result["skipped"].keys()
+    assert names & result["metrics"].keys() == {1: set(), 2: {"mig"}}.get(count, names)
+    assert "reconstruction_error_per_value" in result["metrics"]
+
+
+def test_two_images_are_enough_for_what_two_can_tell(tmp_path):
+    dataset, settings = classes(40), dataclasses.replace(EvaluationSettings.for_run(5), images=2, num_samples=2)
+    result = evaluate(Perfect(dataset.train.images.astype(np.float32)), dataset, tmp_path, "c-9", settings)
+    assert {"accuracy", "category_purity"} <= result["metrics"].keys()
+    assert result["sizes"]["accuracy_test"] == result["sizes"]["generated"] == 2
+    assert "--num-samples is 2" in result["skipped"]["kid_classifier"]
 
 
 def test_a_scorer_scores_what_there_is():
