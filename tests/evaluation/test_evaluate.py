@@ -174,11 +174,14 @@ def test_two_real_sets_of_one_split_are_disjoint_and_equal():
         two_real_sets(Dataset("one image", Split(np.zeros((1, 2, 2, 1), np.uint8))), 100, seed=0)
 
 
+SMALL = dataclasses.replace(EvaluationSettings.for_run(5), other_statistics=False)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_of_few_test_images_the_rest_is_measured(tmp_path, count):
     dataset = classes(40)
     few = Split(dataset.test.images[:count], dataset.test.factors[:count])
-    system, settings = Perfect(classes(400).train.images.astype(np.float32)), EvaluationSettings.for_run(5)
+    system, settings = Perfect(classes(400).train.images.astype(np.float32)), SMALL
     result = evaluate(system, dataclasses.replace(dataset, test=few), tmp_path, "c-9", settings)
     assert all(np.isfinite(value) for value in result["metrics"].values())
     always = {"category_agreement", "category_accuracy_generated", "reconstruction_error_per_value"}
@@ -202,7 +205,7 @@ def test_of_few_images_with_factors_the_rest_is_measured(tmp_path, count):
 
 
 def test_two_images_are_enough_for_what_two_can_tell(tmp_path):
-    dataset, settings = classes(40), dataclasses.replace(EvaluationSettings.for_run(5), images=2, num_samples=2)
+    dataset, settings = classes(40), dataclasses.replace(SMALL, images=2, num_samples=2)
     result = evaluate(Perfect(dataset.train.images.astype(np.float32)), dataset, tmp_path, "c-9", settings)
     assert {"accuracy", "category_purity"} <= result["metrics"].keys()
     assert result["sizes"]["accuracy_test"] == result["sizes"]["generated"] == 2

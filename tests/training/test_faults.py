@@ -362,7 +362,7 @@ def test_an_unwritable_folder_is_an_error_before_training():
         tiny.run(pathlib.Path("/proc"))
 
 
-def test_auto_does_not_start_over_where_all_checkpoints_are_damaged(tmp_path):
+def test_auto_does_not_start_over_damaged_checkpoints(tmp_path):
     tiny.run(tmp_path, epochs=2)
     for index in tmp_path.glob("models/tiny/*.index"):
         index.write_bytes(b"")

@@ -98,7 +98,7 @@ def test_other_errors_stay_as_they_are(cluster):
             raise kind(None, None, "message")
 
 
-def test_signals_have_their_default_action_while_tensorflow_waits():
+def test_signals_end_the_process_while_tensorflow_waits():
     with workers.ended_by_signals():
         assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) != signal.SIG_DFL
