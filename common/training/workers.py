@@ -18,7 +18,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from common.errors import UserError
-from common.training.progress import duration
+from common.training.duration import duration
 from common.training.signals import SIGNALS, resume_command
 
 PATIENCE = 600.0  # Seconds that a worker waits for the others.
