@@ -79,3 +79,15 @@ def test_saved_networks_hold_the_averages_of_inference(trained):
     networks = Statistics(trained, DATASET).under().networks
     assert networks.keys() == trained.networks.keys()
     assert (networks is trained.networks) == (trained.config.batch_norm == "batch")
+
+
+def test_averages_do_not_depend_on_what_was_averaged_before(trained):
+    """A run is scored after each epoch (encoders alone), saved, evaluated and drawn with the same copies."""
+    used, fresh = Statistics(trained, DATASET), Statistics(trained, DATASET)
+    trained.step.assign_add(1)
+    used.under("standing", generates=False)
+    trained.step.assign_add(1)
+    used.under("standing", generates=False)
+    for one, other in zip(batch_norms(used.under("standing")), batch_norms(fresh.under("standing")), strict=True):
+        np.testing.assert_array_equal(one.moving_mean, other.moving_mean)
+        np.testing.assert_array_equal(one.moving_variance, other.moving_variance)
