@@ -1,5 +1,6 @@
 """Which folder a script's own run is in."""
 
+import dataclasses
 import pathlib
 
 from common.config import Config
@@ -24,6 +25,9 @@ def trained_folder(config: Config, options: Options) -> pathlib.Path:
     folder = find_run(config, options)
     if folder is None:
         remedy = f"train first (python {config.name}.py), or name another --out or a --checkpoint"
+        other = find_run(config, dataclasses.replace(options, data="auto", data_dir=None))
+        if other is not None:
+            remedy = f"--checkpoint {other} names the run that there is"
         name = f"{config.name}{SYNTHETIC}" if options.data == "synthetic" else config.name
         raise UserError(f"there is no trained run in {RunFolders.of(name, options.out).models}: {remedy}")
     return folder

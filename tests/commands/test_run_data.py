@@ -11,7 +11,7 @@ from common.data.fingerprint import fingerprint
 from common.errors import UserError
 from common.options import Options, TrainingOptions
 from common.run_data import absolute, load_data, require_own_data
-from common.run_folders import find_run, run_to_resume
+from common.run_folders import find_run, run_to_resume, trained_folder
 
 pytestmark = pytest.mark.fast
 
@@ -124,6 +124,14 @@ def test_the_run_on_real_data_comes_first(trained, make_config, names, options, 
     trained(*names)
     folder = find_run(make_config(), Options(**options))
     assert (folder and folder.name) == found
+
+
+def test_a_run_on_other_data_is_named(trained, make_config):
+    with pytest.raises(UserError, match=r"no trained run in models/tiny: train first \(python tiny.py\), or name"):
+        trained_folder(make_config(), Options(data="real"))
+    trained("tiny-synthetic")
+    with pytest.raises(UserError, match="no trained run in models/tiny: --checkpoint models/tiny-synthetic names the"):
+        trained_folder(make_config(), Options(data="real"))
 
 
 def test_auto_resumes_what_is_there(trained, make_config):
