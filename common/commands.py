@@ -33,6 +33,7 @@ from common.options import (
 )
 from common.run_data import absolute, is_named, load_data
 from common.run_folders import find_run, run_to_resume
+from common.training import workers
 from common.training.duration import duration
 from common.training.signals import Stop, resume_command
 
@@ -112,18 +113,21 @@ def _train(
     folder = run_to_resume(config, options)
     options = dataclasses.replace(options, resume=folder is not None)
     run, file = runs.description_of(folder) if folder else (None, pathlib.Path())
+    cluster = workers.cluster_of(options.strategy)
+    if cluster is not None:
+        workers.wait_for(cluster)
     threads.configure_threads(config)
     import_tensorflow()
     import tensorflow as tf
 
     from common.data.pipeline import Batches
     from common.evaluation.statistics import Statistics
-    from common.training import devices, workers
+    from common.training import devices
     from common.training.train import prepare, worker_out
 
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    with workers.reporting_lost(options.strategy):
+    with workers.reporting_lost(cluster):
         strategy = devices.open_strategy(options.strategy)
         devices.require_divisible_batch(config, strategy.num_replicas_in_sync)
         dataset = load_data(config, options, load, run, file)

@@ -25,10 +25,8 @@ def open_strategy(name: str | None) -> tf.distribute.Strategy:
     """
     if name is None:
         return tf.distribute.get_strategy()
-    cluster = None if name == "mirrored" else workers.read_cluster()
-    if cluster is None and name == "multiworker":
-        raise UserError("--strategy multiworker needs the environment variable TF_CONFIG, which names all workers")
-    if cluster is not None and (cluster.others or name == "multiworker"):
+    cluster = workers.cluster_of(name)
+    if cluster is not None:
         workers.wait_for(cluster)
         with workers.ended_by_signals():
             return tf.distribute.MultiWorkerMirroredStrategy()

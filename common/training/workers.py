@@ -1,6 +1,7 @@
 """The workers of TF_CONFIG: who they are, waiting for them, and what to say of one that is lost.
 
-TensorFlow waits for missing workers without a word, and without hearing signals. So they are waited for here first.
+TensorFlow waits for missing workers without a word, and without hearing signals. So they are waited for here first,
+once before TensorFlow is imported and once before it starts its server.
 """
 
 import contextlib
@@ -15,15 +16,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import tensorflow as tf
-
 from common.errors import UserError
 from common.training.duration import duration
 from common.training.signals import SIGNALS, resume_command
 
 PATIENCE = 600.0  # Seconds that a worker waits for the others.
 _POLL = 0.5  # Seconds between two looks.
-_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
 _EXAMPLE = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
 
 logger = logging.getLogger(__name__)
@@ -52,7 +50,23 @@ class Cluster(NamedTuple):
         return [worker for worker in self.workers if worker != self.own]
 
 
-def read_cluster() -> Cluster | None:
+def cluster_of(strategy: str | None) -> Cluster | None:
+    """Return the workers that a strategy, as --strategy names it, distributes to; None if it is this process alone.
+
+    Raises:
+        UserError: TF_CONFIG is missing or wrong.
+    """
+    if strategy not in ("auto", "multiworker"):
+        return None
+    cluster = _read_cluster()
+    if strategy == "multiworker":
+        if cluster is None:
+            raise UserError("--strategy multiworker needs the environment variable TF_CONFIG, which names all workers")
+        return cluster
+    return cluster if cluster and cluster.others else None
+
+
+def _read_cluster() -> Cluster | None:
     """Return the workers that the environment variable TF_CONFIG names; None without it. Raises UserError."""
     text = os.environ.get("TF_CONFIG")
     if not text:
@@ -91,6 +105,7 @@ def wait_for(cluster: Cluster) -> None:
                 what = f"{_join(missing)} did not start within {duration(PATIENCE)}"
                 raise UserError(f"{what}: start all workers of TF_CONFIG, and check that they reach each other's ports")
             time.sleep(_POLL)
+        time.sleep(2 * _POLL if cluster.others else 0)  # For the others to see this one.
 
 
 def _join(workers: Sequence[Worker]) -> str:
@@ -134,17 +149,19 @@ def ended_by_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reporting_lost(strategy: str | None) -> Iterator[None]:
+def reporting_lost(cluster: Cluster | None) -> Iterator[None]:
     """Turn TensorFlow's error about a worker that is gone into a UserError that says how to continue.
 
     Args:
-        strategy: the name of the strategy; without several workers, errors stay as they are.
+        cluster: the workers; None leaves errors as they are.
     """
+    from tensorflow import errors
+
+    lost = (errors.UnavailableError, errors.AbortedError, errors.DeadlineExceededError)
     try:
         yield
-    except tf.errors.OpError as error:
-        cluster = read_cluster() if strategy in ("auto", "multiworker") else None
-        if cluster is None or not (isinstance(error, _LOST) or "Collective ops is aborted" in str(error)):
+    except errors.OpError as error:
+        if cluster is None or not (isinstance(error, lost) or "Collective ops is aborted" in str(error)):
             raise
         remedy = f"start all workers again, each with --resume auto; this one: {resume_command(auto=True)}"
         raise UserError(f"lost {_lost(cluster, str(error))}: {remedy}") from None

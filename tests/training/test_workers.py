@@ -30,7 +30,7 @@ def cluster(ports, monkeypatch):
         addresses = [f"localhost:{ports[0]}", f"127.0.0.1:{ports[1]}"]
         text = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
         monkeypatch.setenv("TF_CONFIG", text)
-        return workers.read_cluster()
+        return workers.cluster_of("auto")
 
     return read
 
@@ -38,7 +38,7 @@ def cluster(ports, monkeypatch):
 def test_the_chief_is_a_worker(monkeypatch):
     config = {"cluster": {"chief": ["[::1]:1"], "worker": ["b:2"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    cluster = workers.read_cluster()
+    cluster = workers.cluster_of("multiworker")
     assert list(map(str, cluster.workers)) == ["chief 0 (::1:1)", "worker 0 (b:2)"]
     assert cluster.own.port == 2 and cluster.others == cluster.workers[:1]
 
@@ -85,16 +85,14 @@ def test_a_port_in_use_is_named(cluster, ports):
     ],
 )
 def test_a_lost_worker_is_named_with_the_way_on(cluster, message, who):
-    cluster(0)
     said = f"lost {who}: start all workers again, each with --resume auto; this one: .* --resume auto"
-    with pytest.raises(UserError, match=said), workers.reporting_lost("auto"):
+    with pytest.raises(UserError, match=said), workers.reporting_lost(cluster(0)):
         raise tf.errors.UnavailableError(None, None, message)
 
 
 def test_other_errors_stay_as_they_are(cluster):
-    cluster(0)
-    for strategy, kind in (("auto", tf.errors.ResourceExhaustedError), (None, tf.errors.UnavailableError)):
-        with pytest.raises(kind), workers.reporting_lost(strategy):
+    for workers_, kind in ((cluster(0), tf.errors.ResourceExhaustedError), (None, tf.errors.UnavailableError)):
+        with pytest.raises(kind), workers.reporting_lost(workers_):
             raise kind(None, None, "message")
 
 
