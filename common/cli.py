@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import signal
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from common.options import (
     TrainingOptions,
 )
 from common.sample_options import SampleOptions
+from common.training.signals import Stop, StopSignals
 
 
 def main(
@@ -47,7 +49,8 @@ def main(
     prog = f"{config.name}.py"
     _log_to_stdout()
     try:
-        _run(config, description, list(sys.argv[1:] if argv is None else argv), presets)
+        with StopSignals(at_once=True):
+            _run(config, description, list(sys.argv[1:] if argv is None else argv), presets)
     except UserError as error:
         print(f"{prog}: {'' if isinstance(error, Interrupted) else 'error: '}{error}", file=sys.stderr)
         return error.exit_code
@@ -55,9 +58,9 @@ def main(
         where = f"{error.filename}: " if error.filename else ""
         print(f"{prog}: error: {where}{error.strerror or error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{prog}: stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(f"{prog}: {str(stop) or 'stopped'}", file=sys.stderr)
+        return 128 + (stop.number if isinstance(stop, Stop) else signal.SIGINT)
     return 0
 
 

@@ -6,6 +6,7 @@ TensorFlow is imported only once data and options have been checked.
 import dataclasses
 import importlib
 import importlib.util
+import json
 import logging
 import pathlib
 import time
@@ -16,15 +17,28 @@ from common import runs, threads
 from common.config import Config
 from common.data import images
 from common.data.dataset import Dataset
+from common.data.fingerprint import fingerprint
 from common.data.load import load_dataset
-from common.errors import UserError
+from common.errors import Interrupted, UserError
 from common.io.atomic import write_json
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
-from common.options import DataOptions, EvaluationSettings, FigureSettings, Options, RunFolders, TrainingOptions
+from common.options import (
+    SYNTHETIC,
+    DataOptions,
+    EvaluationSettings,
+    FigureSettings,
+    Options,
+    RunFolders,
+    TrainingOptions,
+)
+from common.run_data import absolute, is_named, load_data
+from common.run_folders import find_run, newest, run_to_resume, script_of
 from common.sample_options import SampleOptions
+from common.training import workers
 from common.training.duration import duration
+from common.training.signals import Stop, resume_command
 
 _HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
     "accuracy": ("accuracy of the categories on test images", "higher is better", {"mnist": 0.9542}),
@@ -42,6 +56,11 @@ def describe(config: Config, options: Options) -> dict[str, Any]:
 
 
 def _find_data(config: Config, options: Options) -> str:
+    trained = options.checkpoint or (None if options.tf1_checkpoint else find_run(config, options))
+    if trained and getattr(options, "resume", True):
+        run, _ = runs.description_of(trained)
+        if not is_named(run, options):
+            return run["data"]
     if config.dataset == images.NAME:
         return str(images.existing(options.data_dir))
     module = importlib.import_module(f"common.data.{config.dataset}")
@@ -80,66 +99,103 @@ def train(
         Diverged: a loss or a variable is not finite.
         Interrupted: a signal came; the state is saved.
     """
+    try:
+        _train(config, options, load, evaluation, figures)
+    except Stop as stop:  # Before the first step, or after the last.
+        raise Interrupted(stop.number, f"{stop}; continue with: {resume_command(auto=True)}") from None
+
+
+def _train(
+    config: Config,
+    options: TrainingOptions,
+    load: Callable[..., Dataset],
+    evaluation: EvaluationSettings | None,
+    figures: FigureSettings | None,
+) -> None:
     began = time.monotonic()
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs the package of that name: pip install tensorboard")
+    folder = run_to_resume(config, options)
+    options = dataclasses.replace(options, resume=folder is not None)
+    run, file = runs.description_of(folder) if folder else (None, pathlib.Path())
+    cluster = workers.cluster_of(options.strategy)
+    if cluster is not None:
+        workers.wait_for(cluster)
     threads.configure_threads(config)
     import_tensorflow()
     import tensorflow as tf
 
     from common.data.pipeline import Batches
+    from common.evaluation.statistics import Statistics
     from common.training import devices
-    from common.training.train import Observers, prepare, worker_out
+    from common.training.train import prepare, worker_out
 
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = devices.open_strategy(options.strategy)
-    devices.require_divisible_batch(config, strategy.num_replicas_in_sync)
-    dataset = load(config, options.data_dir, options.data, options.cache)
-    if dataset.synthetic:
-        config = dataclasses.replace(config, name=f"{config.name}-synthetic")
-    runs.require_matching_images(dataset, config, config.name)
-    batches = Batches(dataset.train.images, config.batch_size, config.scaling, config.seed)
-    if not devices.is_chief(strategy):
-        options = dataclasses.replace(options, out=worker_out(config, options))
-    folders, start = runs.claim_folders(config, dataset.source, options)
-    description = {**runs.provenance(config, dataset.source), "start": start, "devices": strategy.num_replicas_in_sync}
-    with write_lock(folders.models):
-        training = prepare(
-            config, batches, folders, description, options,
-            strategy=strategy,
-            initialise=_load_tf1(options.tf1_checkpoint) if options.tf1_checkpoint else None,
-        )  # fmt: skip
-        finished = training.finished
-        logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
-        logger.info("Writing to %s and %s", *folders)
-        columns, score = _scores(training.system, dataset)
-        plot, networks = _plot(training.system, folders), lambda: _inference_networks(training.system, dataset)
-        draw = _draw(training.system, dataset, folders)
-        training.run(Observers(columns, score, draw, plot=plot, networks=networks))
+    with workers.reporting_lost(cluster):
+        strategy = devices.open_strategy(options.strategy)
+        devices.require_divisible_batch(config, strategy.num_replicas_in_sync)
+        dataset = load_data(config, options, load, run, file)
+        if dataset.synthetic:
+            config = dataclasses.replace(config, name=f"{config.name}{SYNTHETIC}")
+        runs.require_matching_images(dataset, config, config.name)
+        batches = Batches(dataset.train.images, config.batch_size, config.scaling, config.seed)
+        if not devices.is_chief(strategy):  # What it writes is thrown away.
+            options = dataclasses.replace(options, out=worker_out(config, options), evaluate=False)
+        content = fingerprint(dataset)
+        folders, start = runs.claim_folders(config, content, options)
+        place = absolute(options.data_dir) if options.data_dir else run and run["data_dir"]
+        about_data = {"data_dir": place and str(place), "fingerprint": content}
+        about_run = {"start": start, "devices": strategy.num_replicas_in_sync}
+        description = {**runs.provenance(config, dataset.source), **about_data, **about_run}
+        with write_lock(folders.models):
+            initialise = _load_tf1(options.tf1_checkpoint) if options.tf1_checkpoint else None
+            training = prepare(
+                config, batches, folders, description, options, strategy=strategy, initialise=initialise
+            )  # fmt: skip
+            devices.require_same_step(strategy, int(training.system.step.numpy()))
+            logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
+            logger.info("Writing to %s and %s", *folders)
+            finished, statistics = training.finished, Statistics(training.system, dataset)
+            training.run(_observers(statistics, dataset, folders))
     if finished:
         longer = f"--resume --epochs {2 * config.epochs}"
-        return logger.info("The run had already trained its %d epochs. To train longer: %s", config.epochs, longer)
-    run = runs.LoadedRun(training.system, dataset, str(training.checkpoints.newest()), description, folders.results)
+        logger.info("The run had already trained its %d epochs. To train longer: %s", config.epochs, longer)
+    if finished and (not options.evaluate or _is_evaluated(folders, training.system)):
+        return
     steps = training.steps_per_epoch * config.epochs
-    metrics = _after_training(run, steps, evaluation, figures) if options.evaluate else {}
+    opened = runs.LoadedRun(training.system, dataset, str(training.checkpoints.newest()), description, folders.results)
+    metrics = _after_training(opened, steps, evaluation, figures, statistics) if options.evaluate else {}
     for line in summary(config, folders, metrics, time.monotonic() - began):
         logger.info(line)
 
 
+def _is_evaluated(folders: RunFolders, system: Any) -> bool:
+    """Return whether the figures, which follow the evaluation, are of the system's step."""
+    from common.evaluation.draw import FIGURES_FILE
+
+    try:
+        drawn = json.loads((folders.results / FIGURES_FILE).read_text(encoding="utf-8"))
+        return drawn["step"] == int(system.step.numpy())
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
 def _after_training(
-    run: runs.LoadedRun, steps: int, evaluation: EvaluationSettings | None, figures: FigureSettings | None
+    run: runs.LoadedRun,
+    steps: int,
+    evaluation: EvaluationSettings | None,
+    figures: FigureSettings | None,
+    statistics: Any,
 ) -> dict[str, float]:
     """Evaluate a run that has just been trained, and draw its figures; return its metrics."""
     from common.evaluation import draw
     from common.evaluation.evaluate import evaluate as measure
-    from common.evaluation.statistics import Statistics
 
     evaluation = evaluation or EvaluationSettings.for_run(steps)
     figures = figures or FigureSettings.for_run(steps)
     if evaluation.quick:
         logger.info("A short run: evaluated and drawn at small sizes. The commands evaluate and figures use full ones.")
-    statistics = Statistics(run.system, run.dataset)
     trained_on, about = run.dataset.source, (run.system, run.dataset, run.results, run.checkpoint)
     result = measure(*about, evaluation, trained_on=trained_on, statistics=statistics)
     draw.draw_figures(*about, figures, statistics=statistics)
@@ -156,7 +212,7 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
         lines.append(f"{name} {metrics[name]:.4g}: {what} ({better}{other})")
     pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
     picture = next((path for path in pictures if path.is_file()), folders.results)
-    script = f"{runs.script_of(config.name)}.py"
+    script = f"{script_of(config.name)}.py"
     return [*lines, f"Look at {picture}.", f"More: python {script} figures --help, python {script} evaluate --help"]
 
 
@@ -174,12 +230,27 @@ def _load_tf1(prefix: str) -> Callable[[Any], None]:
     return lambda system: checkpoints.load(system, prefix)
 
 
-def _scores(system: Any, dataset: Dataset) -> tuple[tuple[str, ...], Callable[[], dict[str, float]]]:
-    """Return the columns of log.csv besides the losses, and what scores a system after an epoch."""
-    from common.evaluation.clustering import Scorer
+def _observers(statistics: Any, dataset: Dataset, folders: RunFolders) -> Any:
+    """Return what observes a run: scores, pictures, the plot of log.csv, and the networks to save at its end.
 
-    scorer = Scorer(system, dataset)
-    return scorer.names, scorer
+    Args:
+        statistics: the `Statistics` of the system.
+        dataset: the data.
+        folders: of the run.
+    """
+    from common.evaluation.clustering import Scorer
+    from common.evaluation.figures.captions import caption
+    from common.evaluation.figures.curves import draw_log
+    from common.training.train import Observers
+
+    scorer = Scorer(statistics, dataset)
+    return Observers(
+        scorer.names,
+        scorer,
+        _draw(statistics.system, dataset, folders),
+        plot=lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png", caption(statistics.system)),
+        networks=lambda: statistics.under().networks,  # As inference uses them.
+    )
 
 
 def _draw(system: Any, dataset: Dataset, folders: RunFolders) -> Callable[[int], None] | None:
@@ -204,21 +275,6 @@ def _draw(system: Any, dataset: Dataset, folders: RunFolders) -> Callable[[int],
     return draw
 
 
-def _plot(system: Any, folders: RunFolders) -> Callable[[], None]:
-    """Return what plots log.csv."""
-    from common.evaluation.figures.captions import caption
-    from common.evaluation.figures.curves import draw_log
-
-    return lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png", caption(system))
-
-
-def _inference_networks(system: Any, dataset: Dataset) -> dict[str, Any]:
-    """Return the networks to save, by name."""
-    from common.evaluation.statistics import inference_networks
-
-    return inference_networks(system, dataset)
-
-
 def evaluate(config: Config, options: Options, settings: EvaluationSettings) -> None:
     """Measure a trained run and write metrics.json."""
     run = runs.open_with_data(config, options, load_dataset, open_tf1)
@@ -233,7 +289,7 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
     run = runs.open_with_data(config, options, load_dataset, open_tf1)
     from common.evaluation.draw import Trained, draw_figures
 
-    others = [Trained(*other) for other in runs.open_beside(run, list(also))]
+    others = [Trained(*other) for other in runs.open_others(run, list(also))]
     draw_figures(run.system, run.dataset, run.results, run.checkpoint, settings, also=others)
 
 
@@ -242,7 +298,7 @@ def sample(config: Config, options: SampleOptions) -> None:
     if options.tf1_checkpoint is not None:
         system, source = open_tf1(config, options.tf1_checkpoint), f"TF1 checkpoint {options.tf1_checkpoint}"
     else:
-        system, checkpoint = runs.open_run(options.checkpoint or runs.newest(config, pathlib.Path("."), "-*"))
+        system, checkpoint = runs.open_run(options.checkpoint or newest(config))
         source = f"checkpoint {checkpoint}"
     from common.evaluation.sample import sample as generate
 
@@ -259,7 +315,7 @@ def data(config: Config, options: DataOptions) -> None:
 
     dataset = load_dataset(config, options.data_dir, options.data, options.cache)
     runs.require_matching_images(dataset, config, config.name)
-    name, side, pixels = f"{config.name}{'-synthetic' * dataset.synthetic}", 8, RANGES[config.scaling]
+    name, side, pixels = f"{config.name}{SYNTHETIC * dataset.synthetic}", 8, RANGES[config.scaling]
     found = facts.facts(dataset)
     results = RunFolders.of(name, options.out).results
     runs.make_writable_folder(results)

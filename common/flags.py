@@ -30,7 +30,7 @@ COMMANDS = {
     "data": "Say what {script} would read, and draw the first images as training sees them.",
 }
 EXAMPLES = {
-    "train": ("--epochs 2 --steps-per-epoch 200", "--resume --epochs 20"),
+    "train": ("--epochs 2 --steps-per-epoch 200", "--resume auto --epochs 20"),
     "evaluate": ("evaluate", "evaluate --quick --checkpoint models/{name}"),
     "figures": ("figures", "figures --codes 0 --range -2 2"),
     "sample": ("sample --count 64 --category 3 --out threes.png", "sample --latents l.npz --out g.npz"),
@@ -114,6 +114,7 @@ class Flag(NamedTuple):
     common: bool = False
     negatable: bool = False
     alias: str = ""
+    bare: Any = None
 
     def add(self, parser: argparse._ArgumentGroup, shown: bool) -> None:
         """Add it to a parser; `shown` says whether help lists it."""
@@ -126,13 +127,15 @@ class Flag(NamedTuple):
         else:
             kind, options["nargs"] = _values_of(self.kind)
             options["type"] = functools.partial(_convert, kind, self.choices)
+            if self.bare is not None:
+                options |= {"nargs": "?", "const": self.bare}
             options["metavar"] = self.metavar or (f"{{{','.join(self.choices)}}}" if self.choices else _METAVARS[kind])
         parser.add_argument(self.flag, *filter(None, [self.alias]), **options)
 
     def _default(self) -> str:
         if self.kind is bool and self.negatable:
             return " (default: on)" if self.default else " (default: off)"
-        if self.kind is bool or self.default in (None, (), "") or "(default" in self.help:
+        if self.kind is bool or self.bare is not None or self.default in (None, (), "") or "(default" in self.help:
             return ""
         values = self.default if isinstance(self.default, tuple) else (self.default,)
         if all(value is None for value in values):
@@ -154,7 +157,7 @@ def _values_of(kind: Any) -> tuple[Any, str | int | None]:
 def _convert(kind: Any, choices: Sequence[str], text: str) -> Any:
     if choices and text not in choices:
         raise argparse.ArgumentTypeError(
-            f"must be one of {', '.join(choices)}, got {text!r}{did_you_mean(text, choices)}"
+            f"must be {'one of ' * (len(choices) > 1)}{', '.join(choices)}, got {text!r}{did_you_mean(text, choices)}"
         )
     try:
         return getattr(kind, "parse", kind)(text)
@@ -172,7 +175,8 @@ def flags_of(kind: type, defaults: Any = None, names: Collection[str] = (), nega
         default = getattr(defaults, field.name) if defaults is not None else field.default
         data, positive = field.metadata, negatable and type_of(field) is bool
         text = (flag_of(field), type_of(field), default, data["help"])
-        flags.append(Flag(*text, data["choices"], data["metavar"], data["common"], positive, data["alias"]))
+        shown = (data["metavar"], data["common"], positive, data["alias"], data["bare"])
+        flags.append(Flag(*text, data["choices"], *shown))
     return flags
 
 

@@ -146,6 +146,11 @@ class Figures:
             "experts": (self.experts, ("experts",)),
         }
         skipped = {name: why for name, (_, needs) in wanted.items() if (why := lacks(self.system, *needs))}
+        images = self.dataset.test or self.dataset.train
+        if len(images) < 2:
+            skipped["interpolation"] = f"takes two {self.images_are}"
+        if images.factors is not None and not any(len(np.unique(column)) > 1 for column in images.factors.T):
+            skipped["mutual information"] = f"no factor has two levels among the {self.images_are}"
         if not self.codes():
             skipped["traversals"] = lacks(self.system, "continuous") or "no code is wanted"
         if len(self.dataset.factors) < 2:

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,10 +22,13 @@ class Statistics:
     Args:
         system: whose weights and moving averages of training the copies take. It is left as it is.
         dataset: whose training images the standing averages of the encoders are taken over; None if nothing is encoded.
+
+    Attributes:
+        system: the system.
     """
 
     def __init__(self, system: System, dataset: Dataset | None):
-        self._system, self._dataset = system, dataset
+        self.system, self._dataset = system, dataset
         self._copies: dict[str, System] = {}
         self._fresh: dict[str, tuple[int, bool]] = {}  # The step and `generates` of each copy.
         self._sums: list[_Sums] = []
@@ -37,10 +39,10 @@ class Statistics:
         A copy is refreshed if the system has moved on to another step. Without `generates`, standing averages are taken
         for the encoders alone.
         """
-        kind = kind or self._system.config.batch_norm
-        if kind == self._system.config.batch_norm and kind != "standing":
-            return self._system
-        step = int(self._system.step.numpy())
+        kind = kind or self.system.config.batch_norm
+        if kind == self.system.config.batch_norm and kind != "standing":
+            return self.system
+        step = int(self.system.step.numpy())
         if self._fresh.get(kind) not in ((step, True), (step, generates)):
             copy = self._copy(kind)
             if kind == "standing":
@@ -51,12 +53,12 @@ class Statistics:
     def _copy(self, kind: str) -> System:
         """Return the copy of that kind, at the weights and averages of the system."""
         if kind not in self._copies:
-            config = dataclasses.replace(self._system.config, batch_norm="batch" if kind == "observed" else kind)
+            config = dataclasses.replace(self.system.config, batch_norm="batch" if kind == "observed" else kind)
             self._copies[kind] = registry.build(config, training=False)
         copy = self._copies[kind]
-        for name, network in self._system.networks.items():
+        for name, network in self.system.networks.items():
             copy.networks[name].set_weights(network.get_weights())
-        copy.step.assign(self._system.step)
+        copy.step.assign(self.system.step)
         return copy
 
     def _average(self, copy: System, generates: bool) -> None:
@@ -117,8 +119,3 @@ def batch_norms(system: System) -> Iterator[BatchNorm]:
     """Yield the batch-norm layers of all networks, nested ones included."""
     for network in system.networks.values():
         yield from (layer for layer in network._flatten_layers() if isinstance(layer, BatchNorm))
-
-
-def inference_networks(system: System, dataset: Dataset) -> dict[str, keras.Model]:
-    """Return the networks by name as inference uses them: with `--batch-norm standing`, at standing averages."""
-    return Statistics(system, dataset).under().networks

@@ -17,7 +17,7 @@ def import_tensorflow() -> None:
         os.dup2(notices.fileno(), 2)
         try:
             import tensorflow  # noqa: F401
-        except BaseException:
+        except Exception:  # Not if a signal ends it.
             notices.seek(0)
             os.write(stderr, notices.read())
             raise

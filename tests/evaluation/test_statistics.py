@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from common.data.dataset import Dataset, Split
 from common.evaluation import statistics
-from common.evaluation.statistics import Statistics, batch_norms, inference_networks
+from common.evaluation.statistics import Statistics, batch_norms
 from common.models import registry
 from helpers.systems import make_config
 
@@ -76,6 +76,18 @@ def test_a_copy_is_reused_and_follows_the_system(trained):
 
 
 def test_saved_networks_hold_the_averages_of_inference(trained):
-    networks = inference_networks(trained, DATASET)
+    networks = Statistics(trained, DATASET).under().networks
     assert networks.keys() == trained.networks.keys()
     assert (networks is trained.networks) == (trained.config.batch_norm == "batch")
+
+
+def test_averages_do_not_depend_on_what_was_averaged_before(trained):
+    """A run is scored after each epoch (encoders alone), saved, evaluated and drawn with the same copies."""
+    used, fresh = Statistics(trained, DATASET), Statistics(trained, DATASET)
+    trained.step.assign_add(1)
+    used.under("standing", generates=False)
+    trained.step.assign_add(1)
+    used.under("standing", generates=False)
+    for one, other in zip(batch_norms(used.under("standing")), batch_norms(fresh.under("standing")), strict=True):
+        np.testing.assert_array_equal(one.moving_mean, other.moving_mean)
+        np.testing.assert_array_equal(one.moving_variance, other.moving_variance)
