@@ -83,6 +83,7 @@ def train(
     import tensorflow as tf
 
     from common.data.pipeline import Batches
+    from common.evaluation.statistics import Statistics
     from common.training import devices
     from common.training.train import Observers, prepare, worker_out
 
@@ -109,32 +110,34 @@ def train(
         logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
         logger.info("Writing to %s and %s", *folders)
         columns, score = _scores(training.system, dataset)
-        plot, networks = _plot(folders), lambda: _inference_networks(training.system, dataset)
+        statistics = Statistics(training.system, dataset)
         draw = _draw(training.system, dataset, folders)
-        training.run(Observers(columns, score, draw, plot=plot, networks=networks))
+        training.run(Observers(columns, score, draw, plot=_plot(folders), networks=statistics.networks))
     if finished:
         longer = f"--resume --epochs {2 * config.epochs}"
         return logger.info("The run had already trained its %d epochs. To train longer: %s", config.epochs, longer)
     run = runs.LoadedRun(training.system, dataset, str(training.checkpoints.newest()), description, folders.results)
     steps = training.steps_per_epoch * config.epochs
-    metrics = _after_training(run, steps, evaluation, figures) if options.evaluate else {}
+    metrics = _after_training(run, statistics, steps, evaluation, figures) if options.evaluate else {}
     for line in summary(config, folders, metrics, time.monotonic() - began):
         logger.info(line)
 
 
 def _after_training(
-    run: runs.LoadedRun, steps: int, evaluation: EvaluationSettings | None, figures: FigureSettings | None
+    run: runs.LoadedRun,
+    statistics: Any,
+    steps: int,
+    evaluation: EvaluationSettings | None,
+    figures: FigureSettings | None,
 ) -> dict[str, float]:
     """Evaluate a run that has just been trained, and draw its figures; return its metrics."""
     from common.evaluation import draw
     from common.evaluation.evaluate import evaluate as measure
-    from common.evaluation.statistics import Statistics
 
     evaluation = evaluation or EvaluationSettings.for_run(steps)
     figures = figures or FigureSettings.for_run(steps)
     if evaluation.quick:
         logger.info("A short run: evaluated and drawn at small sizes. The commands evaluate and figures use full ones.")
-    statistics = Statistics(run.system, run.dataset)
     trained_on, about = run.dataset.source, (run.system, run.dataset, run.results, run.checkpoint)
     result = measure(*about, evaluation, trained_on=trained_on, statistics=statistics)
     draw.draw_figures(*about, figures, statistics=statistics)
@@ -206,13 +209,6 @@ def _plot(folders: RunFolders) -> Callable[[], None]:
     return lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png")
 
 
-def _inference_networks(system: Any, dataset: Dataset) -> dict[str, Any]:
-    """Return the networks to save, by name."""
-    from common.evaluation.statistics import inference_networks
-
-    return inference_networks(system, dataset)
-
-
 def evaluate(config: Config, options: Options, settings: EvaluationSettings) -> None:
     """Measure a trained run and write metrics.json."""
     run = runs.open_with_data(config, options, load_dataset, open_tf1)
@@ -229,6 +225,24 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
 
     others = [Trained(*other) for other in runs.open_beside(run, list(also))]
     draw_figures(run.system, run.dataset, run.results, run.checkpoint, settings, also=others)
+
+
+def export(config: Config, options: Options) -> None:
+    """Write generator and encoder of a trained run for other programs, to export/ among its results."""
+    import_tensorflow()
+    from common.evaluation.export import export as write
+    from common.evaluation.opening import open_trained
+    from common.evaluation.statistics import Statistics
+    from common.evaluation.trained import TrainedModel
+
+    named = options.tf1_checkpoint or options.data_dir or options.data == "synthetic"
+    dataset = load_dataset(config, options.data_dir, options.data, options.cache) if named else None
+    if options.tf1_checkpoint:
+        system = Statistics(open_tf1(config, options.tf1_checkpoint), dataset).independent()
+        model = TrainedModel(system, options.tf1_checkpoint)
+    else:
+        model = open_trained(options.checkpoint or runs.newest(config, options.out), dataset)
+    write(model, RunFolders.of(model.config.name, options.out).results / "export")
 
 
 def sample(config: Config, options: SampleOptions) -> None:

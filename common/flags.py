@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "Measure a trained run of {script} and write metrics.json.",
     "figures": "Draw the paper's figures from a trained run of {script}.",
     "sample": "Generate images for latents from a file, with a trained run of {script}.",
+    "export": "Write generator and encoder of a trained run of {script} as SavedModel and ONNX.",
 }
 EXAMPLES = {
     "train": ("--epochs 2 --steps-per-epoch 200", "--resume --epochs 20"),
@@ -35,6 +36,7 @@ EXAMPLES = {
         "sample --latents l.npz --out g.npz --checkpoint RUN",
         "sample --latents l.npz --out g.npz --tf1-checkpoint P",
     ),
+    "export": ("export", "export --checkpoint models/{name} --out FOLDER"),
 }
 _PLACES = ("data_dir", "data", "out", "cache_dir", "use_cache")
 _RUN = ("resume", "overwrite", "evaluate")
@@ -203,6 +205,7 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
         "evaluate": [*flags_of(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
         "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
         "sample": [*flags_of(SampleOptions), extras["--dry-run"]],
+        "export": [extras["--dry-run"]],
     }[command]
     found = [] if command == "sample" else [("run and data", flags_of(Options))]
     return [*found, (command, own), *([("configuration of the TF1 checkpoint", run), *models] if tf1 else [])]

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 import runpy
@@ -202,13 +203,17 @@ class _Saved(NamedTuple):
 
     def _load_networks(self, system: "System") -> str:
         """Load the weights in the folder's `<network>.keras` files, without optimizers. Returns the folder."""
+        from common.nn.layers import plain
+
         files = {name: self.folder / f"{name}.keras" for name in system.networks}
         present = {name: file for name, file in files.items() if file.is_file()}
         if not present:
             raise UserError(f"{self.folder} has neither a checkpoint nor a .keras file of a network")
         for name, file in present.items():
             try:
-                system.networks[name].load_weights(file)
+                saved_network = plain(system.networks[name])
+                saved_network.load_weights(file)
+                system.networks[name].set_weights(saved_network.get_weights())
             except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
                 raise UserError(f"{file} is damaged, or of another network: {first_line(error)}") from None
         step = self.description["step"]
@@ -231,6 +236,25 @@ def open_run(path: pathlib.Path | str, training: bool = False) -> tuple["System"
     return _Saved.at(pathlib.Path(path)).restore(training)
 
 
+def open_for_inference(path: pathlib.Path | str) -> tuple["System", str, bool]:
+    """Open a run as `open_run` does, from its `.keras` files if they are of the same step as the checkpoint.
+
+    Returns:
+        The system, the path of the checkpoint or folder, and whether the averages of the batch norms are those of
+        inference, as in `.keras` files.
+    """
+    run = _Saved.at(pathlib.Path(path))
+    checkpoint = run.checkpoint or next(iter(saved(run.folder)), None)
+    if checkpoint is None or not checkpoint.endswith(f"-{run.description['step']}"):
+        return *run.restore(training=False), checkpoint is None
+    import_tensorflow()
+    system = registry.build(run.config, training=False)
+    try:
+        return system, run._load_networks(system), True
+    except UserError:  # There are none, or they are damaged.
+        return *run.restore(training=False), False
+
+
 def open_with_data(
     config: Config, options: Options, load: Callable[..., Dataset], open_tf1: Callable[[Config, str], "System"]
 ) -> LoadedRun:
@@ -250,7 +274,7 @@ def open_with_data(
     """
     run = None if options.checkpoint is None else _Saved.at(options.checkpoint)
     if run is None and options.tf1_checkpoint is None:
-        _require_trained(config, options)
+        newest(config, options.out)
     elif run is not None and run.config.dataset != config.dataset:
         raise UserError(
             f"{options.checkpoint} was trained on {run.config.dataset}, and this script is for {config.dataset}: "
@@ -269,12 +293,18 @@ def open_with_data(
     return LoadedRun(system, dataset, checkpoint, description, results)
 
 
-def _require_trained(config: Config, options: Options) -> None:
-    """Raise UserError if the script has no trained run below --out, on real or synthetic data."""
-    folders = [RunFolders.of(name, options.out).models for name in (config.name, f"{config.name}-synthetic")]
-    if not any(saved(folder) for folder in folders):
-        remedy = f"train first (python {config.name}.py), or name another --out or a --checkpoint"
+def newest(config: Config, out: pathlib.Path) -> pathlib.Path:
+    """Return the folder of checkpoints of the script's run below `out`: on real or synthetic data, the newest.
+
+    Raises:
+        UserError: there is none.
+    """
+    folders = [RunFolders.of(name, out).models for name in (config.name, f"{config.name}-synthetic")]
+    trained = {folder: os.stat(f"{saved(folder)[0]}.index").st_mtime for folder in folders if saved(folder)}
+    if not trained:
+        remedy = f"train first (python {config.name}.py), or name its --checkpoint"
         raise UserError(f"there is no trained run in {folders[0]}: {remedy}")
+    return max(trained, key=lambda folder: trained[folder])
 
 
 def _name_on(dataset: Dataset, name: str) -> str:

@@ -12,6 +12,7 @@ from common.config import LatentSpec
 from common.data.load import load_dataset
 from common.errors import UserError
 from common.io.atomic import write_json
+from common.nn.layers import plain
 from common.options import Options
 from common.runs import provenance, read_config, read_run, require_same_run
 from common.training.checkpoints import Checkpoints
@@ -210,7 +211,7 @@ def test_open_run_takes_a_checkpoint_or_its_folder(keep, tmp_path):
 def networks(system, tmp_path):
     """A folder of the tiny system's `.keras` files and its run.json, at step 7."""
     for name, network in system.networks.items():
-        network.save(tmp_path / f"{name}.keras")
+        plain(network).save(tmp_path / f"{name}.keras")
     write_json({**provenance(system.config, "digits"), "step": 7}, tmp_path / "run.json")
     return tmp_path
 

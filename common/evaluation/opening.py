@@ -1,0 +1,48 @@
+"""Opening a trained run for use: under statistics that make an image independent of its batch."""
+
+import pathlib
+
+from common import runs
+from common.data.dataset import Dataset
+from common.data.load import load_dataset
+from common.errors import UserError
+from common.evaluation.statistics import Statistics
+from common.evaluation.trained import TrainedModel
+from common.models.system import System
+from common.options import Options
+
+
+def open_trained(path: pathlib.Path | str, dataset: Dataset | None = None) -> TrainedModel:
+    """Open a trained run.
+
+    A finished run has its averages in its `.keras` files. Otherwise they are taken from the checkpoint: those of the
+    encoder over training images. Without images the model generates, but does not encode.
+
+    Args:
+        path: its folder (models/NAME, or one of `.keras` files and a run.json), or a checkpoint in it.
+        dataset: training images for the averages; by default the run's own data, if they are needed.
+
+    Raises:
+        UserError: there is no run, it is damaged, or the images do not fit it.
+    """
+    system, source, final = runs.open_for_inference(path)
+    if dataset is not None:
+        runs.require_matching_images(dataset, system.config, source)
+        return TrainedModel(Statistics(system, dataset).independent(), source)
+    if final:
+        return TrainedModel(Statistics(system, None, final=True).independent(), source)
+    dataset, why = _own_data(system, source)
+    return TrainedModel(Statistics(system, dataset).independent(), source, why)
+
+
+def _own_data(system: System, checkpoint: str) -> tuple[Dataset | None, str | None]:
+    """Return the data that a run was trained on, or None and why it is not there."""
+    trained_on = runs.read_run(pathlib.Path(checkpoint).parent / runs.RUN_FILE)["data"]
+    text = f"to encode, {checkpoint} needs images that it was trained on ({trained_on}): "
+    text += "name them (--data-dir, or load_run(path, images))"
+    mode = "synthetic" if system.config.name.endswith("-synthetic") else "real"
+    try:
+        dataset = load_dataset(system.config, None, mode, Options().cache)
+    except (UserError, ImportError):
+        return None, text
+    return (dataset, None) if dataset.source == trained_on else (None, text)
