@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         configure,
         dataset,
         load_run,
+        picture,
         train,
         train_step,
     )
@@ -47,6 +48,7 @@ __all__ = [
     "hyperparameter",
     "load_run",
     "log_to_stdout",
+    "picture",
     "register",
     "train",
     "train_step",

@@ -6,14 +6,16 @@ These names are importable from `common`. What they take and return does not cha
 import dataclasses
 import pathlib
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from common import commands
 from common.config import Config, LatentSpec
 from common.data.dataset import Dataset, Factor, Split
+from common.data.pixels import RANGES
 from common.errors import Interrupted, UserError
 from common.fields import flag_of
 from common.io.notices import import_tensorflow
@@ -25,6 +27,7 @@ import tensorflow as tf  # noqa: E402
 
 from common.data.pipeline import Batches  # noqa: E402
 from common.evaluation import summary  # noqa: E402
+from common.evaluation.figures.tables import image_table  # noqa: E402
 from common.evaluation.opening import open_trained  # noqa: E402
 from common.evaluation.trained import TrainedModel, to_network  # noqa: E402
 from common.models.system import System  # noqa: E402
@@ -202,3 +205,27 @@ def collect_metrics(paths: Iterable[pathlib.Path | str]) -> list[dict[str, Any]]
         about = {"run": str(path), "name": report["config"].get("name"), "seed": report["config"]["seed"]}
         rows.append({**about, "step": report["step"], **report["metrics"]})
     return rows
+
+
+def picture(
+    images: np.ndarray, title: str = "", *, rows: Sequence[Any] = (), columns: Sequence[Any] = ()
+) -> Image.Image:
+    """Return images in a table, as notebooks show and `.save("name.png")` writes it.
+
+    Args:
+        images: floats from 0 to 1: a row of images [n, h, w, c], or a table [rows, columns, h, w, c].
+        title: a line above them.
+        rows: a label per row.
+        columns: a label per column.
+
+    Raises:
+        UserError: the images or the number of labels are something else.
+    """
+    table = np.asarray(images)
+    table = table[None] if table.ndim == 4 else table
+    if table.ndim != 5 or table.dtype.kind != "f":
+        raise UserError(f"images must be floats [n, h, w, c] or [rows, columns, h, w, c], got {list(table.shape)}")
+    labels = [list(map(str, given)) or [""] * n for given, n in ((rows, table.shape[0]), (columns, table.shape[1]))]
+    if [len(each) for each in labels] != list(table.shape[:2]):
+        raise UserError(f"{len(rows)} and {len(columns)} labels for {table.shape[0]} rows and {table.shape[1]} columns")
+    return image_table(title, RANGES["unit"].to_uint8(table), *labels)

@@ -10,6 +10,7 @@ def log_to_stdout() -> None:
         logger.addHandler(_Stdout())
         logger.setLevel(logging.INFO)
         logger.propagate = False  # TensorFlow's import gives the root logger a handler, which would print all again.
+        logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
 
 
 class _Stdout(logging.Handler):

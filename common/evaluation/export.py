@@ -1,11 +1,11 @@
 """The command `export`: generator and encoder for programs without this project, as SavedModel and as ONNX."""
 
 import dataclasses
-import importlib.util
 import logging
 import pathlib
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -45,7 +45,7 @@ def export(model: "TrainedModel", folder: pathlib.Path | str) -> list[str]:
     signatures = _signatures(system)
     if not signatures:
         raise UserError(f"{system.name} neither generates images nor encodes them")
-    written, onnx = [], importlib.util.find_spec("tf2onnx") is not None
+    written, onnx = [], find_spec("tf2onnx") is not None
     for name, functions in signatures.items():
         _save(functions, folder / name)
         written.append(name)
