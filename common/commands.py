@@ -229,6 +229,10 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
 
 def export(config: Config, options: Options) -> None:
     """Write generator and encoder of a trained run for other programs, to export/ among its results."""
+    path = options.checkpoint
+    if not options.tf1_checkpoint:
+        path = path or runs.newest(config, options.out)
+        runs.config_of(path)  # Refuses what is no run, before TensorFlow is imported.
     import_tensorflow()
     from common.evaluation.export import export as write
     from common.evaluation.opening import open_trained
@@ -237,11 +241,11 @@ def export(config: Config, options: Options) -> None:
 
     named = options.tf1_checkpoint or options.data_dir or options.data == "synthetic"
     dataset = load_dataset(config, options.data_dir, options.data, options.cache) if named else None
-    if options.tf1_checkpoint:
-        system = Statistics(open_tf1(config, options.tf1_checkpoint), dataset).independent()
-        model = TrainedModel(system, options.tf1_checkpoint)
+    if path is None:
+        system = Statistics(open_tf1(config, str(options.tf1_checkpoint)), dataset).independent()
+        model = TrainedModel(system, str(options.tf1_checkpoint))
     else:
-        model = open_trained(options.checkpoint or runs.newest(config, options.out), dataset)
+        model = open_trained(path, dataset)
     write(model, RunFolders.of(model.config.name, options.out).results / "export")
 
 

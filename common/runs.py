@@ -236,6 +236,11 @@ def open_run(path: pathlib.Path | str, training: bool = False) -> tuple["System"
     return _Saved.at(pathlib.Path(path)).restore(training)
 
 
+def config_of(path: pathlib.Path | str) -> Config:
+    """Return the configuration of the run at `path`, as `open_run` takes it. Raises UserError if there is none."""
+    return _Saved.at(pathlib.Path(path)).config
+
+
 def open_for_inference(path: pathlib.Path | str) -> tuple["System", str, bool]:
     """Open a run as `open_run` does, from its `.keras` files if they are of the same step as the checkpoint.
 

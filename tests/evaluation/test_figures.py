@@ -145,7 +145,7 @@ def some_latents(count):
     return Latents(*(random.normal(size=(count, length)).astype(np.float32) for length in (Z, K, C)))
 
 
-def test_all_latents_are_generated_in_batches_of_the_training_size(echo):
+def test_latents_are_generated_in_batches_of_training_size(echo):
     latents = some_latents(11)
     np.testing.assert_array_equal(generate_all(echo, latents)[:, 0, 0], np.concatenate(latents, axis=1))
     assert [len(batch) for batch in echo.batches] == [8, 3]
