@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import logging
 import pathlib
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -155,7 +156,8 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
     pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
     picture = next((path for path in pictures if path.is_file()), folders.results)
     script = f"{config.name.removesuffix('-synthetic')}.py"
-    return [*lines, f"Look at {picture}.", f"More: python {script} figures --help, python {script} evaluate --help"]
+    more = [f"More: python {script} figures --help, python {script} evaluate --help"]
+    return [*lines, f"Look at {picture}.", *(more if pathlib.Path(sys.argv[0]).name == script else [])]
 
 
 def open_tf1(config: Config, prefix: str) -> Any:
