@@ -108,12 +108,18 @@ def _traced(function: Callable, inputs: list[tf.TensorSpec]) -> Any:
     return tf.function(function, input_signature=inputs)
 
 
+class _Weights(tf.Module):
+    """What a SavedModel needs to hold for its functions."""
+
+    def __init__(self, functions: dict[str, Any]):
+        super().__init__()
+        self.kept = [v for function in functions.values() for v in function.get_concrete_function().variables]
+
+
 def _save(functions: dict[str, Any], folder: pathlib.Path) -> None:
     """Write a SavedModel with these signatures."""
-    module = tf.Module()
-    module.weights = [v for function in functions.values() for v in function.get_concrete_function().variables]
     shutil.rmtree(folder, ignore_errors=True)
-    tf.saved_model.save(module, str(folder), signatures=functions)
+    tf.saved_model.save(_Weights(functions), str(folder), signatures=functions)
 
 
 def _save_onnx(function: Any, path: pathlib.Path) -> None:
