@@ -224,9 +224,12 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
     """Draw the figures of a trained run, with reconstructions of the runs in `also` below its own."""
     run = runs.open_with_data(config, options, load_dataset, open_tf1)
     from common.evaluation.draw import Trained, draw_figures
+    from common.evaluation.opening import saved_statistics
 
+    statistics = None if run.description is None else saved_statistics(run.system, run.dataset, run.checkpoint)
     others = [Trained(*other) for other in runs.open_beside(run, list(also))]
-    draw_figures(run.system, run.dataset, run.results, run.checkpoint, settings, also=others)
+    about = (run.system, run.dataset, run.results, run.checkpoint)
+    draw_figures(*about, settings, also=others, statistics=statistics)
 
 
 def export(config: Config, options: Options) -> None:

@@ -241,23 +241,26 @@ def config_of(path: pathlib.Path | str) -> Config:
     return _Saved.at(pathlib.Path(path)).config
 
 
-def open_for_inference(path: pathlib.Path | str) -> tuple["System", str, bool]:
-    """Open a run as `open_run` does, from its `.keras` files if they are of the same step as the checkpoint.
+def open_networks(path: pathlib.Path | str) -> "System | None":
+    """Open a run from its `.keras` files, whose averages are those of inference.
 
     Returns:
-        The system, the path of the checkpoint or folder, and whether the averages of the batch norms are those of
-        inference, as in `.keras` files.
+        The system; None if there are no such files, they are damaged, or they are of another step than the checkpoint.
+
+    Raises:
+        UserError: there is no run at `path`, which is as `open_run` takes it.
     """
     run = _Saved.at(pathlib.Path(path))
     checkpoint = run.checkpoint or next(iter(saved(run.folder)), None)
-    if checkpoint is None or not checkpoint.endswith(f"-{run.description['step']}"):
-        return *run.restore(training=False), checkpoint is None
+    if checkpoint is not None and not checkpoint.endswith(f"-{run.description['step']}"):
+        return None
     import_tensorflow()
     system = registry.build(run.config, training=False)
     try:
-        return system, run._load_networks(system), True
-    except UserError:  # There are none, or they are damaged.
-        return *run.restore(training=False), False
+        run._load_networks(system)
+    except UserError:
+        return None
+    return system
 
 
 def open_with_data(

@@ -25,14 +25,29 @@ def open_trained(path: pathlib.Path | str, dataset: Dataset | None = None) -> Tr
     Raises:
         UserError: there is no run, it is damaged, or the images do not fit it.
     """
-    system, source, final = runs.open_for_inference(path)
+    system = runs.open_networks(path) if dataset is None else None
+    if system is not None:
+        return TrainedModel(Statistics(system, None, final=True).independent(), str(path))
+    system, source = runs.open_run(path)
+    dataset, why = (dataset, None) if dataset is not None else _own_data(system, source)
     if dataset is not None:
         runs.require_matching_images(dataset, system.config, source)
-        return TrainedModel(Statistics(system, dataset).independent(), source)
-    if final:
-        return TrainedModel(Statistics(system, None, final=True).independent(), source)
-    dataset, why = _own_data(system, source)
     return TrainedModel(Statistics(system, dataset).independent(), source, why)
+
+
+def saved_statistics(system: System, dataset: Dataset, checkpoint: str) -> Statistics:
+    """Return the copies of a run's system; the standing one is that of the run's `.keras` files, if there are some.
+
+    Args:
+        system: at the weights of `checkpoint`.
+        dataset: whose training images standing averages are taken over otherwise.
+        checkpoint: its path.
+    """
+    statistics = Statistics(system, dataset)
+    saved = runs.open_networks(checkpoint) if system.config.batch_norm != "moving" else None
+    if saved is not None:
+        statistics.adopt(Statistics(saved, None, final=True).under("standing"))
+    return statistics
 
 
 def _own_data(system: System, checkpoint: str) -> tuple[Dataset | None, str | None]:

@@ -60,6 +60,11 @@ class Statistics:
         own = self._system.config.batch_norm
         return self.under("standing" if own == "batch" else own)
 
+    def adopt(self, standing: System) -> None:
+        """Take `standing`, a system at the present weights and at its final averages, for the copy of that kind."""
+        self._copies["standing"] = standing
+        self._fresh["standing"] = int(self._system.step.numpy()), True
+
     def networks(self) -> dict[str, keras.Model]:
         """Return the networks by name as `.keras` files hold them: at the averages of `independent`, in plain Keras."""
         return {name: plain(network) for name, network in self.independent().networks.items()}

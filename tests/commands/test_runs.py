@@ -11,6 +11,7 @@ from common import cli, commands, runs
 from common.config import LatentSpec
 from common.data.load import load_dataset
 from common.errors import UserError
+from common.evaluation.opening import saved_statistics
 from common.io.atomic import write_json
 from common.nn.layers import plain
 from common.options import Options
@@ -222,6 +223,15 @@ def test_open_run_takes_a_folder_of_networks(system, networks):
     for name, network in system.networks.items():
         for wanted, found in zip(network.get_weights(), opened.networks[name].get_weights(), strict=True):
             np.testing.assert_array_equal(found, wanted)
+
+
+def test_standing_averages_are_taken_from_the_files_of_a_step(system, networks):
+    for step, same in ((7, True), (8, False)):
+        system.step.assign(step)
+        path = Checkpoints(system, networks, "tiny").save() if step == 8 else str(networks)
+        found = saved_statistics(system, None, path).under("standing").networks["generator"].get_weights()
+        own = system.networks["generator"].get_weights()
+        assert all(map(np.array_equal, found, own)) == same
 
 
 def test_export_needs_no_data_if_the_networks_are_there(networks, monkeypatch, make_config, tmp_path):
