@@ -2,8 +2,8 @@
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # A type checker takes it for True. This file must be readable by old versions of Python.
 if TYPE_CHECKING:
     from common.api import (
         TrainedModel,
@@ -67,13 +67,13 @@ _ELSEWHERE = {  # All others are in `common.api`.
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name):
     """Import a name of the library when it is used, so that `--help` stays fast."""
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"common.{_ELSEWHERE.get(name, 'api')}"), name)
+        raise AttributeError("module 'common' has no attribute " + repr(name))
+    return getattr(importlib.import_module("common." + _ELSEWHERE.get(name, "api")), name)
 
 
-def __dir__() -> list[str]:
+def __dir__():
     """Return the names of the library, too."""
-    return sorted({*globals(), *__all__})
+    return sorted(set(globals()) | set(__all__))
