@@ -46,8 +46,17 @@ setuptools.setup(
     ],
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}"],  # TensorFlow with CUDA and cuDNN, on Linux.
+        "onnx": ["tf2onnx>=1.17,<2", "onnx>=1.20,<2"],  # For the ONNX files of the command export.
         "tensorboard": ["tensorboard"],  # For --tensorboard; TensorFlow no longer brings it.
-        "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "tensorboard"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3",
+            "hypothesis>=6",
+            "tensorboard",
+            "tf2onnx>=1.17,<2",
+            "onnx>=1.20,<2",
+            "onnxruntime>=1.20,<2",
+        ],
         "dev": ["ruff>=0.17.6,<0.18", "pyright[nodejs]==1.1.414", "pre-commit>=4,<5"],
     },
 )

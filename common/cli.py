@@ -6,7 +6,6 @@
 import argparse
 import dataclasses
 import json
-import logging
 import signal
 import sys
 import types
@@ -18,6 +17,7 @@ from common.config import Config
 from common.data import images
 from common.errors import Interrupted, UserError
 from common.io.notices import import_tensorflow
+from common.logs import log_to_stdout
 from common.models import registry
 from common.options import (
     QUICK_EVALUATION,
@@ -47,7 +47,7 @@ def main(
         presets: name -> the configuration that --preset chooses instead of `config`.
     """
     prog = f"{config.name}.py"
-    _log_to_stdout()
+    log_to_stdout()
     try:
         with StopSignals(at_once=True):
             _run(config, description, list(sys.argv[1:] if argv is None else argv), presets)
@@ -82,7 +82,8 @@ def _run(config: Config, description: str, argv: list[str], presets: Mapping[str
         config, given = _on_images(config, given)
     if command == "train":
         return _train(config, given, presets)
-    {"evaluate": _evaluate, "figures": _figures, "sample": _sample, "data": _data}[command](config, given)
+    commands_of = {"evaluate": _evaluate, "figures": _figures, "sample": _sample, "data": _data, "export": _export}
+    commands_of[command](config, given)
 
 
 def _on_images(config: Config, given: Mapping[str, Any]) -> tuple[Config, Mapping[str, Any]]:
@@ -124,23 +125,6 @@ def _look_ahead(config: Config, argv: list[str], presets: Mapping[str, Config]) 
     if model not in registry.models() or variant not in registry.variants():
         return config, chosen  # The parser of the command says what they may be.
     return registry.with_system(config, model, variant), chosen
-
-
-def _log_to_stdout() -> None:
-    """Print what the project logs to stdout, as plain lines. Those who use it as a library choose for themselves."""
-    logger = logging.getLogger("common")
-    if not any(isinstance(handler, _Stdout) for handler in logger.handlers):
-        logger.addHandler(_Stdout())
-        logger.setLevel(logging.INFO)
-        logger.propagate = False  # TensorFlow's import gives the root logger a handler, which would print all again.
-
-
-class _Stdout(logging.Handler):
-    """Prints messages to what is stdout at that time."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a message."""
-        print(self.format(record), flush=True)
 
 
 def _train(config: Config, given: Mapping[str, Any], presets: Mapping[str, Config]) -> None:
@@ -192,6 +176,13 @@ def _sample(config: Config, given: Mapping[str, Any]) -> None:
 
 def _data(config: Config, given: Mapping[str, Any]) -> None:
     commands.data(config, DataOptions(**flags.values(DataOptions, given)))
+
+
+def _export(config: Config, given: Mapping[str, Any]) -> None:
+    options = Options(**flags.values(Options, given))
+    if "--dry-run" in given:
+        return _show(config, options)
+    commands.export(config, options)
 
 
 def _show(config: Config, options: Options, settings: Any = None) -> None:

@@ -9,6 +9,7 @@ import importlib.util
 import json
 import logging
 import pathlib
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,7 +35,7 @@ from common.options import (
     TrainingOptions,
 )
 from common.run_data import absolute, is_named, load_data
-from common.run_folders import find_run, newest, run_to_resume, script_of
+from common.run_folders import find_run, newest, run_to_resume, script_of, trained_folder
 from common.sample_options import SampleOptions
 from common.training import workers
 from common.training.duration import duration
@@ -213,7 +214,8 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
     pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
     picture = next((path for path in pictures if path.is_file()), folders.results)
     script = f"{script_of(config.name)}.py"
-    return [*lines, f"Look at {picture}.", f"More: python {script} figures --help, python {script} evaluate --help"]
+    more = [f"More: python {script} figures --help, python {script} evaluate --help"]
+    return [*lines, f"Look at {picture}.", *(more if pathlib.Path(sys.argv[0]).name == script else [])]
 
 
 def open_tf1(config: Config, prefix: str) -> Any:
@@ -249,7 +251,7 @@ def _observers(statistics: Any, dataset: Dataset, folders: RunFolders) -> Any:
         scorer,
         _draw(statistics.system, dataset, folders),
         plot=lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png", caption(statistics.system)),
-        networks=lambda: statistics.under().networks,  # As inference uses them.
+        networks=statistics.networks,
     )
 
 
@@ -288,9 +290,34 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
     """Draw the figures of a trained run, with reconstructions of the runs in `also` below its own."""
     run = runs.open_with_data(config, options, load_dataset, open_tf1)
     from common.evaluation.draw import Trained, draw_figures
+    from common.evaluation.opening import saved_statistics
 
+    statistics = None if run.description is None else saved_statistics(run.system, run.dataset, run.checkpoint)
     others = [Trained(*other) for other in runs.open_others(run, list(also))]
-    draw_figures(run.system, run.dataset, run.results, run.checkpoint, settings, also=others)
+    about = (run.system, run.dataset, run.results, run.checkpoint)
+    draw_figures(*about, settings, also=others, statistics=statistics)
+
+
+def export(config: Config, options: Options) -> None:
+    """Write generator and encoder of a trained run for other programs, to export/ among its results."""
+    path = options.checkpoint
+    if not options.tf1_checkpoint:
+        path = path or trained_folder(config, options)
+        runs.config_of(path)  # Refuses what is no run, before TensorFlow is imported.
+    import_tensorflow()
+    from common.evaluation.export import export as write
+    from common.evaluation.opening import open_trained
+    from common.evaluation.statistics import Statistics
+    from common.evaluation.trained import TrainedModel
+
+    named = options.tf1_checkpoint or options.data_dir or options.data == "synthetic"
+    dataset = load_dataset(config, options.data_dir, options.data, options.cache) if named else None
+    if path is None:
+        system = Statistics(open_tf1(config, str(options.tf1_checkpoint)), dataset).independent()
+        model = TrainedModel(system, str(options.tf1_checkpoint))
+    else:
+        model = open_trained(path, dataset)
+    write(model, RunFolders.of(model.config.name, options.out).results / "export")
 
 
 def sample(config: Config, options: SampleOptions) -> None:

@@ -28,6 +28,7 @@ COMMANDS = {
     "figures": "Draw the paper's figures from a trained run of {script}.",
     "sample": "Generate images with a trained run of {script}.",
     "data": "Say what {script} would read, and draw the first images as training sees them.",
+    "export": "Write generator and encoder of a trained run of {script} as SavedModel and ONNX.",
 }
 EXAMPLES = {
     "train": ("--epochs 2 --steps-per-epoch 200", "--resume auto --epochs 20"),
@@ -35,6 +36,7 @@ EXAMPLES = {
     "figures": ("figures", "figures --codes 0 --range -2 2"),
     "sample": ("sample --count 64 --category 3 --out threes.png", "sample --latents l.npz --out g.npz"),
     "data": ("data", "data --data-dir DIR --json data.json"),
+    "export": ("export", "export --checkpoint models/{name} --out FOLDER"),
 }
 _PLACES = ("data_dir", "data", "out", "cache_dir", "use_cache")
 _RUN = ("resume", "overwrite", "evaluate")
@@ -219,6 +221,7 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
         "evaluate": [*flags_of(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
         "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
         "sample": [*flags_of(SampleOptions), extras["--dry-run"]],
+        "export": [extras["--dry-run"]],
     }[command]
     found = [] if command == "sample" else [("run and data", [extras["--images"], *flags_of(Options)])]
     names = {flag.flag for flag in own}  # `sample` has a --seed of its own.

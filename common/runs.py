@@ -226,13 +226,17 @@ class _Saved(NamedTuple):
 
     def _load_networks(self, system: "System") -> str:
         """Load the weights in the folder's `<network>.keras` files, without optimizers. Returns the folder."""
+        from common.nn.layers import plain
+
         files = {name: self.folder / f"{name}.keras" for name in system.networks}
         present = {name: file for name, file in files.items() if file.is_file()}
         if not present:
             raise UserError(f"{self.folder} has neither a checkpoint nor a .keras file of a network")
         for name, file in present.items():
             try:
-                system.networks[name].load_weights(file)
+                saved_network = plain(system.networks[name])
+                saved_network.load_weights(file)
+                system.networks[name].set_weights(saved_network.get_weights())
             except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
                 raise UserError(f"{file} is damaged, or of another network: {first_line(error)}") from None
         step = self.description["step"]
@@ -253,6 +257,33 @@ def open_run(path: pathlib.Path | str, training: bool = False) -> tuple["System"
         UserError: there is no checkpoint, or it is damaged or does not match.
     """
     return _Saved.at(pathlib.Path(path)).restore(training)
+
+
+def config_of(path: pathlib.Path | str) -> Config:
+    """Return the configuration of the run at `path`, as `open_run` takes it. Raises UserError if there is none."""
+    return _Saved.at(pathlib.Path(path)).config
+
+
+def open_networks(path: pathlib.Path | str) -> "System | None":
+    """Open a run from its `.keras` files, whose averages are those of inference.
+
+    Returns:
+        The system; None if there are no such files, they are damaged, or they are of another step than the checkpoint.
+
+    Raises:
+        UserError: there is no run at `path`, which is as `open_run` takes it.
+    """
+    run = _Saved.at(pathlib.Path(path))
+    checkpoint = run.checkpoint or next(iter(saved(run.folder)), None)
+    if checkpoint is not None and not checkpoint.endswith(f"-{run.description['step']}"):
+        return None
+    import_tensorflow()
+    system = registry.build(run.config, training=False)
+    try:
+        run._load_networks(system)
+    except UserError:
+        return None
+    return system
 
 
 def open_with_data(

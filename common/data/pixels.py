@@ -29,6 +29,10 @@ class PixelRange:
         """Map the networks' values, floats of any shape, to [0, 1]."""
         return (values + 1.0) / 2.0 if self.low < 0.0 else values
 
+    def from_unit(self, values: Any) -> Any:
+        """Map values in [0, 1], floats of any shape, to the networks'."""
+        return values * 2.0 - 1.0 if self.low < 0.0 else values
+
     def to_uint8(self, values: np.ndarray) -> np.ndarray:
         """Map the networks' values, of any shape, to uint8 [0, 255]. Values outside of the range are clipped."""
         return np.rint(self.to_unit(np.asarray(values, np.float64)).clip(0.0, 1.0) * 255.0).astype(np.uint8)

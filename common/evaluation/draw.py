@@ -87,9 +87,11 @@ def draw_figures(
     """
     settings = settings or FigureSettings()
     _require_codes(system, settings)
-    inference = (statistics or Statistics(system, dataset)).under()
+    statistics = statistics or Statistics(system, dataset)
+    inference = statistics.under()
+    independent = statistics.independent() if inference.can("sample") else inference
     others = [Trained(Statistics(one, dataset).under(), path) for one, path in also]
-    figures = Figures(dataset, settings, [Trained(inference, checkpoint), *others])
+    figures = Figures(dataset, settings, [Trained(inference, checkpoint), *others], independent)
     jobs, skipped = figures.jobs()
     progress = Progress("Drawing", dict.fromkeys(jobs, 1.0))
     paths, facts = [], {}
@@ -127,11 +129,16 @@ class Figures:
         dataset: the real images.
         settings: what is drawn.
         systems: the system, and others that add rows of reconstructions; all ready for inference.
+        independent: the system under statistics that make an image independent of its batch, for traversals,
+            interpolations and samples of experts; by default the first of `systems`.
     """
 
-    def __init__(self, dataset: Dataset, settings: FigureSettings, systems: Sequence[Trained]):
+    def __init__(
+        self, dataset: Dataset, settings: FigureSettings, systems: Sequence[Trained], independent: System | None = None
+    ):
         self.dataset, self.settings, self.systems = dataset, settings, systems
         self.system = systems[0].system
+        self.independent = independent or self.system
         self.images_are = f"{'test' if dataset.test else 'training'} images"
 
     def jobs(self) -> tuple[dict[str, Callable[[], Iterator[Figure]]], dict[str, str]]:
@@ -197,20 +204,22 @@ class Figures:
             yield self.sheet(f"original_c{code}", f"{title}, as the original code", images, _labels(values),
                              facts=facts, still=_CANCELLED, **texts)  # fmt: skip
         facts = {"shows": f"c{code} through its values, all other latents of a row held", "values": settings.values}
+        facts["batch_norm"] = self.independent.config.batch_norm
         if settings.by_category:
-            images = generated.traversal_by_category(self.system, code, settings.values, settings.seed)
+            images = generated.traversal_by_category(self.independent, code, settings.values, settings.seed)
             facts["shows"] = f"c{code} through its values in each category, all other latents held"
             texts |= {"ylabel": "category d", "rows": self.category_labels()}
         else:
-            images = generated.traversal(self.system, code, settings.values, settings.draws, settings.seed)
+            images = generated.traversal(self.independent, code, settings.values, settings.draws, settings.seed)
         yield from self.strips(f"traversal_c{code}", title, images, _labels(settings.values), facts=facts, **texts)
 
     def categories(self) -> Iterator[Figure]:
         """Yield a traversal of all categories."""
         settings = self.settings
-        images = generated.categorical_traversal(self.system, 1, settings.draws, settings.seed)
+        images = generated.categorical_traversal(self.independent, 1, settings.draws, settings.seed)
         labels = [str(i // 2) if i % 2 == 0 else f"{i // 2} | {i // 2 + 1}" for i in range(images.shape[1])]
         facts = {"shows": "all categories in order and half-way points, (z, c) of a row held"}
+        facts["batch_norm"] = self.independent.config.batch_norm
         xlabel = "category d; between two, half of each"
         yield from self.strips(
             "traversal_categories", "From category to category", images, labels, xlabel=xlabel, facts=facts
@@ -257,14 +266,15 @@ class Figures:
         """Between pairs of real images."""
         real, points = self.real_images(), self.settings.interpolation_steps
         pairs = min(self.settings.interpolation_pairs, len(real) // 2)
-        inputs = to_inputs(real, self.system.config.scaling)
-        made = self.pixels(generated.interpolation(self.system, inputs, pairs, points, self.settings.seed))
+        inputs = to_inputs(real[: 2 * pairs], self.system.config.scaling)
+        made = self.pixels(generated.interpolation(self.independent, inputs, pairs, points, self.settings.seed))
         ends = self.shown(real)[: 2 * pairs].reshape(pairs, 2, 1, *real.shape[1:])
         cells = np.concatenate([ends[:, 0], made, ends[:, 1]], axis=1)
         labels = ["real", *_labels(np.linspace(0, 1, points)), "real"]
         texts = {"ylabel": "pair", "xlabel": "weight of the right image's codes"}
         picture = self.table("Between two real images", cells, _labels(range(pairs)), labels, **texts)
         facts = {"shows": f"images between the codes of two real {self.images_are}"}
+        facts["batch_norm"] = self.independent.config.batch_norm
         yield Figure("figure_interpolation", picture, facts)
 
     def information(self) -> Iterator[Figure]:
@@ -296,7 +306,9 @@ class Figures:
         settings = self.settings
         sizes = {"count": settings.num_reconstructions, "images": settings.information_images, "seed": settings.seed}
         drawing = {"title": self.title("{}"), "to_uint8": self.pixels, "dpi": settings.dpi}
-        for figure in expert_figures(self.system, self.dataset, self.real_images(), **sizes, **drawing):
+        for figure in expert_figures(
+            self.system, self.independent, self.dataset, self.real_images(), **sizes, **drawing
+        ):
             yield Figure(*figure)
 
     def real_images(self) -> np.ndarray:

@@ -22,7 +22,7 @@ def sample_rows(system: System, count: int, seed: int) -> np.ndarray:
     latents = generated.sample(system, count, seed, _DRAW)
     alone = np.eye(system.config.latent.categories, dtype=np.float32)
     rows = [latents._replace(category=np.tile(one, (count, 1))) for one in alone] + [latents]
-    images = generated.generate_mixed(system, generated.concatenate(rows), seed)
+    images = generated.generate_all(system, generated.concatenate(rows))
     return images.reshape(len(rows), count, *images.shape[1:])
 
 
@@ -41,6 +41,7 @@ def contribution_rows(system: System, real: np.ndarray, seed: int) -> np.ndarray
 
 def expert_figures(
     system: System,
+    independent: System,
     dataset: Dataset,
     real: np.ndarray,
     *,
@@ -55,6 +56,7 @@ def expert_figures(
 
     Args:
         system: one with "experts", ready for inference.
+        independent: the same, under statistics that make an image independent of its batch; it makes the samples.
         dataset: whose images the heat maps are over.
         real: a mixed batch of its images, uint8 [B, h, w, c].
         count: columns of the tables of images.
@@ -70,7 +72,7 @@ def expert_figures(
     picture = image_table(title.format("Contributions of the experts"), cells, rows, [""] * cells.shape[1], dpi=dpi)
     shows = "real images, reconstructions, and the part of each expert: the codes of the others are set to 0"
     yield "figure_expert_contributions", picture, {"shows": shows}
-    cells = to_uint8(sample_rows(system, count, seed))
+    cells = to_uint8(sample_rows(independent, count, seed))
     picture = image_table(title.format("Samples of the experts"), cells, [*names, "mixture"], [""] * count, dpi=dpi)
     shows = "one row per expert alone, and the mixture with weights from the prior; one column per code"
     yield "figure_expert_samples", picture, {"shows": shows}

@@ -59,7 +59,7 @@ def sample(system: System, source: str, options: SampleOptions) -> pathlib.Path:
         images = Statistics(system, None).under().generate(latents).numpy()
     else:
         latents = draw_latents(system, options.count or _COUNT, options.seed or 0, options.category)
-        images = generated.generate_mixed(Statistics(system, None).under("standing"), latents)
+        images = generated.generate_all(Statistics(system, None).independent(), latents)
     pixels = RANGES[system.config.scaling].to_uint8(images)
     facts = {**provenance(system.config, source), "codes": _codes(options)}
     try:
@@ -97,7 +97,7 @@ def _codes(options: SampleOptions) -> dict:
     """Return where the codes are from."""
     if options.latents is not None:
         return {"latents": str(options.latents)}
-    return {"seed": options.seed or 0, "category": options.category, "statistics": "standing"}
+    return {"seed": options.seed or 0, "category": options.category}
 
 
 def _grid(title: str, pixels: np.ndarray, dpi: int) -> Image.Image:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -11,9 +12,12 @@ from common.evaluation.encode import AVERAGES, evaluation_seed, to_inputs
 from common.models import registry
 from common.models.system import System
 from common.nn.distributions import Latents
-from common.nn.layers import BatchNorm
+from common.nn.layers import BatchNorm, plain
+from common.options import SMALL
 
-BATCHES = 150  # That standing averages are taken over.
+BATCHES = 150  # That standing averages are taken over, up to `SMALL` pixels.
+_BATCHES_OF_LARGE = 30  # Above: there a batch norm averages over the positions of an image, too.
+_FEWEST = 10
 
 
 class Statistics:
@@ -22,13 +26,14 @@ class Statistics:
     Args:
         system: whose weights and moving averages of training the copies take. It is left as it is.
         dataset: whose training images the standing averages of the encoders are taken over; None if nothing is encoded.
+        final: whether the averages of `system` are those of inference already, as those of `.keras` files are.
 
     Attributes:
         system: the system.
     """
 
-    def __init__(self, system: System, dataset: Dataset | None):
-        self.system, self._dataset = system, dataset
+    def __init__(self, system: System, dataset: Dataset | None, final: bool = False):
+        self.system, self._dataset, self._final = system, dataset, final
         self._copies: dict[str, System] = {}
         self._fresh: dict[str, tuple[int, bool]] = {}  # The step and `generates` of each copy.
         self._sums: list[_Sums] = []
@@ -45,10 +50,27 @@ class Statistics:
         step = int(self.system.step.numpy())
         if self._fresh.get(kind) not in ((step, True), (step, generates)):
             copy = self._copy(kind)
-            if kind == "standing":
+            if kind == "standing" and not self._final:
                 self._average(copy, generates)
             self._fresh[kind] = step, generates
         return self._copies[kind]
+
+    def independent(self) -> System:
+        """Return the system under statistics that make an image independent of its batch.
+
+        They are its own, or standing ones if those are of each batch.
+        """
+        own = self.system.config.batch_norm
+        return self.under("standing" if own == "batch" else own)
+
+    def adopt(self, standing: System) -> None:
+        """Take `standing`, a system at the present weights and at its final averages, for the copy of that kind."""
+        self._copies["standing"] = standing
+        self._fresh["standing"] = int(self.system.step.numpy()), True
+
+    def networks(self) -> dict[str, keras.Model]:
+        """Return the networks by name as `.keras` files hold them: at the averages of `independent`, in plain Keras."""
+        return {name: plain(network) for name, network in self.independent().networks.items()}
 
     def _copy(self, kind: str) -> System:
         """Return the copy of that kind, at the weights and averages of the system."""
@@ -62,7 +84,7 @@ class Statistics:
         return copy
 
     def _average(self, copy: System, generates: bool) -> None:
-        """Set the averages of `copy` to those over `BATCHES` mixed batches, normalised by their own statistics.
+        """Set the averages of `copy` to those over mixed batches, normalised by their own statistics.
 
         The encoders see real training images, the generator samples from the prior. Layers that inference does not use
         keep their moving averages.
@@ -71,11 +93,11 @@ class Statistics:
         self._sums = self._sums or [_Sums(layer) for layer in batch_norms(observed)]
         for sums in self._sums:
             sums.reset()
-        size, seed = observed.config.batch_size, observed.config.seed
+        size, seed, count = observed.config.batch_size, observed.config.seed, self.count_batches()
         if self._dataset is not None:
             images = self._dataset.train.images
-            order = np.resize(np.random.RandomState(seed).permutation(len(images)), BATCHES * size)
-            for number, batch in enumerate(order.reshape(BATCHES, size)):
+            order = np.resize(np.random.RandomState(seed).permutation(len(images)), count * size)
+            for number, batch in enumerate(order.reshape(count, size)):
                 inputs = to_inputs(images[batch], observed.config.scaling)
                 if observed.can("encode"):
                     observed.encode(inputs)
@@ -84,11 +106,16 @@ class Statistics:
                 if generates and observed.can("reconstruct") and not observed.can("sample"):
                     observed.reconstruct(inputs, evaluation_seed(seed, AVERAGES, number))
         if generates and observed.can("sample"):
-            latents = observed.sample_prior(BATCHES * size, evaluation_seed(seed, AVERAGES))
-            for start in range(0, BATCHES * size, size):
+            latents = observed.sample_prior(count * size, evaluation_seed(seed, AVERAGES))
+            for start in range(0, count * size, size):
                 observed.generate(Latents(*(part[start : start + size] for part in latents)))
         for sums, layer in zip(self._sums, batch_norms(copy), strict=True):
             sums.write(layer)
+
+    def count_batches(self) -> int:
+        """Return how many batches standing averages are taken over: no more than a short run was trained on."""
+        large = max(self.system.config.image_shape[:2]) > SMALL
+        return min(_BATCHES_OF_LARGE if large else BATCHES, max(_FEWEST, int(self.system.step.numpy())))
 
 
 class _Sums:

@@ -1,6 +1,7 @@
 """An exclusive lock on a folder: a file inside it, which the operating system unlocks when its process ends."""
 
 import contextlib
+import logging
 import os
 import pathlib
 import platform
@@ -16,6 +17,8 @@ except ImportError:  # Windows.
 NAME = "run.lock"
 _REMEDY = "name another --out"
 
+logger = logging.getLogger(__name__)
+
 
 @contextlib.contextmanager
 def write_lock(folder: pathlib.Path, remedy: str = _REMEDY, waiting: str | None = None) -> Iterator[bool]:
@@ -24,7 +27,7 @@ def write_lock(folder: pathlib.Path, remedy: str = _REMEDY, waiting: str | None 
     Args:
         folder: an existing folder.
         remedy: what to do if the lock cannot be had, for error messages.
-        waiting: printed before waiting for another process that holds the lock; None raises an error instead.
+        waiting: logged before waiting for another process that holds the lock; None raises an error instead.
 
     Raises:
         UserError: another process holds the lock (the message names its id and machine), or `folder` is not writable.
@@ -76,7 +79,7 @@ def _flock(handle: int, waiting: str | None) -> bool:
     except BlockingIOError:
         if waiting is None:
             raise
-        print(waiting, flush=True)
+        logger.info(waiting)
         fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError:
         return False

@@ -30,7 +30,7 @@ class SystemSpec:
     Attributes:
         model, variant: how it is chosen: --model and --variant.
         title: its name in text.
-        target: "module:class" of the `System`.
+        target: "module:class" of the `System`, or the class itself.
         hyperparameters: the dataclass of its hyper-parameters.
         adapt: changes a script's configuration to this system's sizes; hyper-parameters are set already.
         latents: the parts of the `LatentSpec` that must not be 0.
@@ -41,7 +41,7 @@ class SystemSpec:
     model: str
     variant: str
     title: str
-    target: str
+    target: str | type
     hyperparameters: type[Hyperparameters]
     adapt: Callable[[Config], Config] = lambda config: config
     latents: tuple[str, ...] = ("noise", "categories", "continuous")
@@ -50,6 +50,8 @@ class SystemSpec:
 
     def load(self) -> type:
         """Return the class of the system. Imports TensorFlow."""
+        if not isinstance(self.target, str):
+            return self.target
         module, _, name = self.target.partition(":")
         return getattr(importlib.import_module(module), name)
 

@@ -116,3 +116,17 @@ class BatchNorm(keras.layers.BatchNormalization):
     def get_config(self):
         """Return the layer's arguments, for `.keras` files."""
         return {**super().get_config(), "statistics": self.statistics}
+
+
+def plain(network: keras.Model) -> keras.Model:
+    """Return a copy of `network` with Keras's own batch norms, which read the averages: for `.keras` files."""
+
+    def layer_of(layer):
+        arguments = layer.get_config()
+        if not isinstance(layer, BatchNorm):
+            return type(layer).from_config(arguments)
+        return keras.layers.BatchNormalization(**{k: v for k, v in arguments.items() if k != "statistics"})
+
+    copy = keras.models.clone_model(network, clone_function=layer_of, recursive=True)
+    copy.set_weights(network.get_weights())
+    return copy

@@ -115,6 +115,8 @@ for arguments, code in (
     ([*sample, "--dry-run"], 0), (["--epochs", "0"], 2), (["--epoch", "3"], 2), (["evaluate", "--num-images", "0"], 2),
     (["sample", "--checkpoint", {str(tmp_path)!r}], 2),
     (["evaluate", "--out", {str(tmp_path)!r}], 2), (["figures", "--checkpoint", {str(tmp_path)!r}], 2),
+    (["export", "--dry-run"], 0), (["export", "--out", {str(tmp_path)!r}], 2),
+    (["export", "--checkpoint", {str(tmp_path)!r}], 2),
 ):
     assert cli.main(script["CONFIG"], "", arguments, script["PRESETS"]) == code, arguments
 assert not {{"tensorflow", "keras"}} & sys.modules.keys()
@@ -273,7 +275,7 @@ def test_the_exit_code_says_how_a_run_ended(error, code, words, capsys, monkeypa
     assert capsys.readouterr().err.strip().endswith(words)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "figures"])
+@pytest.mark.parametrize("command", ["evaluate", "figures", "export"])
 def test_before_training_it_says_to_train_first(capsys, tmp_path, mnist, command):
     said = mistake(capsys, command, "--data-dir", mnist(), "--out", tmp_path / "out")
     assert said.startswith(f"there is no trained run in {tmp_path}/out/models/InfoVAE_MNIST: train first (python Info")

@@ -86,6 +86,7 @@ def test_figures_have_a_heat_map_per_factor_with_few_levels(system, pixels):
     factors = (Factor("class", (0, 1)), Factor("identity", tuple(range(80))))
     figures = draw_experts.expert_figures(
         system,
+        system,
         Dataset("noise", split, split, factors),
         pixels,
         count=2,

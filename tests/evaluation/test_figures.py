@@ -20,7 +20,7 @@ from common.evaluation.figures.generated import (
     categorical_traversal,
     category_path,
     class_grid,
-    generate_mixed,
+    generate_all,
     interpolation,
     original_traversal,
     traversal,
@@ -136,7 +136,7 @@ def test_a_categorical_traversal_fixes_all_other_latents(echo):
 
 
 def test_an_interpolation_goes_straight_from_code_to_code(echo):
-    images = tf.constant(np.random.RandomState(0).normal(size=(BATCH, 1, 1, Z + K + C)).astype(np.float32))
+    images = tf.constant(np.random.RandomState(0).normal(size=(4, 1, 1, Z + K + C)).astype(np.float32))
     strips = interpolation(echo, images, pairs=2, points=3)[:, :, 0, 0]
     codes = np.concatenate([tf.nn.softmax(images[:, 0, 0, Z : Z + K]), images[:, 0, 0, Z + K :]], axis=1)
     np.testing.assert_allclose(strips[:, 0, Z:], codes[[0, 2]], rtol=1e-6)
@@ -147,7 +147,7 @@ def test_an_interpolation_goes_straight_from_code_to_code(echo):
 
 
 def test_an_interpolation_takes_inferred_noise_along(echo):
-    images = tf.constant(np.random.RandomState(0).normal(size=(BATCH, 1, 1, Z + K + C)).astype(np.float32))
+    images = tf.constant(np.random.RandomState(0).normal(size=(2, 1, 1, Z + K + C)).astype(np.float32))
     echo.can, echo.encode_noise = lambda capability: True, lambda x: types.SimpleNamespace(mean=x[:, 0, 0, :Z])
     strips = interpolation(echo, images, pairs=1, points=3)[0, :, 0, 0, :Z]
     ends = images[:2, 0, 0, :Z].numpy()
@@ -159,18 +159,9 @@ def some_latents(count):
     return Latents(*(random.normal(size=(count, length)).astype(np.float32) for length in (Z, K, C)))
 
 
-def test_seven_eighths_of_a_mixed_batch_are_random_and_the_same(make_config, echo):
-    echo.config, latents = make_config(batch_size=16), some_latents(5)
-    np.testing.assert_array_equal(generate_mixed(echo, latents)[:, 0, 0], np.concatenate(latents, axis=1))
-    assert [len(batch) for batch in echo.batches] == [16, 16, 16]
-    np.testing.assert_array_equal(echo.batches[0][2:], echo.batches[1][2:])
-    np.testing.assert_array_equal(echo.batches[0][2:], echo.batches[2][1:15])
-    assert np.abs(echo.batches[0][2:]).max() <= 1
-
-
-def test_averages_need_no_random_images(make_config, echo):
-    echo.config, latents = make_config(batch_norm="moving"), some_latents(11)
-    np.testing.assert_array_equal(generate_mixed(echo, latents)[:, 0, 0], np.concatenate(latents, axis=1))
+def test_latents_are_generated_in_batches_of_training_size(echo):
+    latents = some_latents(11)
+    np.testing.assert_array_equal(generate_all(echo, latents)[:, 0, 0], np.concatenate(latents, axis=1))
     assert [len(batch) for batch in echo.batches] == [8, 3]
 
 
@@ -211,6 +202,7 @@ def test_draw_leaves_every_figure_and_the_same_bytes_twice(system, dataset, tmp_
     with Image.open(first / "figure_traversal_c1.gif") as animation:
         assert animation.n_frames == 4  # Three values, there and back.
     facts = json.loads((first / "figures.json").read_text())
+    assert facts["figures"]["figure_traversal_c1.png"]["batch_norm"] == "standing"
     assert (
         facts["checkpoint"] == "some/checkpoint-5"
         and facts["step"] == 0

@@ -1,5 +1,7 @@
 """Copies for inference: which statistics they normalise with, and that the system stays as it is."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +10,7 @@ from common.data.dataset import Dataset, Split
 from common.evaluation import statistics
 from common.evaluation.statistics import Statistics, batch_norms
 from common.models import registry
+from common.nn.layers import BatchNorm
 from helpers.systems import make_config
 
 DATASET = Dataset("noise", Split(np.random.RandomState(0).randint(0, 256, (24, 28, 28, 1)).astype(np.uint8)))
@@ -75,12 +78,6 @@ def test_a_copy_is_reused_and_follows_the_system(trained):
     variable.assign(saved)
 
 
-def test_saved_networks_hold_the_averages_of_inference(trained):
-    networks = Statistics(trained, DATASET).under().networks
-    assert networks.keys() == trained.networks.keys()
-    assert (networks is trained.networks) == (trained.config.batch_norm == "batch")
-
-
 def test_averages_do_not_depend_on_what_was_averaged_before(trained):
     """A run is scored after each epoch (encoders alone), saved, evaluated and drawn with the same copies."""
     used, fresh = Statistics(trained, DATASET), Statistics(trained, DATASET)
@@ -91,3 +88,35 @@ def test_averages_do_not_depend_on_what_was_averaged_before(trained):
     for one, other in zip(batch_norms(used.under("standing")), batch_norms(fresh.under("standing")), strict=True):
         np.testing.assert_array_equal(one.moving_mean, other.moving_mean)
         np.testing.assert_array_equal(one.moving_variance, other.moving_variance)
+
+
+def test_an_image_is_independent_of_its_batch(trained):
+    independent = Statistics(trained, DATASET).independent()
+    np.testing.assert_allclose(independent.encode(IMAGES).mean[:1], independent.encode(IMAGES[:1]).mean, atol=1e-5)
+    assert independent.config.batch_norm == "standing"
+
+
+def test_moving_averages_stay_if_a_run_has_chosen_them():
+    system = registry.build(make_config(width=0.125, batch_norm="moving"), training=False)
+    assert Statistics(system, DATASET).independent() is system
+
+
+def test_final_averages_are_not_taken_again(trained):
+    standing = Statistics(trained, None, final=True).under("standing")
+    for layer, own in zip(batch_norms(standing), batch_norms(trained), strict=True):
+        np.testing.assert_array_equal(layer.moving_variance, own.moving_variance)
+
+
+def test_saved_networks_are_plain_keras_at_standing_averages(trained):
+    statistics_of = Statistics(trained, DATASET)
+    networks, standing = statistics_of.networks(), statistics_of.under("standing")
+    assert networks.keys() == trained.networks.keys()
+    assert not any(isinstance(layer, BatchNorm) for network in networks.values() for layer in network.layers)
+    np.testing.assert_allclose(networks["encoder"](IMAGES)["mean"], standing.encode(IMAGES).mean, atol=1e-6)
+
+
+@pytest.mark.parametrize(("step", "side", "count"), [(0, 28, 10), (40, 28, 40), (10**6, 28, 150), (10**6, 64, 30)])
+def test_a_short_run_or_a_large_image_takes_fewer_batches(monkeypatch, step, side, count):
+    monkeypatch.setattr(statistics, "BATCHES", 150)
+    system = types.SimpleNamespace(config=make_config(image_shape=(side, side, 1)), step=tf.constant(step))
+    assert Statistics(system, None).count_batches() == count

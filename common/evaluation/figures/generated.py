@@ -1,6 +1,7 @@
 """The images that the paper's figures show, from a trained system.
 
-With batch statistics an image depends on the batch it is generated in, so each function says what that batch is.
+With batch statistics an image depends on the batch it is generated in. So traversals and interpolations take a system
+under other statistics (`Statistics.independent`), and the other functions say what the batch is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,8 +15,7 @@ from common.models.system import System
 from common.nn.distributions import Latents
 
 ORIGINAL_VALUES = tuple(round(-1 + 0.2 * i, 1) for i in range(10))
-KEEP_EVERY = 8  # One image in so many of a mixed batch is kept; the others are random.
-_GRID, _FILLER = 1 << 20, 1 << 21  # Numbers of draws that no row of a traversal has.
+_GRID = 1 << 20  # Number of a draw that no row of a traversal has.
 
 
 def sample(system: System, count: int, seed: int, draw: int) -> Latents:
@@ -63,22 +63,22 @@ def traversal(system: System, code: int, values: Sequence[float], draws: int, se
     """Move continuous code `code` through `values`, with all other latents of a row held.
 
     Returns:
-        Images [draws, values, h, w, c], generated in mixed batches.
+        Images [draws, values, h, w, c].
     """
     strips = [with_code(_held(system, draw, len(values), seed), code, values) for draw in range(draws)]
-    return _generate_strips(system, strips, seed)
+    return _generate_strips(system, strips)
 
 
 def traversal_by_category(system: System, code: int, values: Sequence[float], seed: int = 0) -> np.ndarray:
     """Move continuous code `code` through `values` in each category, with all other latents held.
 
     Returns:
-        Images [K, values, h, w, c], generated in mixed batches.
+        Images [K, values, h, w, c].
     """
     strip = with_code(_held(system, 0, len(values), seed), code, values)
     alone = np.eye(system.config.latent.categories, dtype=np.float32)
     strips = [strip._replace(category=np.tile(one, (len(values), 1))) for one in alone]
-    return _generate_strips(system, strips, seed)
+    return _generate_strips(system, strips)
 
 
 def original_traversal(system: System, code: int, draws: int, seed: int = 0) -> np.ndarray:
@@ -107,21 +107,21 @@ def category_path(categories: int, between: int) -> np.ndarray:
 
 
 def categorical_traversal(system: System, between: int, draws: int, seed: int = 0) -> np.ndarray:
-    """Through all categories with (z, c) of a row held: images [draws, points, h, w, c], in mixed batches."""
+    """Through all categories with (z, c) of a row held: images [draws, points, h, w, c]."""
     path = category_path(system.config.latent.categories, between)
     strips = [_held(system, draw, len(path), seed)._replace(category=path) for draw in range(draws)]
-    return _generate_strips(system, strips, seed)
+    return _generate_strips(system, strips)
 
 
 def interpolation(system: System, images: tf.Tensor, pairs: int, points: int, seed: int = 0) -> np.ndarray:
-    """Between the codes of two real images: [pairs, points, h, w, c], generated in mixed batches.
+    """Between the codes of two real images: [pairs, points, h, w, c].
 
     The codes are the encoder's softmax of the logits and mean; the ends are those of images 2 i and 2 i + 1. If the
     system infers z, z is interpolated too; otherwise all points of a pair share a sample of it.
 
     Args:
         system: one that can "encode" and "sample".
-        images: a mixed batch of real images as the networks see them, [B, h, w, c], B of at least 2 * `pairs`.
+        images: real images as the networks see them, [2 * `pairs`, h, w, c].
         pairs: number of pairs.
         points: number of points per pair, both ends included.
         seed: chooses the samples of z.
@@ -130,34 +130,23 @@ def interpolation(system: System, images: tf.Tensor, pairs: int, points: int, se
     ends = sample(system, 2 * pairs, seed, 0)
     ends = ends._replace(noise=ends.noise[::2].repeat(2, axis=0))  # Both ends of a pair share it.
     if posterior.logits is not None:
-        ends = ends._replace(category=tf.nn.softmax(posterior.logits).numpy()[: 2 * pairs])
+        ends = ends._replace(category=tf.nn.softmax(posterior.logits).numpy())
     if posterior.mean is not None:
-        ends = ends._replace(continuous=posterior.mean.numpy()[: 2 * pairs])
+        ends = ends._replace(continuous=posterior.mean.numpy())
     if system.can("infer_noise"):
-        ends = ends._replace(noise=system.encode_noise(images).mean.numpy()[: 2 * pairs])
+        ends = ends._replace(noise=system.encode_noise(images).mean.numpy())
     weight = np.linspace(0, 1, points, dtype=np.float32)[:, None]
     strips = [_latents((1 - weight) * part[2 * i] + weight * part[2 * i + 1] for part in ends) for i in range(pairs)]
-    return _generate_strips(system, strips, seed)
+    return _generate_strips(system, strips)
 
 
-def generate_mixed(system: System, latents: Latents, seed: int = 0) -> np.ndarray:
-    """Return images [n, h, w, c] of n latents, among random ones.
-
-    With batch statistics each is generated in a batch of the training size of which seven eighths are random, the same
-    in every batch: so the statistics are nearly those of training, and nearly the same for all n. With averages an
-    image does not depend on its batch, and none is random.
-    """
+def generate_all(system: System, latents: Latents) -> np.ndarray:
+    """Return images [n, h, w, c] of n latents, in batches of at most the training size."""
     size = system.config.batch_size
-    keep = max(1, size // KEEP_EVERY) if system.config.batch_norm == "batch" else size
-    filler = sample(system, size, seed, _FILLER)
-    made = []
-    for start in range(0, len(latents.noise), keep):
-        batch = wanted = _latents(part[start : start + keep] for part in latents)
-        count = len(wanted.noise)
-        if keep < size:
-            batch = concatenate([wanted, _latents(part[: size - count] for part in filler)])
-        made.append(generate(system, batch)[:count])
-    return np.concatenate(made)
+    starts = range(0, len(latents.noise), size)
+    return np.concatenate(
+        [generate(system, _latents(part[start : start + size] for part in latents)) for start in starts]
+    )
 
 
 def _held(system: System, draw: int, points: int, seed: int) -> Latents:
@@ -165,7 +154,7 @@ def _held(system: System, draw: int, points: int, seed: int) -> Latents:
     return repeat(_latents(part[:1] for part in sample(system, system.config.batch_size, seed, draw)), points)
 
 
-def _generate_strips(system: System, strips: Sequence[Latents], seed: int) -> np.ndarray:
-    """Generate images [strips, points, h, w, c] of strips of latents, [points, ...] each, in mixed batches."""
-    images = generate_mixed(system, concatenate(strips), seed)
+def _generate_strips(system: System, strips: Sequence[Latents]) -> np.ndarray:
+    """Generate images [strips, points, h, w, c] of strips of latents, [points, ...] each."""
+    images = generate_all(system, concatenate(strips))
     return images.reshape(len(strips), -1, *images.shape[1:])
