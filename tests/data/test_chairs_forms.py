@@ -32,6 +32,7 @@ CHAIRS = {
     "without renders/": renamed(RENDERS, ("renders/", "")),
     "nested without renders/": below("rendered_chairs", renamed(OFFICIAL, ("renders/", ""))),
     "other endings": renamed(RENDERS, (".png", ".PNG")),
+    "no endings": renamed(RENDERS, (".png", "")),
     "called JPEG": renamed(RENDERS, (".png", ".jpg")),
     "macOS's junk": OFFICIAL | below("__MACOSX", renamed(OFFICIAL, ("image", "._image"))),
     "stray images": OFFICIAL | {"rendered_chairs/1028b3/renders/preview.png": STRAY},
