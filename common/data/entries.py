@@ -235,7 +235,7 @@ def not_found(title: str, path: pathlib.Path, entries: list[Entry], wanted: str)
     counts = Counter(entry.suffix or "other" for entry in entries if not entry.is_junk)
     found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(4))
     first = next((entry for entry in entries if not entry.is_junk), None)
-    what = f"it contains {found} files, such as {first.name} ({first.kind()})" if first else "it is empty"
+    what = f"it contains {found}, such as {first.name} ({first.kind()})" if first else "it is empty"
     if counts and counts.most_common(1)[0][0] in _CONVERTIBLE:
         suffix = counts.most_common(1)[0][0]
         what += f", which are not read: convert them to PNG (mogrify -format png '*{suffix}')"

@@ -173,10 +173,10 @@ BAD_CELEBA = {
     "images in the wild": (below("img_celeba", FACES), "images in the wild"),
     "only lists": (
         TXT,
-        "no CelebA in .*: it contains 2 .txt files, such as list_attr_celeba.txt .a text file.; it should",
+        "no CelebA in .*: it contains 2 .txt, such as list_attr_celeba.txt .a text file.; it should",
     ),
     "TIFF": (renamed(ALIGNED, (".jpg", ".tif")), "convert them to PNG .mogrify -format png '..tif'"),
-    "another data set": ({"a/renders/image_000_p020_t011_r096.png": PNGS["000001.png"]}, "it contains 1 .png files"),
+    "another data set": ({"a/renders/image_000_p020_t011_r096.png": PNGS["000001.png"]}, "it contains 1 .png, such as"),
     "half a list": (lists(text([TITLES, *ROWS[:6]])), "has no row for 000007.jpg, nor for 5 other images"),
     "a row missing from the count": (lists(text(ATTRIBUTES[:-1])), "header says '12' images, but 11 follow"),
     "no names of attributes": (lists(text(ROWS)), "line 1: it should name the attributes"),

@@ -49,7 +49,7 @@ BAD_DSPRITES = {
     "truncated": ({dsprites.OFFICIAL: SPRITES[:-99]}, "is not a complete dSprites .npz"),
     "nothing of it": (
         {"a/b.txt": b"x"},
-        "no dSprites in .*: it contains 1 .txt files, such as a/b.txt .a text file.; it should",
+        "no dSprites in .*: it contains 1 .txt, such as a/b.txt .a text file.; it should",
     ),
     "an image of one value": ({"a.npz": npz(imgs=np.zeros((3, 64, 64), np.uint8))}, "image whose pixels are all equal"),
 }

@@ -134,7 +134,7 @@ BAD_MNIST = {
     "a pickle": ({"mnist.pkl.gz": gzip.compress(b"\x80\x04...")}, "such as mnist.pkl.gz .a pickle.; it should"),
     "torchvision's tensors": (
         {"processed/training.pt": b"PK"},
-        "it contains 1 .pt files, such as processed/training.pt",
+        "it contains 1 .pt, such as processed/training.pt",
     ),
     "CSV without labels": (
         {"train.csv": table(12), "test.csv": "\n".join(",".join(["7"] * 784) for _ in range(3)).encode()},
