@@ -171,10 +171,7 @@ BAD_CELEBA = {
     "a zip in a tar": ({"a.tar": tarred({"b.zip": zipped(ALIGNED)})}, "unpack the outer one: tar -xf .*a.tar"),
     "7z": ({"img_align_celeba_png.7z": b"7z\xbc\xaf\x27\x1c..."}, "has to be unpacked first: 7z x .*png.7z"),
     "images in the wild": (below("img_celeba", FACES), "images in the wild"),
-    "only lists": (
-        TXT,
-        "no CelebA in .*: it contains 2 .txt, such as list_attr_celeba.txt .a text file.; it should",
-    ),
+    "only lists": (TXT, "no CelebA in .*: it contains 2 .txt, such as list_attr_celeba.txt .a text file.; it should"),
     "TIFF": (renamed(ALIGNED, (".jpg", ".tif")), "convert them to PNG .mogrify -format png '..tif'"),
     "another data set": ({"a/renders/image_000_p020_t011_r096.png": PNGS["000001.png"]}, "it contains 1 .png, such as"),
     "half a list": (lists(text([TITLES, *ROWS[:6]])), "has no row for 000007.jpg, nor for 5 other images"),

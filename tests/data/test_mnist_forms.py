@@ -132,10 +132,7 @@ BAD_MNIST = {
     ),
     "a JSON text as gz": ({"x.tgz": b'{"code": 403}'}, "x.tgz is a JSON text, not MNIST: download it again"),
     "a pickle": ({"mnist.pkl.gz": gzip.compress(b"\x80\x04...")}, "such as mnist.pkl.gz .a pickle.; it should"),
-    "torchvision's tensors": (
-        {"processed/training.pt": b"PK"},
-        "it contains 1 .pt, such as processed/training.pt",
-    ),
+    "torchvision's tensors": ({"processed/training.pt": b"PK"}, "it contains 1 .pt, such as processed/training.pt"),
     "CSV without labels": (
         {"train.csv": table(12), "test.csv": "\n".join(",".join(["7"] * 784) for _ in range(3)).encode()},
         "test.csv has 784 columns instead of a label and 784 pixels",
