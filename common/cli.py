@@ -24,9 +24,9 @@ from common.options import (
     EvaluationSettings,
     FigureSettings,
     Options,
-    SampleOptions,
     TrainingOptions,
 )
+from common.sample_options import SampleOptions
 
 
 def main(

@@ -21,15 +21,8 @@ from common.io.atomic import write_json
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
-from common.options import (
-    DataOptions,
-    EvaluationSettings,
-    FigureSettings,
-    Options,
-    RunFolders,
-    SampleOptions,
-    TrainingOptions,
-)
+from common.options import DataOptions, EvaluationSettings, FigureSettings, Options, RunFolders, TrainingOptions
+from common.sample_options import SampleOptions
 from common.training.duration import duration
 
 _HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
@@ -118,7 +111,7 @@ def train(
         logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
         logger.info("Writing to %s and %s", *folders)
         columns, score = _scores(training.system, dataset)
-        plot, networks = _plot(folders), lambda: _inference_networks(training.system, dataset)
+        plot, networks = _plot(training.system, folders), lambda: _inference_networks(training.system, dataset)
         draw = _draw(training.system, dataset, folders)
         training.run(Observers(columns, score, draw, plot=plot, networks=networks))
     if finished:
@@ -208,11 +201,12 @@ def _draw(system: Any, dataset: Dataset, folders: RunFolders) -> Callable[[int],
     return draw
 
 
-def _plot(folders: RunFolders) -> Callable[[], None]:
+def _plot(system: Any, folders: RunFolders) -> Callable[[], None]:
     """Return what plots log.csv."""
+    from common.evaluation.figures.captions import caption
     from common.evaluation.figures.curves import draw_log
 
-    return lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png")
+    return lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png", caption(system))
 
 
 def _inference_networks(system: Any, dataset: Dataset) -> dict[str, Any]:
@@ -241,19 +235,15 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
 
 
 def sample(config: Config, options: SampleOptions) -> None:
-    """Generate images for latents from a file."""
-    import_tensorflow()
-    from common.evaluation.sample import sample as generate
-
-    assert options.latents is not None and options.out is not None
-    if options.checkpoint is not None:
-        system, checkpoint = runs.open_run(options.checkpoint)
-        source = f"checkpoint {checkpoint}"
-    elif options.tf1_checkpoint is not None:
+    """Generate images with a trained run: of codes drawn at random, or from a file."""
+    if options.tf1_checkpoint is not None:
         system, source = open_tf1(config, options.tf1_checkpoint), f"TF1 checkpoint {options.tf1_checkpoint}"
     else:
-        raise UserError("sample needs --checkpoint or --tf1-checkpoint")
-    generate(system, source, options.latents, options.out)
+        system, checkpoint = runs.open_run(options.checkpoint or runs.newest(config, pathlib.Path(".")))
+        source = f"checkpoint {checkpoint}"
+    from common.evaluation.sample import sample as generate
+
+    generate(system, source, options)
 
 
 def data(config: Config, options: DataOptions) -> None:

@@ -19,23 +19,21 @@ from common.config import BATCH_NORMS, PRECISIONS, Config
 from common.errors import UserError, did_you_mean
 from common.fields import described, flag_of, type_of
 from common.models import registry
-from common.options import DataOptions, EvaluationSettings, FigureSettings, Options, SampleOptions, TrainingOptions
+from common.options import DataOptions, EvaluationSettings, FigureSettings, Options, TrainingOptions
+from common.sample_options import SampleOptions
 
 COMMANDS = {
     "train": "Write sample grids and checkpoints after each epoch.",
     "evaluate": "Measure a trained run of {script} and write metrics.json.",
     "figures": "Draw the paper's figures from a trained run of {script}.",
-    "sample": "Generate images for latents from a file, with a trained run of {script}.",
+    "sample": "Generate images with a trained run of {script}.",
     "data": "Say what {script} would read, and draw the first images as training sees them.",
 }
 EXAMPLES = {
     "train": ("--epochs 2 --steps-per-epoch 200", "--resume --epochs 20"),
     "evaluate": ("evaluate", "evaluate --quick --checkpoint models/{name}"),
     "figures": ("figures", "figures --codes 0 --range -2 2"),
-    "sample": (
-        "sample --latents l.npz --out g.npz --checkpoint RUN",
-        "sample --latents l.npz --out g.npz --tf1-checkpoint P",
-    ),
+    "sample": ("sample --count 64 --category 3 --out threes.png", "sample --latents l.npz --out g.npz"),
     "data": ("data", "data --data-dir DIR --json data.json"),
 }
 _PLACES = ("data_dir", "data", "out", "cache_dir", "use_cache")
@@ -209,7 +207,9 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
         "sample": [*flags_of(SampleOptions), extras["--dry-run"]],
     }[command]
     found = [] if command == "sample" else [("run and data", flags_of(Options))]
-    return [*found, (command, own), *([("configuration of the TF1 checkpoint", run), *models] if tf1 else [])]
+    names = {flag.flag for flag in own}  # `sample` has a --seed of its own.
+    saved = [("configuration of the TF1 checkpoint", [f for f in run if f.flag not in names]), *models]
+    return [*found, (command, own), *(saved if tf1 else [])]
 
 
 def values(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from common.fields import described, require_ranges
 
 DATA_MODES = ("auto", "real", "synthetic")
 STRATEGIES = ("auto", "mirrored", "multiworker")
+FIGURE_FORMATS = ("png", "pdf")
 FACTOR_VAE = ("paper", "disentanglement_lib", "none")  # Whose sample sizes the FactorVAE score uses.
 RUN_FILE = "run.json"  # Next to checkpoints and results: what describes the run.
 FULL_STEPS = 1000  # Training steps from which on a run is measured and drawn at full sizes.
@@ -121,11 +122,26 @@ class FigureSettings:
     )
     range: tuple[float, float] = described((-1.0, 1.0), "range of a traversed code", metavar="X")
     traversal_steps: int = described(11, "number of points of a traversal, including both ends", minimum=2)
+    by_category: bool = described(
+        False, "traverse a code with one row per category, all from one sample of the other latents"
+    )
     original_traversals: bool = described(False, "also draw traversals the way the original code does")
     num_reconstructions: int = described(10, "number of reconstructed images", minimum=1)
-    interpolation_steps: int = described(10, "number of points between two real images", minimum=2)
+    interpolation_steps: int = described(11, "number of points between two real images, including both ends", minimum=2)
     interpolation_pairs: int = described(5, "number of image pairs to interpolate", minimum=1)
-    information_images: int = described(2000, "number of images for the mutual information of codes", minimum=2)
+    information_images: int = described(
+        2000, "number of images for the mutual information of codes and for the classes of categories", minimum=2
+    )
+    format: str = described(
+        "png",
+        "format of the figures: png, or pdf (one page with the picture as JPEG pixels, not as vectors); animations "
+        "are gif",
+        choices=FIGURE_FORMATS,
+        common=True,
+    )
+    dpi: int = described(
+        100, "dots per inch: the size in print stays, the number of pixels grows", minimum=50, common=True
+    )
     quick: bool = False
 
     def __post_init__(self):
@@ -151,7 +167,7 @@ QUICK_FIGURES = FigureSettings(
     draws=1,
     traversal_steps=3,
     num_reconstructions=4,
-    interpolation_steps=4,
+    interpolation_steps=5,
     interpolation_pairs=1,
     information_images=100,
     quick=True,
@@ -279,30 +295,3 @@ class TrainingOptions(Options):
             raise UserError("--resume cannot be combined with --overwrite or --tf1-checkpoint")
         if self.jit and self.strategy is not None:
             raise UserError("--jit cannot be combined with --strategy")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SampleOptions:
-    """What `sample` generates images from, and where it writes them.
-
-    Raises:
-        UserError: options are missing or contradict each other.
-    """
-
-    latents: pathlib.Path | None = described(
-        None, "file of z [n, Z] and u [n, K+C], or z, d and c, of the images", common=True, metavar="NPZ"
-    )
-    out: pathlib.Path | None = described(None, "file to write G [n, h, w, c] to", common=True, metavar="NPZ")
-    checkpoint: pathlib.Path | None = described(
-        None, "checkpoint of any run, or its folder; its saved configuration is used", common=True, metavar="PATH"
-    )
-    tf1_checkpoint: str | None = described(
-        None, "checkpoint of the original TF1 code instead", common=True, metavar="PREFIX"
-    )
-
-    def __post_init__(self):
-        for flag, value in (("--latents", self.latents), ("--out", self.out)):
-            if value is None:
-                raise UserError(f"sample needs {flag} NPZ")
-        if (self.checkpoint is None) == (self.tf1_checkpoint is None):
-            raise UserError("sample needs one of --checkpoint and --tf1-checkpoint")

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 import runpy
@@ -250,7 +251,7 @@ def open_with_data(
     """
     run = None if options.checkpoint is None else _Saved.at(options.checkpoint)
     if run is None and options.tf1_checkpoint is None:
-        _require_trained(config, options)
+        newest(config, options.out)
     elif run is not None and run.config.dataset != config.dataset:
         raise UserError(
             f"{options.checkpoint} was trained on {run.config.dataset}, and this script is for {config.dataset}: "
@@ -269,12 +270,18 @@ def open_with_data(
     return LoadedRun(system, dataset, checkpoint, description, results)
 
 
-def _require_trained(config: Config, options: Options) -> None:
-    """Raise UserError if the script has no trained run below --out, on real or synthetic data."""
-    folders = [RunFolders.of(name, options.out).models for name in (config.name, f"{config.name}-synthetic")]
-    if not any(saved(folder) for folder in folders):
-        remedy = f"train first (python {config.name}.py), or name another --out or a --checkpoint"
+def newest(config: Config, out: pathlib.Path) -> pathlib.Path:
+    """Return the folder of checkpoints of the script's run below `out`: on real or synthetic data, the newest.
+
+    Raises:
+        UserError: there is none.
+    """
+    folders = [RunFolders.of(name, out).models for name in (config.name, f"{config.name}-synthetic")]
+    trained = {folder: os.stat(f"{saved(folder)[0]}.index").st_mtime for folder in folders if saved(folder)}
+    if not trained:
+        remedy = f"train first (python {config.name}.py), or name its --checkpoint"
         raise UserError(f"there is no trained run in {folders[0]}: {remedy}")
+    return max(trained, key=lambda folder: trained[folder])
 
 
 def _name_on(dataset: Dataset, name: str) -> str:

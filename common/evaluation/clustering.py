@@ -30,6 +30,28 @@ def category_counts(codes: Codes, dataset: Dataset, split: Split) -> np.ndarray:
     return classification.contingency(codes.category, labels, codes.num_categories, levels)
 
 
+def class_names(system: System, dataset: Dataset, count: int, seed: int) -> list[str] | None:
+    """Return the class that most images of each category have, for figures: "digit 7", or "cat"; "-" without an image.
+
+    Args:
+        system: one that can "encode".
+        dataset: from whose training images the classes are.
+        count: how many of them are encoded, at most.
+        seed: chooses them.
+
+    Returns:
+        K names; None without categories or classes.
+    """
+    if lacks(system, "encode", "category") or dataset.label is None or dataset.train.factors is None:
+        return None
+    split = sample_split(dataset.train, count, seed)
+    counts = category_counts(encode(system, split.images), dataset, split)
+    factor = next(factor for factor in dataset.factors if factor.name == dataset.label)
+    values = [factor.values[label] for label in classification.majority_labels(counts)]
+    names = [value if isinstance(value, str) else f"{factor.name} {value}" for value in values]
+    return [name if images else "-" for name, images in zip(names, counts.sum(axis=1), strict=True)]
+
+
 def accuracies(fitted: np.ndarray, scored: np.ndarray) -> dict[str, float]:
     """Return the unsupervised accuracies, each in [0, 1], from counts [K, L] of training images and of test images.
 

@@ -1,8 +1,9 @@
 """The command `figures`: the paper's figures with captions; `figures.json` says what each shows and its source."""
 
+import functools
 import logging
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,19 @@ from PIL import Image
 from common.data.dataset import Dataset
 from common.data.pixels import RANGES
 from common.errors import UserError
+from common.evaluation.clustering import class_names
 from common.evaluation.draw_experts import expert_figures
-from common.evaluation.encode import RECONSTRUCTIONS, encode, evaluation_seed, lacks, sample_split, to_inputs
+from common.evaluation.encode import (
+    RECONSTRUCTIONS,
+    encode,
+    evaluation_seed,
+    lacks,
+    mixed_images,
+    sample_split,
+    to_inputs,
+)
 from common.evaluation.figures import generated
+from common.evaluation.figures.captions import caption, run_title, short
 from common.evaluation.figures.image_files import save_picture
 from common.evaluation.figures.tables import heatmap, image_table
 from common.evaluation.metrics import mutual_information
@@ -26,6 +37,11 @@ from common.runs import provenance
 
 FIGURES_FILE = "figures.json"
 _MAX_TRAVERSED = 32  # Codes that are traversed unless --codes names others; a mixture has 256.
+_DEAD = "Nothing changes from left to right: the generator ignores this code."
+_CANCELLED = (
+    "Nothing changes from left to right: the code is the same in a whole batch,\n"
+    "and batch norm removes what all images of a batch have in common."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +54,9 @@ class Trained(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A picture, or the frames of an animation, with the name of its file and what it shows."""
+    """A picture, or the frames of an animation, with the name of its file without ending, and what it shows."""
 
-    file: str
+    name: str
     picture: Image.Image | list[Image.Image]
     facts: dict
 
@@ -67,13 +83,10 @@ def draw_figures(
         statistics: the copies of `system` for inference, if there are some already.
 
     Raises:
-        UserError: `settings` names a continuous code that the system does not have.
+        UserError: `settings` asks for codes that the system does not have.
     """
     settings = settings or FigureSettings()
-    count = system.config.latent.continuous
-    if any(not 0 <= code < count for code in settings.codes or ()):
-        got = " ".join(map(str, settings.codes or ()))
-        raise UserError(f"--codes must be below {count}, the number of this run's continuous codes, got {got}")
+    _require_codes(system, settings)
     inference = (statistics or Statistics(system, dataset)).under()
     others = [Trained(Statistics(one, dataset).under(), path) for one, path in also]
     figures = Figures(dataset, settings, [Trained(inference, checkpoint), *others])
@@ -83,9 +96,10 @@ def draw_figures(
     for name, job in jobs.items():
         progress.start(name)
         for figure in job():
-            paths.append(folder / figure.file)
-            save_picture(figure.picture, paths[-1])
-            facts[figure.file] = figure.facts
+            animated = isinstance(figure.picture, list)
+            paths.append(folder / f"{figure.name}.{'gif' if animated else settings.format}")
+            save_picture(figure.picture, paths[-1], dpi=settings.dpi)
+            facts[paths[-1].name] = figure.facts
     paths.append(folder / FIGURES_FILE)
     head = {**provenance(system.config, dataset.source), "checkpoint": checkpoint, "step": int(system.step.numpy())}
     write_json(
@@ -95,25 +109,15 @@ def draw_figures(
     return paths
 
 
-def caption(system: System, separator: str = ", ") -> str:
-    """Return what figures call a system: its name, its run's seed and its step."""
-    return separator.join([system.name, f"seed {system.config.seed}", f"step {int(system.step.numpy())}"])
-
-
-def mixed_images(dataset: Dataset, count: int, seed: int) -> np.ndarray:
-    """`count` real images at random, test images if there are any: uint8 [count, h, w, c].
-
-    If they have classes, the first is of class 0, the next of class 1 and so on, so that the few that a figure shows
-    show all.
-    """
-    split = sample_split(dataset.test or dataset.train, count, seed)
-    order = np.random.RandomState(seed).permutation(len(split))
-    labels = dataset.labels(split)
-    if labels is not None:
-        labels = labels[order]
-        earlier = np.array([np.sum(labels[:i] == label) for i, label in enumerate(labels)])  # Of the same class.
-        order = order[np.lexsort((labels, earlier))]
-    return split.images[order]
+def _require_codes(system: System, settings: FigureSettings) -> None:
+    """Raise UserError if `settings` asks for codes that the system does not have."""
+    count = system.config.latent.continuous
+    if any(not 0 <= code < count for code in settings.codes or ()):
+        got = " ".join(map(str, settings.codes or ()))
+        raise UserError(f"--codes must be below {count}, the number of this run's continuous codes, got {got}")
+    why = lacks(system, "category") if settings.by_category else None
+    if why:
+        raise UserError(f"--by-category needs categories, and {why}: leave it out")
 
 
 class Figures:
@@ -160,26 +164,41 @@ class Figures:
         rows, categories = self.settings.grid_rows, self.system.config.latent.categories
         images = generated.class_grid(self.system, rows, self.settings.seed)
         cells = self.pixels(images).reshape(rows, categories, *images.shape[1:])
-        labels = _labels(range(rows)), _labels(range(categories))
-        picture = image_table(self.title("Categories"), cells, *labels, ylabel="sample of (z, c)", xlabel="category d")
-        yield Figure(
-            "figure_class_grid.png", picture, {"shows": "one column per category, one row per sample of (z, c)"}
-        )
+        facts = {"shows": "one column per category, one row per sample of (z, c)", "classes": self.classes}
+        xlabel = "category d" + ("; below it, the class of most of its images" if self.classes else "")
+        labels = _labels(range(rows)), self.category_labels()
+        picture = self.table("Categories", cells, *labels, ylabel="sample of (z, c)", xlabel=xlabel)
+        yield Figure("figure_class_grid", picture, facts)
+
+    @functools.cached_property
+    def classes(self) -> list[str] | None:
+        """Return the class that most images of each category have, or None if that is unknown."""
+        return class_names(self.system, self.dataset, self.settings.information_images, self.settings.seed)
+
+    def category_labels(self) -> list[str]:
+        """Return the number of each category, and its class if that is known."""
+        numbers = _labels(range(self.system.config.latent.categories))
+        if self.classes is None:
+            return numbers
+        return [f"{number}\n{short(name)}" for number, name in zip(numbers, self.classes, strict=True)]
 
     def continuous(self, code: int) -> Iterator[Figure]:
         """Traversals of one continuous code."""
-        settings, title, xlabel = self.settings, f"Continuous code c{code}", f"value of c{code}"
+        settings, title, texts = self.settings, f"Continuous code c{code}", {"xlabel": f"value of c{code}"}
         if settings.original_traversals:
             values = generated.ORIGINAL_VALUES
             images = generated.original_traversal(self.system, code, settings.draws, settings.seed)
             facts = {"shows": f"c{code} set throughout each batch", "values": values}
-            sheet, _ = self.strips(
-                f"original_c{code}", f"{title}, as the original code", images, values, xlabel=xlabel, facts=facts
-            )
-            yield sheet
-        images = generated.traversal(self.system, code, settings.values, settings.draws, settings.seed)
+            yield self.sheet(f"original_c{code}", f"{title}, as the original code", images, _labels(values),
+                             facts=facts, still=_CANCELLED, **texts)  # fmt: skip
         facts = {"shows": f"c{code} through its values, all other latents of a row held", "values": settings.values}
-        yield from self.strips(f"traversal_c{code}", title, images, settings.values, xlabel=xlabel, facts=facts)
+        if settings.by_category:
+            images = generated.traversal_by_category(self.system, code, settings.values, settings.seed)
+            facts["shows"] = f"c{code} through its values in each category, all other latents held"
+            texts |= {"ylabel": "category d", "rows": self.category_labels()}
+        else:
+            images = generated.traversal(self.system, code, settings.values, settings.draws, settings.seed)
+        yield from self.strips(f"traversal_c{code}", title, images, _labels(settings.values), facts=facts, **texts)
 
     def categories(self) -> Iterator[Figure]:
         """Yield a traversal of all categories."""
@@ -192,19 +211,25 @@ class Figures:
             "traversal_categories", "From category to category", images, labels, xlabel=xlabel, facts=facts
         )
 
-    def strips(
-        self, name: str, title: str, images: np.ndarray, points: Sequence, *, xlabel: str, facts: dict
-    ) -> tuple[Figure, Figure]:
-        """Return a sheet of strips, images [draws, points, h, w, c], and an animation of them, there and back."""
-        cells, rows = self.pixels(images), _labels(range(len(images)))
-        labels = [point if isinstance(point, str) else f"{point:g}" for point in points]
-        facts = {**facts, "draws": len(images)}
-        sheet = image_table(self.title(title), cells, rows, labels, ylabel="sample", xlabel=xlabel)
+    def strips(self, name: str, title: str, images: np.ndarray, labels: list[str], **texts) -> Iterator[Figure]:
+        """Yield a sheet of strips, images [rows, points, h, w, c], and an animation of them, there and back."""
+        sheet = self.sheet(name, title, images, labels, **texts)
+        yield sheet
+        cells, rows = self.pixels(images), texts.get("rows") or _labels(range(len(images)))
         order = [*range(len(labels)), *range(len(labels) - 2, 0, -1)]
-        frames = [
-            image_table(title, cells[None, :, i], [labels[i]], rows, xlabel="sample", reserve=labels) for i in order
-        ]
-        return Figure(f"figure_{name}.png", sheet, facts), Figure(f"figure_{name}.gif", frames, facts)
+        frame = {"xlabel": texts.get("ylabel", "sample"), "reserve": labels, "note": sheet.facts.get("note", "")}
+        frames = [self.table(title, cells[None, :, i], [labels[i]], rows, **frame) for i in order]
+        yield Figure(sheet.name, frames, sheet.facts)
+
+    def sheet(
+        self, name: str, title: str, images: np.ndarray, labels: list[str], *,
+        facts: dict, xlabel: str, ylabel: str = "sample", rows: list[str] | None = None, still: str = _DEAD,
+    ) -> Figure:  # fmt: skip
+        """Return strips, images [rows, points, h, w, c], as one picture; it says `still` if no strip changes."""
+        cells, rows = self.pixels(images), rows or _labels(range(len(images)))
+        note = still if np.ptp(cells.astype(int), axis=1).max() <= 1 else ""
+        picture = self.table(title, cells, rows, labels, ylabel=ylabel, xlabel=xlabel, note=note)
+        return Figure(f"figure_{name}", picture, {**facts, "rows": len(rows), **({"note": note} if note else {})})
 
     def reconstructions(self) -> Iterator[Figure]:
         """Yield the paper's figure 2: real images, and one row per system. Of a batch, the first images are shown."""
@@ -217,11 +242,11 @@ class Figures:
                 shown.append(Trained(system, checkpoint))
         count = min(self.settings.num_reconstructions, len(real))
         cells = np.stack([row[:count] for row in (self.shown(real), *rows)])
-        labels = ["real", *(caption(system, "\n") for system, _ in shown)]
-        picture = image_table(f"Reconstructions: {self.images_are}", cells, labels, [""] * count)
+        labels = ["real", *(run_title(system, "\n") for system, _ in shown)]
+        picture = self.table(f"Reconstructions of {self.images_are}", cells, labels, [""] * count)
         systems = [{"system": system.name, "checkpoint": checkpoint} for system, checkpoint in shown]
         facts = {"shows": "real images, and their reconstructions by each system", "systems": systems}
-        yield Figure("figure_reconstructions.png", picture, facts)
+        yield Figure("figure_reconstructions", picture, facts)
 
     def interpolation(self) -> Iterator[Figure]:
         """Between pairs of real images."""
@@ -231,12 +256,11 @@ class Figures:
         made = self.pixels(generated.interpolation(self.system, inputs, pairs, points, self.settings.seed))
         ends = self.shown(real)[: 2 * pairs].reshape(pairs, 2, 1, *real.shape[1:])
         cells = np.concatenate([ends[:, 0], made, ends[:, 1]], axis=1)
-        labels = ["real", *(f"{weight:.2g}" for weight in np.linspace(0, 1, points)), "real"]
-        xlabel = "weight of the right image's codes"
-        title = self.title("Between two real images")
-        picture = image_table(title, cells, _labels(range(pairs)), labels, ylabel="pair", xlabel=xlabel)
+        labels = ["real", *_labels(np.linspace(0, 1, points)), "real"]
+        texts = {"ylabel": "pair", "xlabel": "weight of the right image's codes"}
+        picture = self.table("Between two real images", cells, _labels(range(pairs)), labels, **texts)
         facts = {"shows": f"images between the codes of two real {self.images_are}"}
-        yield Figure("figure_interpolation.png", picture, facts)
+        yield Figure("figure_interpolation", picture, facts)
 
     def information(self) -> Iterator[Figure]:
         """Yield the mutual information of every code with every factor."""
@@ -256,16 +280,17 @@ class Figures:
             names,
             ylabel="factor",
             xlabel="code; mutual information as a fraction of the factor's entropy",
+            dpi=settings.dpi,
         )
         shows = f"mutual information of codes and factors over {len(split)} {self.images_are}, 20 bins"
-        yield Figure("figure_mutual_information.png", picture, {"shows": shows, "images": len(split)})
+        yield Figure("figure_mutual_information", picture, {"shows": shows, "images": len(split)})
 
     def experts(self) -> Iterator[Figure]:
         """Yield what each expert of a mixture contributes, samples and stands for."""
         settings = self.settings
         sizes = {"count": settings.num_reconstructions, "images": settings.information_images, "seed": settings.seed}
-        texts = {"title": self.title("{}"), "to_uint8": self.pixels}
-        for figure in expert_figures(self.system, self.dataset, self.real_images(), **sizes, **texts):
+        drawing = {"title": self.title("{}"), "to_uint8": self.pixels, "dpi": settings.dpi}
+        for figure in expert_figures(self.system, self.dataset, self.real_images(), **sizes, **drawing):
             yield Figure(*figure)
 
     def real_images(self) -> np.ndarray:
@@ -281,9 +306,14 @@ class Figures:
         return RANGES[self.system.config.scaling].to_uint8(images)
 
     def title(self, what: str) -> str:
-        """Return the line above a figure."""
-        return f"{what}: {caption(self.system)}"
+        """Return the lines above a figure."""
+        return f"{what}\n{caption(self.system)}"
+
+    def table(self, title: str, cells: np.ndarray, rows: Sequence[str], columns: Sequence[str], **texts) -> Image.Image:
+        """Return cells in a table, as `image_table` draws it, with the lines of `title` above."""
+        return image_table(self.title(title), cells, rows, columns, dpi=self.settings.dpi, **texts)
 
 
-def _labels(values: Sequence[float]) -> list[str]:
-    return [f"{value:g}" for value in values]
+def _labels(values: Iterable[float]) -> list[str]:
+    """Return numbers as labels of three digits."""
+    return [f"{value:.3g}" for value in values]

@@ -40,9 +40,18 @@ def contribution_rows(system: System, real: np.ndarray, seed: int) -> np.ndarray
 
 
 def expert_figures(
-    system: System, dataset: Dataset, real: np.ndarray, *, count: int, images: int, seed: int, title: str, to_uint8
+    system: System,
+    dataset: Dataset,
+    real: np.ndarray,
+    *,
+    count: int,
+    images: int,
+    seed: int,
+    title: str,
+    to_uint8,
+    dpi: int,
 ) -> Iterator[tuple[str, Image.Image, dict[str, Any]]]:
-    """(name of the file, picture, what it shows) of each figure.
+    """(name of the file without ending, picture, what it shows) of each figure.
 
     Args:
         system: one with "experts", ready for inference.
@@ -51,24 +60,25 @@ def expert_figures(
         count: columns of the tables of images.
         images: how many images the heat maps are over, at most.
         seed: chooses images, samples and masks.
-        title: "{}: ..." for the line above a figure.
+        title: for the lines above a figure; "{}" stands for what it shows.
         to_uint8: makes pixels of the system's images.
+        dpi: dots per inch of the figures.
     """
     names = [f"expert {k + 1}" for k in range(system.config.latent.categories)]
     cells = to_uint8(contribution_rows(system, real, seed)[:, :count])
     rows = ["real", "reconstruction", "without mask", *names]
-    picture = image_table(title.format("Contributions of the experts"), cells, rows, [""] * cells.shape[1])
+    picture = image_table(title.format("Contributions of the experts"), cells, rows, [""] * cells.shape[1], dpi=dpi)
     shows = "real images, reconstructions, and the part of each expert: the codes of the others are set to 0"
-    yield "figure_expert_contributions.png", picture, {"shows": shows}
+    yield "figure_expert_contributions", picture, {"shows": shows}
     cells = to_uint8(sample_rows(system, count, seed))
-    picture = image_table(title.format("Samples of the experts"), cells, [*names, "mixture"], [""] * count)
+    picture = image_table(title.format("Samples of the experts"), cells, [*names, "mixture"], [""] * count, dpi=dpi)
     shows = "one row per expert alone, and the mixture with weights from the prior; one column per code"
-    yield "figure_expert_samples.png", picture, {"shows": shows}
+    yield "figure_expert_samples", picture, {"shows": shows}
     split = sample_split(dataset.test or dataset.train, images, seed)
     for factor, table in weight_tables(mixing_weights(system, split.images), dataset, split).items():
         if len(table) <= _MAX_LEVELS:
             title_of = title.format(f"Mean weight of each expert by {factor}")
             levels = [str(level) for level in range(len(table))]
-            picture = heatmap(title_of, table, levels, names, ylabel=factor, xlabel="mean mixing weight")
+            picture = heatmap(title_of, table, levels, names, ylabel=factor, xlabel="mean mixing weight", dpi=dpi)
             facts = {"shows": f"mean mixing weights of the images of each {factor}", "images": len(split)}
-            yield f"figure_expert_weights_{factor}.png", picture, facts
+            yield f"figure_expert_weights_{factor}", picture, facts

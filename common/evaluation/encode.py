@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from common.data.dataset import Images, Split, Subset
+from common.data.dataset import Dataset, Images, Split, Subset
 from common.data.pipeline import scale
 from common.evaluation.metrics.codes import Codes
 from common.models.system import System
@@ -72,6 +72,22 @@ def choose(split: Split, indices: np.ndarray) -> Split:
 def sample_split(split: Split, count: int | None, seed: int) -> Split:
     """`count` images of `split` at random with their factors, in its order; all of it if it has no more."""
     return split if count is None or count >= len(split) else choose(split, sample_indices(split, count, seed))
+
+
+def mixed_images(dataset: Dataset, count: int, seed: int) -> np.ndarray:
+    """`count` real images at random, test images if there are any: uint8 [count, h, w, c].
+
+    If they have classes, the first is of class 0, the next of class 1 and so on, so that the few that a figure shows
+    show all.
+    """
+    split = sample_split(dataset.test or dataset.train, count, seed)
+    order = np.random.RandomState(seed).permutation(len(split))
+    labels = dataset.labels(split)
+    if labels is not None:
+        labels = labels[order]
+        earlier = np.array([np.sum(labels[:i] == label) for i, label in enumerate(labels)])  # Of the same class.
+        order = order[np.lexsort((labels, earlier))]
+    return split.images[order]
 
 
 def encode(system: System, images: Images, view_seed: int | None = None) -> Codes:

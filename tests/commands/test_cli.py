@@ -113,6 +113,7 @@ sample = ["sample", "--latents", "a.npz", "--out", "b.npz", "--checkpoint", "c"]
 for arguments, code in (
     (["--help"], 0), (["--dry-run"], 0), (["evaluate", "--dry-run"], 0), (["figures", "--dry-run"], 0),
     ([*sample, "--dry-run"], 0), (["--epochs", "0"], 2), (["--epoch", "3"], 2), (["evaluate", "--images", "0"], 2),
+    (["sample", "--checkpoint", {str(tmp_path)!r}], 2),
     (["evaluate", "--out", {str(tmp_path)!r}], 2), (["figures", "--checkpoint", {str(tmp_path)!r}], 2),
 ):
     assert cli.main(script["CONFIG"], "", arguments, script["PRESETS"]) == code, arguments
@@ -233,8 +234,8 @@ def test_a_dry_run_checks_that_the_data_is_there(capsys, mnist):
         ("figures --range 1 0", "--range must rise, got 1 0"),
         ("figures --range 0 nan", "--range must be finite"),
         ("figures --range 0", "--range needs 2 value(s)"),
-        ("sample --out x.npz", "sample needs --latents NPZ"),
-        ("sample --latents x.npz --out y.npz", "sample needs one of --checkpoint and --tf1-checkpoint"),
+        ("sample --latents x.npz --count 3", "--latents cannot be combined with --count"),
+        ("sample --tf1-checkpoint p --seed 1 --checkpoint c", "--checkpoint cannot be combined with --tf1-checkpoint"),
     ],
 )  # fmt: skip
 def test_a_mistake_costs_one_line(arguments, said, capsys):

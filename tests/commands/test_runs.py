@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 
 import numpy as np
@@ -283,3 +284,11 @@ def test_the_example_in_the_readme_runs(monkeypatch):
     assert names["codes"].logits.shape == (64, 10)
     # The encoder reads the category off what the generator made of it.
     assert np.mean(np.argmax(names["codes"].logits, 1) == np.argmax(names["latents"].category, 1)) > 0.9
+
+
+def test_the_newest_run_may_be_on_synthetic_data(make_config, tmp_path):
+    for name, step, time in (("tiny", 9, 1), ("tiny-synthetic", 2, 3)):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / f"tiny-{step}.index").touch()
+        os.utime(tmp_path / "models" / name / f"tiny-{step}.index", (time, time))
+    assert runs.newest(make_config(), tmp_path) == tmp_path / "models" / "tiny-synthetic"

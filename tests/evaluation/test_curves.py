@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.evaluation.figures.curves import curve_table, draw_log
+from common.evaluation.figures.curves import curve_table, draw_log, ticks
 
 pytestmark = pytest.mark.fast
 
@@ -34,6 +34,26 @@ def test_a_log_has_one_panel_per_loss(tmp_path):
     with Image.open(tmp_path / "losses.png") as picture:
         assert picture.size == (3 * 340, 2 * 220)
         assert len(blue(picture.crop((680, 0, 1020, 220)))) > 50 > 0 == len(blue(picture.crop((0, 220, 340, 440))))
+
+
+def test_a_title_stands_above_all_panels():
+    plain, titled = (curve_table("epoch", [0, 1], {"loss": [1.0, 2.0]}, title) for title in ("", "MNIST"))
+    assert titled.height == plain.height + 30
+    np.testing.assert_array_equal(np.asarray(titled)[30:], plain)
+
+
+@pytest.mark.parametrize(
+    "low, high, wanted",
+    [
+        (0, 10, [0, 5, 10]),
+        (0.1, 0.97, [0.2, 0.4, 0.6, 0.8]),
+        (-3, 1234, [0, 500, 1000]),
+        (2.999, 3.001, [2.999, 3, 3.001]),
+        (7, 7, [7]),
+    ],
+)
+def test_ticks_are_round(low, high, wanted):
+    assert ticks(low, high) == pytest.approx(wanted)
 
 
 def test_an_empty_log_has_no_picture(tmp_path):

@@ -12,6 +12,9 @@ from PIL import Image
 from common.data.dataset import Dataset, Factor, Split
 from common.errors import UserError
 from common.evaluation import draw
+from common.evaluation.clustering import category_counts
+from common.evaluation.encode import encode, mixed_images
+from common.evaluation.figures.captions import caption, data_title
 from common.evaluation.figures.generated import (
     ORIGINAL_VALUES,
     categorical_traversal,
@@ -21,9 +24,11 @@ from common.evaluation.figures.generated import (
     interpolation,
     original_traversal,
     traversal,
+    traversal_by_category,
 )
 from common.nn.distributions import Latents, Posterior, sample_prior
 from common.options import QUICK_FIGURES, FigureSettings
+from helpers.systems import EVERY
 
 ROWS = 5
 Z, K, C, BATCH = 7, 4, 3, 8  # Of `make_config`.
@@ -98,6 +103,15 @@ def test_a_traversal_moves_one_code_and_nothing_else(echo):
     np.testing.assert_array_equal(
         others[:, 0], np.delete(original_traversal(echo, 2, draws=2)[:, 0, 0, 0], Z + K + 2, axis=1)
     )  # The same draws.
+
+
+def test_by_category_rows_differ_in_the_category_alone(echo):
+    strips = traversal_by_category(echo, 2, [-1.0, 0.5])[:, :, 0, 0]
+    assert strips.shape == (K, 2, Z + K + C)
+    np.testing.assert_array_equal(strips[:, :, Z : Z + K], np.eye(K)[:, None].repeat(2, axis=1))
+    np.testing.assert_array_equal(strips[:, :, Z + K + 2], [[-1.0, 0.5]] * K)
+    others = np.delete(strips, [*range(Z, Z + K), Z + K + 2], axis=2)
+    np.testing.assert_array_equal(others, np.broadcast_to(others[:1, :1], others.shape))
 
 
 def test_batch_statistics_remove_the_originals_change(system):
@@ -203,6 +217,8 @@ def test_draw_leaves_every_figure_and_the_same_bytes_twice(system, dataset, tmp_
         and facts["data"] == "noise"
         and facts["config"]["seed"] == 0
     )
+    assert "batch norm removes" in facts["figures"]["figure_original_c1.png"]["note"]
+    assert "note" not in facts["figures"]["figure_traversal_c1.png"]
     assert facts["figures"].keys() == names - {"figures.json"}
     assert facts["figures"]["figure_traversal_c1.png"]["values"] == [-1.0, 0.0, 1.0]
 
@@ -210,7 +226,7 @@ def test_draw_leaves_every_figure_and_the_same_bytes_twice(system, dataset, tmp_
 def test_reconstructions_stand_below_their_images(system, dataset, monkeypatch):
     """With reconstructions that are the images themselves, every row repeats the real one."""
     monkeypatch.setattr(system, "reconstruct", lambda images, seed: images)
-    real = draw.mixed_images(dataset, 8, seed=0)
+    real = mixed_images(dataset, 8, seed=0)
     assert not np.array_equal(real, dataset.test.take(0, 8))
     pair = [draw.Trained(system, "a"), draw.Trained(system, "b")]
     (figure,) = draw.Figures(dataset, SETTINGS, pair).reconstructions()
@@ -225,7 +241,7 @@ def test_real_images_come_class_by_class():
     """Images that hold their own class, twelve of class 0, then three of each other."""
     classes = np.array([0] * 12 + [1] * 3 + [2] * 3)
     split = Split(np.tile(classes[:, None, None, None], (1, 2, 2, 1)).astype(np.uint8), classes[:, None])
-    drawn = draw.mixed_images(Dataset("classes", split, split, (Factor("class", (0, 1, 2)),), "class"), 18, seed=0)
+    drawn = mixed_images(Dataset("classes", split, split, (Factor("class", (0, 1, 2)),), "class"), 18, seed=0)
     assert drawn[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2] + [0] * 9
 
 
@@ -238,6 +254,8 @@ def test_real_images_come_class_by_class():
         ({"draws": 0}, "--draws must be at least 1"),
         ({"grid_rows": 0}, "--grid-rows"),
         ({"seed": -1}, "--figure-seed"),
+        ({"format": "svg"}, "--format must be one of png, pdf"),
+        ({"dpi": 10}, "--dpi must be at least 50"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, words):
@@ -248,6 +266,45 @@ def test_settings_out_of_range_are_refused(changes, words):
 def test_values_are_equally_spaced_with_both_ends():
     assert FigureSettings(range=(-2.0, 2.0), traversal_steps=5).values == [-2.0, -1.0, 0.0, 1.0, 2.0]
     assert QUICK_FIGURES.values == [-1.0, 0.0, 1.0]
+
+
+@pytest.fixture
+def labelled(dataset):
+    """The data set, with classes that have names; its images are of one class, but for the first."""
+    classes = np.array([[0]] + [[1]] * 19)
+    splits = [dataclasses.replace(split, factors=classes) for split in (dataset.train, dataset.test)]
+    return Dataset("noise", *splits, (Factor("kind", ("cat", "a name of more than 16 letters")),), "kind")
+
+
+def test_categories_are_named_after_their_classes(system, labelled):
+    figures = draw.Figures(labelled, FigureSettings(), [draw.Trained(system, "c")])
+    counts = category_counts(encode(system, labelled.train.images), labelled, labelled.train)
+    names = [["cat", "a name of mor..."][row.argmax()] if row.any() else "-" for row in counts]
+    assert figures.category_labels() == [f"{k}\n{name}" for k, name in enumerate(names)]
+
+
+def test_categories_without_classes_are_numbers(system, dataset):
+    assert draw.Figures(dataset, SETTINGS, [draw.Trained(system, "c")]).category_labels() == ["0", "1", "2", "3"]
+
+
+def test_pdf_figures_by_category(system, labelled, tmp_path):
+    settings = dataclasses.replace(QUICK_FIGURES, by_category=True, format="pdf")
+    draw.draw_figures(system, labelled, tmp_path, "c", settings)
+    assert (tmp_path / "figure_traversal_c0.pdf").read_bytes().startswith(b"%PDF")
+    assert not list(tmp_path.glob("*.png"))
+    facts = json.loads((tmp_path / "figures.json").read_text())["figures"]
+    assert facts["figure_traversal_c0.pdf"]["rows"] == K
+
+
+def test_by_category_needs_categories(build_for_all, dataset, tmp_path):
+    vae = build_for_all(**EVERY["test_vae"])
+    with pytest.raises(UserError, match="--by-category needs categories"):
+        draw.draw_figures(vae, dataset, tmp_path, "c", FigureSettings(by_category=True))
+
+
+def test_a_caption_names_data_system_seed_and_step(system):
+    assert caption(system) == "MNIST, InfoVAEGAN, seed 0, step 0"
+    assert data_title("chairs", "x-synthetic") == "synthetic 3D Chairs"
 
 
 def test_a_code_that_the_run_does_not_have_is_refused(system, dataset, tmp_path):

@@ -12,8 +12,6 @@ from common.io.atomic import atomic_write, remove_leftovers, write_json
 
 pytestmark = pytest.mark.fast
 
-pytestmark = pytest.mark.fast
-
 
 def test_images_fill_a_grid_row_by_row():
     images = np.arange(6.0)[:, None, None, None] + np.zeros((6, 2, 4, 3))
@@ -167,6 +165,19 @@ def test_a_picture_is_saved_as_it_is(tmp_path):
     pixels = np.random.RandomState(0).randint(0, 256, (4, 5, 3)).astype(np.uint8)
     save_picture(Image.fromarray(pixels), tmp_path / "p.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "p.png")), pixels)
+
+
+def test_a_pdf_is_as_large_as_dots_per_inch_say_and_has_no_date(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        save_picture(Image.new("RGB", (300, 200)), tmp_path / folder / "p.pdf", dpi=100)
+    first, second = ((tmp_path / folder / "p.pdf").read_bytes() for folder in ("a", "b"))
+    assert first == second and b"MediaBox [ 0 0 216.0 144.0 ]" in first and b"Date" not in first
+
+
+def test_a_png_says_its_dots_per_inch(tmp_path):
+    save_picture(Image.new("L", (2, 2)), tmp_path / "p.png", dpi=300)
+    assert Image.open(tmp_path / "p.png").info["dpi"] == pytest.approx((300, 300), abs=0.1)
 
 
 def test_what_a_killed_process_left_unfinished_is_swept(tmp_path):

@@ -86,6 +86,19 @@ def test_labels_must_be_as_many_as_rows_and_columns():
         image_table("t", cells(2, 2), ["a"], ["1", "2"])
 
 
+def test_more_dots_per_inch_enlarge_everything(no_texts):
+    plain, double = (np.asarray(image_table("t", cells(2, 3), ["a", "b"], [""] * 3, dpi=dpi)) for dpi in (100, 200))
+    assert box(double, 1)[2:] == (120, 120)  # 60 pixels are repeated until they are 2 x 56 or more.
+    assert np.abs(np.array(double.shape) - 2 * np.array(plain.shape)).max() <= 4  # Texts have whole pixels.
+
+
+def test_a_note_stands_below_the_cells_and_widens_the_picture():
+    plain = image_table("t", cells(1, 1), ["a"], [""])
+    noted = np.asarray(image_table("t", cells(1, 1), ["a"], [""], note="a note that is wider\nthan the cell"))
+    assert noted.shape[1] > plain.width and (noted[plain.height - 8 :] < 128).any()
+    np.testing.assert_array_equal(noted[: plain.height - 10, : plain.width], np.asarray(plain)[:-10])
+
+
 @pytest.mark.parametrize("side, enlarged", [(28, 56), (32, 64), (64, 64), (20, 60), (1, 56)])
 def test_tiny_cells_are_enlarged_by_a_whole_factor(side, enlarged):
     random = np.random.RandomState(0).randint(0, 256, (2, side, side, 1))

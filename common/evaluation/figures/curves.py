@@ -14,17 +14,19 @@ from common.evaluation.figures.tables import text_size, write_text
 _WIDTH, _HEIGHT = 340, 220  # Of a panel.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 34, 40  # Margins around the axes of a panel.
 _COLUMNS = 3
+_HEAD = 30  # Above all panels, for the title.
 _INK, _GREY, _BLUE = (0, 0, 0), (200, 200, 200), (31, 90, 166)
 _COLOURS = (_BLUE, (200, 90, 20), (40, 130, 60), (150, 60, 150))  # Of curves in one panel.
 
 
-def draw_log(log: pathlib.Path, picture: pathlib.Path) -> None:
+def draw_log(log: pathlib.Path, picture: pathlib.Path, title: str = "") -> None:
     """Draw every column of a log.csv over its steps (or epochs): one panel each, with its range and its last value.
 
     Args:
         log: a table with a header; a column "step" or, failing that, "epoch" is the horizontal axis. Values that are
             empty or not finite leave a gap.
         picture: the image file to write.
+        title: the line above everything.
     """
     with open(log, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -33,22 +35,25 @@ def draw_log(log: pathlib.Path, picture: pathlib.Path) -> None:
     curves = {name: [_number(row[name]) for row in rows] for name in names}
     panels = [name for name in names if name not in ("step", "epoch")]
     if panels:
-        save_picture(curve_table(axis, curves[axis], {name: curves[name] for name in panels}), picture)
+        save_picture(curve_table(axis, curves[axis], {name: curves[name] for name in panels}, title), picture)
 
 
-def curve_table(axis: str, x: list[float], curves: dict[str, list[float]]) -> Image.Image:
+def curve_table(axis: str, x: list[float], curves: dict[str, list[float]], title: str = "") -> Image.Image:
     """One panel per curve, in rows of three.
 
     Args:
         axis: what `x` is.
         x: [n], rising.
         curves: name -> [n] values; those that are not finite leave a gap.
+        title: the line above all panels.
     """
     rows = -(-len(curves) // _COLUMNS)
     columns = min(_COLUMNS, len(curves))
-    picture = Image.new("RGB", (columns * _WIDTH, rows * _HEIGHT), "white")
+    head = _HEAD if title else 0
+    picture = Image.new("RGB", (columns * _WIDTH, head + rows * _HEIGHT), "white")
+    write_text(picture, title, (10, 10), (0, 0))
     for number, (name, values) in enumerate(curves.items()):
-        corner = number % _COLUMNS * _WIDTH, number // _COLUMNS * _HEIGHT
+        corner = number % _COLUMNS * _WIDTH, head + number // _COLUMNS * _HEIGHT
         picture.paste(_panel(axis, x, name, values), corner)
     return picture
 
@@ -62,14 +67,17 @@ def _panel(axis: str, x: list[float], name: str, y: list[float]) -> Image.Image:
     write_text(picture, f"{name}{last}", ((left + right) // 2, top - 8), (0.5, 1))
     draw.rectangle((left, top, right, bottom), outline=_GREY)
     write_text(picture, axis, ((left + right) // 2, _HEIGHT - 4), (0.5, 1))
-    for place, anchor, value in ((left, 0, x[0]), (right, 1, x[-1])):
-        write_text(picture, f"{value:g}", (place, bottom + 4), (anchor, 0))
     if not finite:
         return picture
     low, high = min(finite), max(finite)
-    for place, value in ((bottom, low), (top, high)):
-        write_text(picture, f"{value:.3g}", (left - 6, place), (1, 0.5))
     across, up = (right - left) / ((x[-1] - x[0]) or 1), (bottom - top - 8) / ((high - low) or 1)
+    for value in ticks(low, high):
+        height = round(bottom - 4 - (value - low) * up)
+        draw.line((left, height, right, height), fill=_GREY)
+        write_text(picture, f"{value:.8g}", (left - 6, height), (1, 0.5))
+    for value in ticks(x[0], x[-1]):
+        if value == int(value):
+            write_text(picture, f"{value:.8g}", (round(left + (value - x[0]) * across), bottom + 4), (0.5, 0))
     points = [
         (left + (a - x[0]) * across, bottom - 4 - (b - low) * up) if math.isfinite(b) else None
         for a, b in zip(x, y, strict=True)
@@ -123,6 +131,18 @@ def lines(title: str, axis: str, curves: Mapping[str, Mapping[float, float]], fl
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
         write_text(picture, name, (int(points[-1][0]) + 8, int(points[-1][1])), (0, 0.5))
     return picture
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return three to six round numbers in [low, high]: multiples of 1, 2 or 5 times a power of ten."""
+    if not low < high:
+        return [low]
+    power = 10.0 ** math.floor(math.log10(high - low))
+    for step in (5 * power, 2 * power, power, power / 2, power / 5):
+        first, last = math.ceil(low / step), math.floor(high / step)
+        if last - first >= 2:
+            break
+    return [number * step for number in range(first, last + 1)]
 
 
 def _number(text: str | None) -> float:

@@ -69,6 +69,18 @@ def traversal(system: System, code: int, values: Sequence[float], draws: int, se
     return _generate_strips(system, strips, seed)
 
 
+def traversal_by_category(system: System, code: int, values: Sequence[float], seed: int = 0) -> np.ndarray:
+    """Move continuous code `code` through `values` in each category, with all other latents held.
+
+    Returns:
+        Images [K, values, h, w, c], generated in mixed batches.
+    """
+    strip = with_code(_held(system, 0, len(values), seed), code, values)
+    alone = np.eye(system.config.latent.categories, dtype=np.float32)
+    strips = [strip._replace(category=np.tile(one, (len(values), 1))) for one in alone]
+    return _generate_strips(system, strips, seed)
+
+
 def original_traversal(system: System, code: int, draws: int, seed: int = 0) -> np.ndarray:
     """Return the original's traversal of code `code` (docs/original.md, section 7): images [draws, 10, h, w, c].
 

@@ -1,6 +1,7 @@
 """Grids of images and image files, as the original made them (docs/original.md, section 7)."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -34,18 +35,28 @@ def save_grid(images: np.ndarray, rows: int, columns: int, path: pathlib.Path) -
     save_picture(Image.fromarray(stretch(merge(np.asarray(images), rows, columns))), path)
 
 
-def save_picture(picture: Image.Image | list[Image.Image], path: pathlib.Path, milliseconds: int = 150) -> None:
+def save_picture(
+    picture: Image.Image | list[Image.Image], path: pathlib.Path, milliseconds: int = 150, dpi: int | None = None
+) -> None:
     """Write a picture, or the frames of an endless animation, in the format of `path`'s ending, whole or not at all.
+
+    A PDF has one page, which holds the picture as JPEG pixels.
 
     Args:
         picture: one picture or several; smaller frames are padded with white on the right and below.
         path: the file.
         milliseconds: how long each frame is shown, a multiple of 10.
+        dpi: dots per inch, which decide the size in print.
     """
     frames = picture if isinstance(picture, list) else [picture]
+    options: dict[str, Any] = {"dpi": (dpi, dpi)} if dpi else {}
+    if path.suffix == ".pdf":  # Without the time, so that the same picture is the same file.
+        options |= {"title": path.stem, "creationDate": None, "modDate": None}
+    if path.suffix in (".pdf", ".jpg", ".jpeg") and dpi:
+        options |= {"quality": 95, "subsampling": 0}
     with atomic_write(path) as temporary:
         if len(frames) == 1:
-            frames[0].save(temporary)
+            frames[0].save(temporary, **options)
             return
         size = max(frame.width for frame in frames), max(frame.height for frame in frames)
         first, *others = [_padded(frame, size) for frame in frames]

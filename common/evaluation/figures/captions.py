@@ -1,0 +1,31 @@
+"""What figures say of the run that they show."""
+
+import importlib
+
+from common.models import registry
+from common.models.system import System
+
+_LONGEST = 16  # Letters of a name in a label.
+
+
+def caption(system: System, separator: str = ", ") -> str:
+    """Return data set, system, seed and step of a run, as the line below the title of a figure has them."""
+    config = system.config
+    return separator.join([data_title(config.dataset, config.name), run_title(system, separator)])
+
+
+def run_title(system: System, separator: str = ", ") -> str:
+    """Return the system, seed and step of a run."""
+    spec = registry.spec_of(system.config)
+    return separator.join([spec.title, f"seed {system.config.seed}", f"step {int(system.step.numpy())}"])
+
+
+def data_title(dataset: str, name: str) -> str:
+    """Return the title of a data set, a module of `common.data`, in a run of that name."""
+    title = importlib.import_module(f"common.data.{dataset}").TITLE
+    return f"synthetic {title}" if name.endswith("-synthetic") else title
+
+
+def short(name: str) -> str:
+    """Return a name as it fits above a column."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."
