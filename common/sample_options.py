@@ -19,9 +19,7 @@ class SampleOptions:
     """
 
     count: int | None = described(None, "number of images (default: 64)", minimum=1, common=True)
-    category: int | None = described(
-        None, "category of all images (default: drawn at random)", minimum=0, common=True, metavar="K"
-    )
+    category: int | None = described(None, "category of all images (default: drawn at random)", minimum=0, common=True)
     seed: int | None = described(
         None, "random seed of the codes (default: 0); the first images of a longer list are the same",
         minimum=0, common=True,

@@ -266,11 +266,12 @@ class Figures:
         """Yield the mutual information of every code with every factor."""
         dataset, settings = self.dataset, self.settings
         split = sample_split(dataset.test or dataset.train, settings.information_images, settings.seed)
-        codes, factors = encode(self.system, split.images), split.factors
-        if factors is None:
-            return
-        entropies = mutual_information.entropies(factors)
+        factors = split.factors
+        entropies = np.zeros(0) if factors is None else mutual_information.entropies(factors)
         varying = np.flatnonzero(entropies > 0)
+        if factors is None or not len(varying):  # There is nothing to inform about.
+            return
+        codes = encode(self.system, split.images)
         values = mutual_information.matrix(codes, factors[:, varying]) / entropies[varying]
         names = [*(f"c{i}" for i in range(codes.continuous.shape[1])), *(["d"] if codes.category is not None else [])]
         picture = heatmap(
