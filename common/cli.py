@@ -14,6 +14,7 @@ from typing import Any
 
 from common import commands, flags, suggestions
 from common.config import Config
+from common.data import images
 from common.errors import Interrupted, UserError
 from common.io.notices import import_tensorflow
 from common.models import registry
@@ -74,9 +75,19 @@ def _run(config: Config, description: str, argv: list[str], presets: Mapping[str
     if rest:
         raise suggestions.unknown(rest[0], command, config, names, tf1)
     given, config = vars(parsed), flags.resolve(config, vars(parsed))
+    if "--images" in given:
+        config, given = _on_images(config, given)
     if command == "train":
         return _train(config, given, presets)
     {"evaluate": _evaluate, "figures": _figures, "sample": _sample, "data": _data}[command](config, given)
+
+
+def _on_images(config: Config, given: Mapping[str, Any]) -> tuple[Config, Mapping[str, Any]]:
+    """Return the configuration of a script on the images that --images names, and the flags, of which it is one."""
+    for flag in ("--data-dir", "--data"):
+        if flag in given:
+            raise UserError(f"--images cannot be combined with {flag}: it names the data")
+    return images.on_images(config, given["--images"]), {**given, "--data-dir": given["--images"]}
 
 
 def configure(config: Config, presets: Mapping[str, Config], argv: list[str]) -> Config:

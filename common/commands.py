@@ -14,6 +14,7 @@ from typing import Any
 
 from common import runs, threads
 from common.config import Config
+from common.data import images
 from common.data.dataset import Dataset
 from common.data.load import load_dataset
 from common.errors import UserError
@@ -41,6 +42,8 @@ def describe(config: Config, options: Options) -> dict[str, Any]:
 
 
 def _find_data(config: Config, options: Options) -> str:
+    if config.dataset == images.NAME:
+        return str(images.existing(options.data_dir))
     module = importlib.import_module(f"common.data.{config.dataset}")
     if options.data == "synthetic":
         return "synthetic"
@@ -153,7 +156,7 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
         lines.append(f"{name} {metrics[name]:.4g}: {what} ({better}{other})")
     pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
     picture = next((path for path in pictures if path.is_file()), folders.results)
-    script = f"{config.name.removesuffix('-synthetic')}.py"
+    script = f"{runs.script_of(config.name)}.py"
     return [*lines, f"Look at {picture}.", f"More: python {script} figures --help, python {script} evaluate --help"]
 
 
@@ -239,7 +242,7 @@ def sample(config: Config, options: SampleOptions) -> None:
     if options.tf1_checkpoint is not None:
         system, source = open_tf1(config, options.tf1_checkpoint), f"TF1 checkpoint {options.tf1_checkpoint}"
     else:
-        system, checkpoint = runs.open_run(options.checkpoint or runs.newest(config, pathlib.Path(".")))
+        system, checkpoint = runs.open_run(options.checkpoint or runs.newest(config, pathlib.Path("."), "-*"))
         source = f"checkpoint {checkpoint}"
     from common.evaluation.sample import sample as generate
 

@@ -57,6 +57,8 @@ class Config:
         precision: dtype in which the networks compute; variables, losses, heads and statistics are float32 in any case.
         sync_batch_norm: whether several devices share their batch statistics.
         steps_per_epoch: None for as many whole batches as the data has.
+        test_fraction: the fraction of images of one's own that are test images, unless folders say which
+            (`common.data.images`).
         seed: everything random is a function of it and of the step or epoch.
     """
 
@@ -75,6 +77,7 @@ class Config:
     precision: str = "float32"
     sync_batch_norm: bool = False
     steps_per_epoch: int | None = None
+    test_fraction: float = 0.1
     seed: int = 1
 
     def __post_init__(self):
@@ -83,6 +86,7 @@ class Config:
             _require(value is None or value >= 1, field, value, "at least 1")
         # Batch statistics of a single image say nothing about it: every feature would be normalised to zero.
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, since batch norm needs a batch")
+        _require(0 <= self.test_fraction < 1, "test_fraction", self.test_fraction, "at least 0 and below 1")
         _require(0 <= self.seed < 2**31, "seed", self.seed, "in [0, 2^31)")
         sizes = len(self.image_shape) == 3 and all(0 < n <= _MAX_LENGTH for n in self.image_shape)
         _require(sizes, "image_shape", self.image_shape, "height, width and channels")

@@ -49,6 +49,9 @@ class _Run:
         None, "end an epoch after N steps (default: all whole batches)", common=True
     )
     batch_size: int = described(2, "images per training step", common=True)
+    test_fraction: float = described(
+        0, "fraction of the images of --images held out as test images, unless they lie in train/ and test/"
+    )
     seed: int = described(0, "random seed (initial weights, noise, data order)", common=True)
 
 
@@ -88,6 +91,13 @@ class _Extras:
     quick: bool = described(False, "quick check on ~100 images; not for reporting", common=True)
     also: tuple[pathlib.Path, ...] = described(
         (), "further checkpoints: one row of reconstructions each", common=True, metavar="PATH"
+    )
+    images: pathlib.Path | None = described(
+        None,
+        "images of your own in place of the script's data: a folder (sub-folders are classes), a .zip or .tar, or an "
+        ".npz file",
+        common=True,
+        metavar="DIR",
     )
     dry_run: bool = described(False, "print the resolved configuration, check the data, and exit", common=True)
 
@@ -195,7 +205,7 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
         after = [*flags_of(TrainingOptions, names=_RUN), extras["--smoke"], extras["--dry-run"]]
         return [
             ("training", [*run, *_preset(presets), *after]),
-            ("data and output", flags_of(TrainingOptions, names=_PLACES)),
+            ("data and output", [extras["--images"], *flags_of(TrainingOptions, names=_PLACES)]),
             *models,
             ("checkpoints and devices", flags_of(TrainingOptions, names=others)),
         ]
@@ -206,7 +216,7 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
         "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
         "sample": [*flags_of(SampleOptions), extras["--dry-run"]],
     }[command]
-    found = [] if command == "sample" else [("run and data", flags_of(Options))]
+    found = [] if command == "sample" else [("run and data", [extras["--images"], *flags_of(Options)])]
     names = {flag.flag for flag in own}  # `sample` has a --seed of its own.
     saved = [("configuration of the TF1 checkpoint", [f for f in run if f.flag not in names]), *models]
     return [*found, (command, own), *(saved if tf1 else [])]

@@ -1,5 +1,6 @@
 """Runs: what describes them (run.json), which folders they may write to, and opening a trained one."""
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.config import Config
+from common.data import images
 from common.data.dataset import Dataset
 from common.errors import UserError, first_line
 from common.io.atomic import atomic_write
@@ -255,8 +257,11 @@ def open_with_data(
     elif run is not None and run.config.dataset != config.dataset:
         raise UserError(
             f"{options.checkpoint} was trained on {run.config.dataset}, and this script is for {config.dataset}: "
-            f"use {run.config.name.removesuffix('-synthetic')}.py"
+            f"use {script_of(run.config.name)}.py{' --images' if run.config.dataset == images.NAME else ''}"
         )
+    if config.dataset == images.NAME and options.tf1_checkpoint is None:  # The run says which images are test images.
+        run = run or _Saved.at(RunFolders.of(config.name, options.out).models)
+        config = dataclasses.replace(config, test_fraction=run.config.test_fraction)
     dataset = load(config, options.data_dir, options.data, options.cache)
     name = _name_on(dataset, run.config.name if run else config.name)
     results, models = RunFolders.of(name, options.out)
@@ -270,13 +275,23 @@ def open_with_data(
     return LoadedRun(system, dataset, checkpoint, description, results)
 
 
-def newest(config: Config, out: pathlib.Path) -> pathlib.Path:
-    """Return the folder of checkpoints of the script's run below `out`: on real or synthetic data, the newest.
+def script_of(name: str) -> str:
+    """Return the script of a run of that name, without ending: InfoVAE_MNIST of InfoVAE_MNIST-photos."""
+    return next((script for script in SCRIPTS.values() if name.startswith(f"{script}-")), name.removesuffix("-synthetic"))
+
+
+def newest(config: Config, out: pathlib.Path, others: str = "-synthetic") -> pathlib.Path:
+    """Return the folder of checkpoints of the newest run of that name below `out`.
+
+    Args:
+        config: gives the name.
+        out: what --out is.
+        others: the endings that the name may have; "-*" for any data.
 
     Raises:
         UserError: there is none.
     """
-    folders = [RunFolders.of(name, out).models for name in (config.name, f"{config.name}-synthetic")]
+    folders = [RunFolders.of(config.name, out).models, *(out / "models").glob(f"{config.name}{others}")]
     trained = {folder: os.stat(f"{saved(folder)[0]}.index").st_mtime for folder in folders if saved(folder)}
     if not trained:
         remedy = f"train first (python {config.name}.py), or name its --checkpoint"

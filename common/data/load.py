@@ -1,6 +1,7 @@
 """Find and open the data of a run.
 
-Each data set is a module with `read(path, cache)`, `default_paths()`, `download(cache)` and `synthetic()`.
+Each data set is a module with `read(path, cache)`, `default_paths()`, `download(cache)` and `synthetic()`. Images of
+one's own are never looked for (`common.data.images`).
 """
 
 import importlib
@@ -9,6 +10,7 @@ import pathlib
 from types import ModuleType
 
 from common.config import Config
+from common.data import images
 from common.data.dataset import Dataset
 from common.errors import UserError
 from common.options import Cache
@@ -24,6 +26,8 @@ def load_dataset(config: Config, data_dir: pathlib.Path | None, mode: str, cache
     Raises:
         UserError: the data that the user asked for is missing or broken.
     """
+    if config.dataset == images.NAME:
+        return images.read(images.existing(data_dir), config, cache)
     module = importlib.import_module(f"common.data.{config.dataset}")
     if mode == "synthetic":
         if data_dir is not None:

@@ -2,6 +2,7 @@
 
 import importlib
 
+from common.data import images
 from common.models import registry
 from common.models.system import System
 
@@ -22,6 +23,8 @@ def run_title(system: System, separator: str = ", ") -> str:
 
 def data_title(dataset: str, name: str) -> str:
     """Return the title of a data set, a module of `common.data`, in a run of that name."""
+    if dataset == images.NAME:
+        return name.partition("-")[2] or name
     title = importlib.import_module(f"common.data.{dataset}").TITLE
     return f"synthetic {title}" if name.endswith("-synthetic") else title
 
