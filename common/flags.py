@@ -210,7 +210,7 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
             ("checkpoints and devices", flags_of(TrainingOptions, names=others)),
         ]
     if command == "data":
-        return [("data and output", flags_of(DataOptions, names=(*_PLACES, "json")))]
+        return [("data and output", [extras["--images"], *flags_of(DataOptions, names=(*_PLACES, "json"))])]
     own = {
         "evaluate": [*flags_of(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
         "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],

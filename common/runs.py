@@ -277,7 +277,8 @@ def open_with_data(
 
 def script_of(name: str) -> str:
     """Return the script of a run of that name, without ending: InfoVAE_MNIST of InfoVAE_MNIST-photos."""
-    return next((script for script in SCRIPTS.values() if name.startswith(f"{script}-")), name.removesuffix("-synthetic"))
+    scripts = (script for script in SCRIPTS.values() if name.startswith(f"{script}-"))
+    return next(scripts, name.removesuffix("-synthetic"))
 
 
 def newest(config: Config, out: pathlib.Path, others: str = "-synthetic") -> pathlib.Path:

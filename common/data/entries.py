@@ -18,25 +18,11 @@ from common.io.npz import read_exactly
 
 MAX_BYTES = 1 << 28  # Upper limit on the size of one file.
 MAX_FILES = 2_000_000  # Upper limit on the files below a folder: the largest data set has 200,000 images.
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif")
 # Of files that are not images that can be read, so that their first bytes need not be.
-_OTHER_SUFFIXES = (
-    ".txt",
-    ".csv",
-    ".md",
-    ".json",
-    ".mat",
-    ".zip",
-    ".tar",
-    ".tgz",
-    ".gz",
-    ".npz",
-    ".gif",
-    ".tif",
-    ".tiff",
-)
+_OTHER_SUFFIXES = (".txt", ".csv", ".md", ".json", ".mat", ".zip", ".tar", ".tgz", ".gz", ".npz", ".tif", ".tiff")
 _TEXT_SUFFIXES = (".html", ".htm", ".md", ".txt", ".json", ".xml")  # A page may be what such a file should be.
-_CONVERTIBLE = (".gif", ".tif", ".tiff", ".avif", ".heic")
+_CONVERTIBLE = (".tif", ".tiff", ".avif", ".heic")
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 _JUNK = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "lost+found")
 _SHOWN = 5  # Names in a message.

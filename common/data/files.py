@@ -27,24 +27,26 @@ class ImageFiles:
     Attributes:
         entries: the files, in the data set's order.
         crop, size: sides in pixels.
+        channels: of an image.
     """
 
     entries: tuple[Entry, ...]
     crop: int
     size: int
+    channels: int = 3
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        """Return the images at `indices`, uint8 [b, size, size, 3]. Raises UserError if a file is broken."""
+        """Return the images at `indices`, uint8 [b, size, size, channels]. Raises UserError if a file is broken."""
         return np.stack([self.load(i) for i in np.asarray(indices)])
 
     def load(self, index: int) -> np.ndarray:
-        """Return one image, uint8 [size, size, 3]. Raises UserError if the file is broken."""
+        """Return one image, uint8 [size, size, channels]. Raises UserError if the file is broken."""
         entry = self.entries[index]
         try:
-            image = preprocess(decode(entry.read()), self.crop, self.size)
+            image = self.prepare(decode(entry.read()))
             if image.min() == image.max():
                 raise ValueError("all its pixels are equal")
             return image
@@ -53,6 +55,10 @@ class ImageFiles:
         except Exception as error:  # Pillow's decoders raise struct.error, IndexError and more.
             reason = first_line(error).split(" <")[0]  # Without "<object>".
             raise UserError(f"{entry.name} is broken: {reason}") from None
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Crop, stretch and resize an RGB image, uint8 [h, w, 3]."""
+        return preprocess(image, self.crop, self.size)
 
     def load_valid(self) -> image_cache.Chunk:
         """Load all images that are not broken."""
@@ -63,7 +69,7 @@ class ImageFiles:
                 valid_indices.append(index)
             except UserError as error:
                 errors.append(str(error))
-        stacked = np.stack(images) if images else np.empty((0, self.size, self.size, 3), np.uint8)
+        stacked = np.stack(images) if images else np.empty((0, self.size, self.size, self.channels), np.uint8)
         return stacked, valid_indices, errors
 
     def batches(self) -> Iterator["ImageFiles"]:
@@ -86,7 +92,7 @@ def open_images(files: ImageFiles, cache: Cache, title: str) -> tuple[Images, np
     Raises:
         UserError: all images are broken; the cache cannot be written.
     """
-    shape = (len(files), files.size, files.size, 3)
+    shape = (len(files), files.size, files.size, files.channels)
 
     def chunks() -> Iterator[image_cache.Chunk]:
         return decode_all(files.batches(), len(files))

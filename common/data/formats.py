@@ -12,7 +12,7 @@ HEAD = 512  # Bytes that suffice to recognise a file.
 ZIP, TAR, IDX, EMPTY = "a zip archive", "a tar archive", "an IDX file", "an empty file"
 HTML, XML, JSON, LFS = "an HTML page", "an XML document", "a JSON text", "a Git LFS pointer"
 TEXT, ZEROS, UNKNOWN = "a text file", "a file of zeros", "a file of an unknown kind"
-IMAGES = ("a PNG image", "a JPEG image", "a WebP image", "a BMP image")  # Those that are read.
+IMAGES = ("a PNG image", "a JPEG image", "a WebP image", "a BMP image", "a GIF image")  # Those that are read.
 REMEDIES = {  # What to do about a file that is not what its name says.
     **dict.fromkeys((HTML, XML, JSON, EMPTY, ZEROS), "download it again"),
     LFS: "fetch the file itself: git lfs pull",
@@ -25,7 +25,7 @@ _KINDS = (  # A pattern of the first bytes, and what it means. The first match c
     (rb"\xff\xd8\xff", IMAGES[1]),
     (rb"RIFF....WEBP", IMAGES[2]),
     (rb"BM.{8}....[\x0c-\xff]\0\0\0", IMAGES[3]),
-    (rb"GIF8", "a GIF image"),
+    (rb"GIF8", IMAGES[4]),
     (rb"II\*\0|MM\0\*", "a TIFF image"),
     (rb"....ftyp(avi|hei|mif|hev|msf)", "an AVIF or HEIC image"),
     (rb"PK\x03\x04|PK\x05\x06", ZIP),

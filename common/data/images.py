@@ -167,12 +167,12 @@ def _split(source: str, images: Images, places: list[tuple[str, ...]], fraction:
 
 
 def held_out(names: Sequence[str], labels: np.ndarray, fraction: float) -> np.ndarray:
-    """Choose the test images: a fraction of each class, by a checksum of their names, so that more images change little.
+    """Choose the test images: a fraction of each class, by a checksum of their names, so more images change little.
 
     Args:
         names: of n images.
         labels: their classes, int [n].
-        fraction: of the images of each class, rounded to whole images.
+        fraction: of the images of each class: above 0, at least one, but never all.
 
     Returns:
         bool [n].
@@ -181,7 +181,8 @@ def held_out(names: Sequence[str], labels: np.ndarray, fraction: float) -> np.nd
     test = np.zeros(len(names), bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        test[members[checksums[members].argsort(kind="stable")][: round(fraction * len(members))]] = True
+        count = min(max(1, round(fraction * len(members))), len(members) - 1) if fraction else 0
+        test[members[checksums[members].argsort(kind="stable")][:count]] = True
     return test
 
 
@@ -194,8 +195,6 @@ def _dataset(
         indices = np.flatnonzero(mask)
         return Split(Subset(images, indices), None if levels is None else levels[indices].astype(np.int64))
 
-    if test.all():
-        raise UserError(f"{source}: all {len(test)} images are test images: lower --test-fraction, or add images")
     label = _CLASS if any(factor.name == _CLASS for factor in factors) else None
     _warn_of_missing_classes(source, levels, factors, test)
     return Dataset(source, part(~test), part(test) if test.any() else None, factors, label)

@@ -10,14 +10,14 @@ from PIL import Image, ImageOps
 from common.data import formats
 
 MAX_PIXELS = 64_000_000  # Larger than any image in the data sets; limits decompression bombs.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's other decoders are not needed, so they need not be trusted.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # Pillow's other decoders need not be trusted.
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decode a PNG, JPEG, WebP or BMP file to RGB as a person sees it, uint8 [h, w, 3].
+    """Decode a PNG, JPEG, WebP, BMP or GIF file to RGB as a person sees it, uint8 [h, w, 3].
 
-    16-bit images are scaled to 8 bits, transparent pixels lie on white, and a camera's rotation is applied. Raises
-    ValueError if the file is damaged or anything else; the message says what.
+    16-bit images are scaled to 8 bits, transparent pixels lie on white, a camera's rotation is applied, and of an
+    animation the first image counts. Raises ValueError if the file is damaged or anything else; the message says what.
     """
     kind = formats.recognise(data[: formats.HEAD])
     if kind not in formats.IMAGES:
