@@ -87,7 +87,7 @@ def _on_images(config: Config, given: Mapping[str, Any]) -> tuple[Config, Mappin
     for flag in ("--data-dir", "--data"):
         if flag in given:
             raise UserError(f"--images cannot be combined with {flag}: it names the data")
-    return images.on_images(config, given["--images"]), {**given, "--data-dir": given["--images"]}
+    return images.on_images(config, images.existing(given["--images"])), {**given, "--data-dir": given["--images"]}
 
 
 def configure(config: Config, presets: Mapping[str, Config], argv: list[str]) -> Config:

@@ -53,7 +53,10 @@ class EvaluationSettings:
         0, "random seed of the evaluation: chooses and generates images", minimum=0, flag="--evaluation-seed"
     )
     images: int | None = described(
-        None, "number of images to encode per split (default: all up to 32 pixels, 10,000 above)", minimum=2
+        None,
+        "number of images to encode per split (default: all up to 32 pixels, 10,000 above)",
+        minimum=2,
+        flag="--num-images",
     )
     num_samples: int | None = described(
         None,

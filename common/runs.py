@@ -255,10 +255,7 @@ def open_with_data(
     if run is None and options.tf1_checkpoint is None:
         newest(config, options.out)
     elif run is not None and run.config.dataset != config.dataset:
-        raise UserError(
-            f"{options.checkpoint} was trained on {run.config.dataset}, and this script is for {config.dataset}: "
-            f"use {script_of(run.config.name)}.py{' --images' if run.config.dataset == images.NAME else ''}"
-        )
+        raise _other_data(options.checkpoint, run.config, config)
     if config.dataset == images.NAME and options.tf1_checkpoint is None:  # The run says which images are test images.
         run = run or _Saved.at(RunFolders.of(config.name, options.out).models)
         config = dataclasses.replace(config, test_fraction=run.config.test_fraction)
@@ -273,6 +270,13 @@ def open_with_data(
     require_matching_images(dataset, system.config, checkpoint)
     make_writable_folder(results)
     return LoadedRun(system, dataset, checkpoint, description, results)
+
+
+def _other_data(checkpoint: pathlib.Path | None, trained: Config, config: Config) -> UserError:
+    if trained.dataset == images.NAME:
+        return UserError(f"{checkpoint} was trained on images of your own: name them with --images")
+    use = f"use {script_of(trained.name)}.py{' without --images' if config.dataset == images.NAME else ''}"
+    return UserError(f"{checkpoint} was trained on {trained.dataset}, and this script is for {config.dataset}: {use}")
 
 
 def script_of(name: str) -> str:
@@ -295,7 +299,7 @@ def newest(config: Config, out: pathlib.Path, others: str = "-synthetic") -> pat
     folders = [RunFolders.of(config.name, out).models, *(out / "models").glob(f"{config.name}{others}")]
     trained = {folder: os.stat(f"{saved(folder)[0]}.index").st_mtime for folder in folders if saved(folder)}
     if not trained:
-        remedy = f"train first (python {config.name}.py), or name its --checkpoint"
+        remedy = f"train first (python {script_of(config.name)}.py), or name its --checkpoint"
         raise UserError(f"there is no trained run in {folders[0]}: {remedy}")
     return max(trained, key=lambda folder: trained[folder])
 

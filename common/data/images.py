@@ -75,6 +75,8 @@ def read(path: pathlib.Path, config: Config, cache: Cache) -> Dataset:
     found = _images(entries)
     if not found:
         raise not_found("images", path, entries, ACCEPTED_FORMATS)
+    order = sorted(zip(map(_checksum, _places(found)), found, strict=True))  # So that the first are of all classes.
+    found = [entry for _, entry in order]
     left_out = unused(entries, found)
     others = [name for name in left_out if not Entry(name).is_junk]
     if others:
@@ -142,6 +144,10 @@ def _places(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
     return places
 
 
+def _checksum(place: Sequence[str]) -> int:
+    return zlib.crc32("/".join(place).encode("utf-8", "surrogateescape"))
+
+
 def _split(source: str, images: Images, places: list[tuple[str, ...]], fraction: float) -> Dataset:
     """Return the data set of images in folders: the splits, and the classes, which are the names of sub-folders."""
     splits = [place[0].lower() if len(place) > 1 else "" for place in places]
@@ -161,24 +167,23 @@ def _split(source: str, images: Images, places: list[tuple[str, ...]], fraction:
     if "" in kinds or len(kinds) < 2:
         kinds, labels = [], np.zeros(len(names), np.int64)
     if test is None:
-        test = held_out(["/".join(place) for place in places], labels, fraction)
+        test = held_out(np.array([_checksum(place) for place in places]), labels, fraction)
     factors = (Factor(_CLASS, tuple(kinds)),) if kinds else ()
     return _dataset(source, images, labels[:, None] if kinds else None, factors, test)
 
 
-def held_out(names: Sequence[str], labels: np.ndarray, fraction: float) -> np.ndarray:
-    """Choose the test images: a fraction of each class, by a checksum of their names, so more images change little.
+def held_out(checksums: np.ndarray, labels: np.ndarray, fraction: float) -> np.ndarray:
+    """Choose the test images: a fraction of each class, by checksums of their names, so that more images change little.
 
     Args:
-        names: of n images.
+        checksums: of n images, int [n].
         labels: their classes, int [n].
         fraction: of the images of each class: above 0, at least one, but never all.
 
     Returns:
         bool [n].
     """
-    checksums = np.array([zlib.crc32(name.encode("utf-8", "surrogateescape")) for name in names])
-    test = np.zeros(len(names), bool)
+    test = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         count = min(max(1, round(fraction * len(members))), len(members) - 1) if fraction else 0
@@ -234,7 +239,7 @@ def _read_npz(path: pathlib.Path, config: Config, cache: Cache) -> Dataset:
             factors.append(Factor(_CLASS if name == "labels" else f"factor {number}", tuple(values.tolist())))
     images = _resized(path, stored, config, cache)
     classes = columns[-1] if "labels" in arrays else np.zeros(len(stored), np.int64)
-    test = held_out([str(i) for i in range(len(stored))], classes, config.test_fraction)
+    test = held_out(np.array([_checksum(str(i)) for i in range(len(stored))]), classes, config.test_fraction)
     return _dataset(str(path), images, np.stack(columns, axis=1) if columns else None, tuple(factors), test)
 
 

@@ -112,7 +112,7 @@ script = runpy.run_path("InfoVAE_MNIST.py")
 sample = ["sample", "--latents", "a.npz", "--out", "b.npz", "--checkpoint", "c"]
 for arguments, code in (
     (["--help"], 0), (["--dry-run"], 0), (["evaluate", "--dry-run"], 0), (["figures", "--dry-run"], 0),
-    ([*sample, "--dry-run"], 0), (["--epochs", "0"], 2), (["--epoch", "3"], 2), (["evaluate", "--images", "0"], 2),
+    ([*sample, "--dry-run"], 0), (["--epochs", "0"], 2), (["--epoch", "3"], 2), (["evaluate", "--num-images", "0"], 2),
     (["sample", "--checkpoint", {str(tmp_path)!r}], 2),
     (["evaluate", "--out", {str(tmp_path)!r}], 2), (["figures", "--checkpoint", {str(tmp_path)!r}], 2),
 ):
@@ -229,7 +229,7 @@ def test_a_dry_run_checks_that_the_data_is_there(capsys, mnist):
         ("--jit --strategy auto", "--jit cannot be combined with --strategy"),
         ("--sync-batch-norm", "--sync-batch-norm requires --strategy"),
         ("--data synthetic --data-dir .", "--data synthetic cannot be combined with --data-dir"),
-        ("evaluate --images 1", "--images must be at least 2, got 1"),
+        ("evaluate --num-images 1", "--num-images must be at least 2, got 1"),
         ("evaluate --checkpoint a --tf1-checkpoint b", "--checkpoint cannot be combined with --tf1-checkpoint"),
         ("figures --range 1 0", "--range must rise, got 1 0"),
         ("figures --range 0 nan", "--range must be finite"),

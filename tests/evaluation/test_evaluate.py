@@ -203,7 +203,7 @@ def test_batch_statistics_need_no_copy():
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"images": 1}, "--images must be at least 2"),
+        ({"images": 1}, "--num-images must be at least 2"),
         ({"votes": 0}, "--votes"),
         ({"seed": -1}, "--evaluation-seed"),
         ({"factor_vae": "other"}, "--factor-vae"),

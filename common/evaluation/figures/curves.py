@@ -116,10 +116,11 @@ def lines(title: str, axis: str, curves: Mapping[str, Mapping[float, float]], fl
     write_text(picture, title, (_RIGHT, top - 8), (0, 1))
     write_text(picture, axis, ((left + right) // 2, 2 * _HEIGHT - 4), (0.5, 1))
     draw.rectangle((left, top, right, bottom), outline=_GREY)
-    for x, anchor in ((first, 0), (last, 1)):
-        write_text(picture, f"{x:g}", (int(place(x, low)[0]), bottom + 4), (anchor, 0))
-    for y in (low, high):
-        write_text(picture, f"{y:.3g}", (left - 6, int(place(first, y)[1])), (1, 0.5))
+    for x in ticks(first, last):
+        if x == int(x):
+            write_text(picture, f"{x:.8g}", (int(place(x, low)[0]), bottom + 4), (0.5, 0))
+    for y in ticks(low, high):
+        write_text(picture, f"{y:.8g}", (left - 6, int(place(first, y)[1])), (1, 0.5))
     if floor is not None:
         height = place(first, floor)[1]
         for start in range(left, right, 12):
