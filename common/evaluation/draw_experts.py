@@ -10,7 +10,7 @@ from common.data.dataset import Dataset
 from common.evaluation.encode import RECONSTRUCTIONS, evaluation_seed, sample_split, to_inputs
 from common.evaluation.experts import mixing_weights, weight_tables
 from common.evaluation.figures import generated
-from common.evaluation.figures.tables import heatmap, image_table
+from common.evaluation.figures.tables import DPI, heatmap, image_table
 from common.models.system import System
 
 _MAX_LEVELS = 40  # Rows of a heat map.
@@ -49,7 +49,7 @@ def expert_figures(
     seed: int,
     title: str,
     to_uint8,
-    dpi: int,
+    dpi: int = DPI,
 ) -> Iterator[tuple[str, Image.Image, dict[str, Any]]]:
     """(name of the file without ending, picture, what it shows) of each figure.
 

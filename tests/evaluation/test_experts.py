@@ -95,7 +95,7 @@ def test_figures_have_a_heat_map_per_factor_with_few_levels(system, pixels):
         to_uint8=np.uint8,
     )
     assert [name for name, *_ in figures] == [
-        "figure_expert_contributions.png",
-        "figure_expert_samples.png",
-        "figure_expert_weights_class.png",
+        "figure_expert_contributions",
+        "figure_expert_samples",
+        "figure_expert_weights_class",
     ]

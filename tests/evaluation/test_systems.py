@@ -13,6 +13,7 @@ from common.evaluation.evaluate import evaluate
 from common.evaluation.sample import sample
 from common.models import registry
 from common.options import QUICK_EVALUATION, QUICK_FIGURES
+from common.sample_options import SampleOptions
 from helpers.systems import EVERY, make_config
 
 
@@ -65,7 +66,8 @@ def test_samples_are_images_of_given_latents(system, tmp_path):
     spec, random = system.config.latent, np.random.RandomState(0)
     arrays = {"z": spec.noise, "d": spec.categories, "c": spec.continuous}
     np.savez(tmp_path / "latents.npz", **{name: random.uniform(-1, 1, (4, n)) for name, n in arrays.items() if n})
-    arguments = system, "nowhere", tmp_path / "latents.npz", tmp_path / "images.npz"
+    options = SampleOptions(latents=tmp_path / "latents.npz", out=tmp_path / "images.npz")
+    arguments = system, "nowhere", options
     if not system.can("sample"):
         with pytest.raises(UserError, match="cannot sample"):
             sample(*arguments)
