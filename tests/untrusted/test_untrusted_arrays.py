@@ -7,7 +7,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
+import InfoVAE_MNIST
 from common.data import cache, dsprites, mnist
+from common.data import images as own_images
 from common.data.entries import Entry
 from common.data.synthetic import sprites
 from common.errors import UserError
@@ -146,6 +148,24 @@ def test_dsprites_npz(tmp_path, evil, monkeypatch):
         if split.factors is not None:
             assert split.factors.shape == (len(split), 6)
             assert split.factors.min() >= 0 and (split.factors < dsprites._LEVELS).all()
+
+    feed(tmp_path / "x.npz", read, lambda random: mutations.npz_mutant(random, arrays, evil))
+
+
+def test_own_arrays(tmp_path, evil):
+    arrays = {
+        "images": RANDOM.randint(0, 256, (6, 9, 8, 3), np.uint8),
+        "labels": np.arange(6) % 2,
+        "factors": RANDOM.randint(0, 3, (6, 2)),
+    }
+
+    def read(path):
+        dataset = own_images.read(path, InfoVAE_MNIST.CONFIG, Cache(None, False))
+        assert all(factor.levels > 0 for factor in dataset.factors)
+        for split in (dataset.train, dataset.test) if dataset.test else (dataset.train,):
+            images = split.take(0, len(split))
+            assert images.dtype == np.uint8 and images.shape == (len(split), 28, 28, 1) and len(split) > 0
+            assert split.factors is None or split.factors.shape == (len(split), len(dataset.factors))
 
     feed(tmp_path / "x.npz", read, lambda random: mutations.npz_mutant(random, arrays, evil))
 
