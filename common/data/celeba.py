@@ -18,7 +18,7 @@ import numpy as np
 from common.data import cache as image_cache
 from common.data import celeba_lists, tfds
 from common.data.dataset import Dataset, Factor, Images, Split, Subset, SyntheticImages
-from common.data.entries import Entry, list_files, not_found, shorten, unused, with_members
+from common.data.entries import Entry, list_files, not_found, report_unused, unused, with_members
 from common.data.facts import SIGNS
 from common.data.files import BATCH, ImageFiles, broken_names, decode_all, fingerprint, open_images, report_broken
 from common.data.synthetic import faces
@@ -33,6 +33,7 @@ ACCEPTED_FORMATS = (
 )
 CROP, SIZE = 128, 64
 _FOLDER, _WILD = "img_align_celeba", "img_celeba"
+_USUAL = (_FOLDER, f"{_FOLDER}/{_FOLDER}", f"celeba/{_FOLDER}", "")  # Where images precede what TFDS prepared.
 _ATTRIBUTES, _PARTITION = "list_attr_celeba", "list_eval_partition"
 # The files that TFDS needs, if it cannot download them itself.
 MANUAL_FILES = (
@@ -79,11 +80,11 @@ def read(path: pathlib.Path, cache: Cache) -> Dataset:
         UserError: there is no CelebA, or it is damaged.
     """
     entries = list_files(path)
+    prepared = tfds.prepared(path, "celeb_a")
+    if prepared and not _photographs([entry for entry in entries if entry.folder in _USUAL]):
+        return _from_tfds(prepared, cache)
     found = _photographs(entries)
     if not found:
-        prepared = tfds.prepared(path, "celeb_a")
-        if prepared:
-            return _from_tfds(prepared, cache)
         entries = with_members(entries, lambda found: bool(_photographs(found)))
         found = _photographs(entries)
     if not found:
@@ -134,12 +135,7 @@ def _from_files(path: pathlib.Path, entries: list[Entry], found: list[Entry], ca
     for each in filter(None, (attributes, partition)):
         used = each.listed(used)
     left_out = unused(entries, [*used, *lists.values()])
-    names = set(left_out)
-    stray = [
-        entry.name for entry in entries if entry.name in names and entry.folder == found[0].folder and entry.is_image
-    ]
-    if stray:
-        logger.warning("Left out, since CelebA's names or lists do not have them: %s", shorten(stray))
+    report_unused(entries, left_out, f"in other folders than {found[0].folder or path}, or unknown to CelebA's lists")
     files = ImageFiles(tuple(used), CROP, SIZE)
     images, valid_indices = open_images(files, cache, "celeba")
     dataset = _dataset(

@@ -12,7 +12,7 @@ import numpy as np
 
 from common.data import tfds
 from common.data.dataset import Dataset, Factor, Split, SyntheticImages
-from common.data.entries import Entry, list_files, not_found, shorten, unused, with_members
+from common.data.entries import IMAGE_SUFFIXES, Entry, list_files, not_found, report_unused, unused, with_members
 from common.data.files import ImageFiles, broken_names, open_images
 from common.data.synthetic import chairs
 from common.errors import UserError
@@ -25,7 +25,7 @@ URL = "https://www.di.ens.fr/willow/research/seeing3Dchairs/data/rendered_chairs
 CROP, SIZE = 300, 64
 
 _FOLDER = "renders"
-_NAME = re.compile(r"image_\d+_p(\d{1,3})_t(\d{1,3})_r\d+\.(png|jpe?g|webp|bmp)", re.IGNORECASE | re.ASCII)
+_NAME = re.compile(r"image_\d+_p(\d{1,3})_t(\d{1,3})_r\d+", re.IGNORECASE | re.ASCII)  # Without the ending.
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +61,7 @@ def read(path: pathlib.Path, cache: Cache) -> Dataset:
     if not renders:
         raise not_found(f"{TITLE} renders", path, entries, ACCEPTED_FORMATS)
     left_out = unused(entries, renders)
-    names = set(left_out)
-    stray = [entry.name for entry in entries if entry.name in names and entry.is_image]
-    if stray:
-        logger.warning("Left out, since these images are not renders, or are there twice: %s", shorten(stray))
+    report_unused(entries, left_out, "not renders of a chair, or there twice")
     files = ImageFiles(tuple(renders), CROP, SIZE)
     images, valid_indices = open_images(files, cache, "chairs")
     table, factors = _factors([renders[i] for i in valid_indices])
@@ -96,8 +93,8 @@ def _chair(entry: Entry) -> str:
 
 def _view(entry: Entry) -> tuple[int, int] | None:
     """Return elevation and azimuth in degrees from the name of a render; None if it has another pattern."""
-    match = _NAME.fullmatch(entry.base)
-    return (int(match[1]), int(match[2])) if match else None
+    match = _NAME.fullmatch(entry.stem)
+    return (int(match[1]), int(match[2])) if match and entry.suffix in ("", *IMAGE_SUFFIXES) else None
 
 
 def _factors(renders: list[Entry]) -> tuple[np.ndarray | None, tuple[Factor, ...]]:

@@ -31,6 +31,7 @@ OFFICIAL = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 ACCEPTED_FORMATS = f"{OFFICIAL}, or TFDS's prepared dsprites/"
 SIDE = 64
 
+_USUAL = ("", "dsprites")  # Folders whose files precede what TFDS prepared.
 _BYTES = SIDE * SIDE // 8  # Of one packed image.
 _CHUNK = 1024  # Images, 4 MB unpacked.
 _LEVELS = tuple(factor.levels for factor in sprites.FACTORS)
@@ -81,13 +82,13 @@ def read(path: pathlib.Path, cache: Cache) -> Dataset:
         UserError: `path` has none of them, or a broken one.
     """
     entries = list_files(path)
-    found = _find(entries)
-    if found:
-        return dataclasses.replace(_from_npz(pathlib.Path(found.path), cache), unused=unused(entries, [found]))
     prepared = tfds.prepared(path, "dsprites")
-    if prepared:
+    if prepared and not _find([entry for entry in entries if entry.folder in _USUAL]):
         return _from_tfds(prepared, cache)
-    raise _missing(path, entries)
+    found = _find(entries)
+    if not found:
+        raise _missing(path, entries)
+    return dataclasses.replace(_from_npz(pathlib.Path(found.path), cache), unused=unused(entries, [found]))
 
 
 def _find(entries: list[Entry]) -> Entry | None:

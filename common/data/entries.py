@@ -5,6 +5,7 @@ has a name and knows where its bytes are. `Entry.read()` returns them, in any pr
 """
 
 import io
+import logging
 import os
 import pathlib
 from collections import Counter
@@ -20,10 +21,13 @@ MAX_FILES = 2_000_000  # Upper limit on the files below a folder: the largest da
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif")
 # Of files that are not images that can be read, so that their first bytes need not be.
 _OTHER_SUFFIXES = (".txt", ".csv", ".md", ".json", ".mat", ".zip", ".tar", ".tgz", ".gz", ".npz", ".tif", ".tiff")
+_TEXT_SUFFIXES = (".html", ".htm", ".md", ".txt", ".json", ".xml")  # A page may be what such a file should be.
 _CONVERTIBLE = (".tif", ".tiff", ".avif", ".heic")
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 _JUNK = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "lost+found")
 _SHOWN = 5  # Names in a message.
+
+logger = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
@@ -111,8 +115,9 @@ class Entry(NamedTuple):
 
 
 def list_files(path: pathlib.Path) -> list[Entry]:
-    """Return the files below the folder `path`, in all folders that are not hidden, sorted by name; or `path` itself.
+    """Return the files below the folder `path`, in all folders that are not hidden; or `path` itself.
 
+    They are sorted by name, those in fewer folders first.
     Links are followed. Broken ones are listed, so that they are reported instead of silently missing.
 
     Raises:
@@ -126,7 +131,7 @@ def list_files(path: pathlib.Path) -> list[Entry]:
         found.append(entry)
         if len(found) > MAX_FILES:
             raise UserError(f"{path} contains more than {MAX_FILES} files: name the folder of the data set")
-    return sorted(found)
+    return sorted(found, key=lambda entry: (entry.name.count("/"), entry))
 
 
 def _walk(folder: str, prefix: str, visited: set[tuple[int, int]]) -> Iterator[Entry]:
@@ -193,6 +198,14 @@ def unused(entries: Iterable[Entry], used: Collection[Entry]) -> tuple[str, ...]
     )
 
 
+def report_unused(entries: Iterable[Entry], names: Collection[str], why: str) -> None:
+    """Log which of the unused files, by name, are images: they are `why`."""
+    names = set(names)
+    images = [entry.name for entry in entries if entry.name in names and entry.is_image]
+    if images:
+        logger.warning("Images that are left out, since they are %s: %s", why, shorten(images))
+
+
 def shorten(names: Collection[str]) -> str:
     """Return the first few names and how many more there are: "a, b and 7 more"."""
     shown = printable(", ".join(list(names)[:_SHOWN]))
@@ -203,12 +216,12 @@ def not_found(title: str, path: pathlib.Path, entries: list[Entry], wanted: str)
     """Return the error for a path without the data set: what was found there, and what should be."""
     for entry in [e for e in entries if not e.is_junk and not e.is_member and e.suffix not in IMAGE_SUFFIXES][:100]:
         kind = entry.kind()
-        if kind in formats.REMEDIES and entry.suffix not in (".html", ".htm", ".md", ".txt"):
+        if kind in formats.REMEDIES and entry.suffix not in _TEXT_SUFFIXES:
             return entry.error(f"is {formats.instead(kind, title)}")
     counts = Counter(entry.suffix or "other" for entry in entries if not entry.is_junk)
     found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(4))
-    first = next((entry.name for entry in entries if not entry.is_junk), "")
-    what = f"it contains {found} files, such as {first}" if first else "it is empty"
+    first = next((entry for entry in entries if not entry.is_junk), None)
+    what = f"it contains {found}, such as {first.name} ({first.kind()})" if first else "it is empty"
     if counts and counts.most_common(1)[0][0] in _CONVERTIBLE:
         suffix = counts.most_common(1)[0][0]
         what += f", which are not read: convert them to PNG (mogrify -format png '*{suffix}')"

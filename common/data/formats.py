@@ -10,13 +10,12 @@ from typing import IO
 HEAD = 512  # Bytes that suffice to recognise a file.
 
 ZIP, TAR, IDX, EMPTY = "a zip archive", "a tar archive", "an IDX file", "an empty file"
-HTML, LFS, TEXT, UNKNOWN = "an HTML page", "a Git LFS pointer", "a text file", "a file of an unknown kind"
-ZEROS = "a file of zeros"
+HTML, XML, JSON, LFS = "an HTML page", "an XML document", "a JSON text", "a Git LFS pointer"
+TEXT, ZEROS, UNKNOWN = "a text file", "a file of zeros", "a file of an unknown kind"
 IMAGES = ("a PNG image", "a JPEG image", "a WebP image", "a BMP image", "a GIF image")  # Those that are read.
 REMEDIES = {  # What to do about a file that is not what its name says.
-    HTML: "download it again",
+    **dict.fromkeys((HTML, XML, JSON, EMPTY, ZEROS), "download it again"),
     LFS: "fetch the file itself: git lfs pull",
-    EMPTY: "download it again",
 }
 COMPRESSED = ("a gzip file", "a bzip2 file", "an xz file")  # Those that are unpacked while they are read.
 DAMAGE = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)  # What reading a damaged one raises.
@@ -44,8 +43,8 @@ _KINDS = (  # A pattern of the first bytes, and what it means. The first match c
     (rb"\x80[\x02-\x05]", "a pickle"),
     (rb"version https://git-lfs", LFS),
     (rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?<(!doctype html|html|head|body|title|script)", HTML),
-    (rb"(\xef\xbb\xbf)?\s*<\?xml", "an XML document"),
-    (rb"(\xef\xbb\xbf)?\s*[{\[]\s*[\"{}\[]", "a JSON text"),
+    (rb"(\xef\xbb\xbf)?\s*<\?xml", XML),
+    (rb"(\xef\xbb\xbf)?\s*[{\[]\s*[\"{}\[]", JSON),
     (rb"\0\0\x08[\x01-\x04]", IDX),
     (rb"\0{16}", ZEROS),
     (rb"(\xff\xfe|\xfe\xff|\xef\xbb\xbf)", TEXT),

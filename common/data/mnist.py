@@ -31,6 +31,7 @@ SIDE = 28
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # Of Keras's mnist.npz.
 _SPLITS = {"train": "train", "test": "t10k"}  # Split -> the word for it in the IDX files' names.
+_USUAL = ("", "MNIST/raw")  # Folders whose files precede what TFDS prepared.
 _KINDS = {3: "images", 1: "labels"}  # By the number of axes.
 _MAX_BYTES = 1 << 28  # Several times the size of MNIST; larger claims are damage.
 _TRAIN = 60_000
@@ -68,10 +69,10 @@ def read(path: pathlib.Path, cache: Cache | None) -> Dataset:
         UserError: `path` has none of them, or a broken one.
     """
     entries = list_files(path)
+    prepared = tfds.prepared(path, "mnist")
+    if prepared and not _is_there([entry for entry in entries if entry.folder in _USUAL]):
+        return _from_tfds(prepared)
     if not _is_there(entries):
-        prepared = tfds.prepared(path, "mnist")
-        if prepared:
-            return _from_tfds(prepared)
         entries = with_members(entries, _is_there)
     for find, read_found in ((_find_npz, _from_npz), (_find_idx, _from_idx), (_find_csv, _from_csv)):
         found = find(entries)

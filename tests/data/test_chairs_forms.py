@@ -32,6 +32,7 @@ CHAIRS = {
     "without renders/": renamed(RENDERS, ("renders/", "")),
     "nested without renders/": below("rendered_chairs", renamed(OFFICIAL, ("renders/", ""))),
     "other endings": renamed(RENDERS, (".png", ".PNG")),
+    "no endings": renamed(RENDERS, (".png", "")),
     "called JPEG": renamed(RENDERS, (".png", ".jpg")),
     "macOS's junk": OFFICIAL | below("__MACOSX", renamed(OFFICIAL, ("image", "._image"))),
     "stray images": OFFICIAL | {"rendered_chairs/1028b3/renders/preview.png": STRAY},
@@ -63,7 +64,7 @@ BAD_CHAIRS = {
     "an HTML page as tar": ({"rendered_chairs.tar": HTML}, "rendered_chairs.tar is not a readable tar|is an HTML page"),
     "RAR": ({"chairs.rar": b"Rar!\x1a\x07\x01\x00"}, "has to be unpacked first: unrar x .*chairs.rar"),
     "zstd": ({"chairs.tar.zst": b"\x28\xb5\x2f\xfd...."}, "has to be unpacked first: unzstd .*chairs.tar.zst"),
-    "other images": ({"a/b.png": STRAY}, "no 3D Chairs renders in .*: it contains 1 .png files, such as a/b.png"),
+    "other images": ({"a/b.png": STRAY}, "no 3D Chairs renders in .*: it contains 1 .png, such as a/b.png"),
     "all broken": (dict.fromkeys(RENDERS, HTML), "all 8 images are broken; the first: .*an HTML page"),
 }
 

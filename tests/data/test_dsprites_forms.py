@@ -47,7 +47,10 @@ BAD_DSPRITES = {
     "compressed": ({"dsprites.npz.gz": gzip.compress(SPRITES)}, "has to be unpacked first: gunzip .*dsprites.npz.gz"),
     "HDF5": ({"dsprites.hdf5": b"\x89HDF\r\n\x1a\n..."}, f"is an HDF5 file.*download {dsprites.OFFICIAL} instead"),
     "truncated": ({dsprites.OFFICIAL: SPRITES[:-99]}, "is not a complete dSprites .npz"),
-    "nothing of it": ({"a/b.txt": b"x"}, "no dSprites in .*: it contains 1 .txt files, such as a/b.txt; it should"),
+    "nothing of it": (
+        {"a/b.txt": b"x"},
+        "no dSprites in .*: it contains 1 .txt, such as a/b.txt .a text file.; it should",
+    ),
     "an image of one value": ({"a.npz": npz(imgs=np.zeros((3, 64, 64), np.uint8))}, "image whose pixels are all equal"),
 }
 

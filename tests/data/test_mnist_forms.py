@@ -126,10 +126,13 @@ BAD_MNIST = {
     "a truncated file": (IDX | {NAME: IDX[NAME][:-9]}, f"{NAME} contains fewer than .* download it again"),
     "three of four": (dict(list(IDX.items())[:3]), "lacks t10k-labels-idx1-ubyte"),
     "7z": ({"mnist.7z": b"7z\xbc\xaf\x27\x1c..."}, "has to be unpacked first: 7z x .*mnist.7z"),
-    "torchvision's tensors": (
-        {"processed/training.pt": b"PK"},
-        "it contains 1 .pt files, such as processed/training.pt",
+    "an XML document as npz": (
+        {"mnist.npz": b"<?xml version='1.0'?><Error/>"},
+        "is an XML document.*download it again",
     ),
+    "a JSON text as gz": ({"x.tgz": b'{"code": 403}'}, "x.tgz is a JSON text, not MNIST: download it again"),
+    "a pickle": ({"mnist.pkl.gz": gzip.compress(b"\x80\x04...")}, "such as mnist.pkl.gz .a pickle.; it should"),
+    "torchvision's tensors": ({"processed/training.pt": b"PK"}, "it contains 1 .pt, such as processed/training.pt"),
     "CSV without labels": (
         {"train.csv": table(12), "test.csv": "\n".join(",".join(["7"] * 784) for _ in range(3)).encode()},
         "test.csv has 784 columns instead of a label and 784 pixels",
@@ -162,6 +165,12 @@ def test_a_digit_of_one_value_costs_itself_alone(tmp_path, caplog):
     np.testing.assert_array_equal(dataset.train.take(0, 12)[..., 0], np.delete(IMAGES, [3, 7], axis=0))
     np.testing.assert_array_equal(dataset.labels(dataset.train), np.delete(LABELS, [3, 7]))
     assert dataset.broken == ("train image 3", "train image 7") and "train image 7" in caplog.text
+
+
+def test_what_tfds_downloaded_does_not_replace_what_it_prepared(tmp_path):
+    folder = store_mnist(tmp_path, IMAGES, LABELS)
+    save(tmp_path / "downloads", {f"mnist_{name}.gz": data for name, data in GZ.items()})
+    assert mnist.read(tmp_path, None).source == f"{folder} (TFDS)"
 
 
 def test_tfds_is_found_by_what_it_says_of_itself(tmp_path):
