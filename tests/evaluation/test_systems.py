@@ -12,6 +12,7 @@ from common.evaluation.draw import draw_figures
 from common.evaluation.evaluate import evaluate
 from common.evaluation.sample import sample
 from common.models import registry
+from common.nn.layers import plain
 from common.options import QUICK_EVALUATION, QUICK_FIGURES
 from helpers.systems import EVERY, make_config
 
@@ -59,6 +60,16 @@ def test_figures_show_what_the_system_has(system, dataset, tmp_path):
     assert "figure_mutual_information.png" in paths
     skipped = json.loads((tmp_path / "figures.json").read_text())["skipped"]
     assert ("class grid" in skipped) == ("figure_class_grid.png" not in paths)
+
+
+def test_saved_networks_have_only_keras_own_layers_but_two(system):
+    """docs/api.md names the two."""
+    layers = {
+        name: {type(layer).__module__ for layer in plain(network)._flatten_layers()}
+        for name, network in system.networks.items()
+    }
+    ours = {name for name, modules in layers.items() if any(module.startswith("common.") for module in modules)}
+    assert ours == {"infocatvae": {"encoder"}, "mixture": {"mask"}}.get(system.config.model, set())
 
 
 def test_samples_are_images_of_given_latents(system, tmp_path):
