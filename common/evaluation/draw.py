@@ -16,8 +16,8 @@ from common.evaluation.encode import RECONSTRUCTIONS, encode, evaluation_seed, l
 from common.evaluation.figures import generated
 from common.evaluation.figures.image_files import save_picture
 from common.evaluation.figures.tables import heatmap, image_table
+from common.evaluation.findings import Progress
 from common.evaluation.metrics import mutual_information
-from common.evaluation.report import Progress
 from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
 from common.models.system import System
