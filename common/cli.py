@@ -75,7 +75,7 @@ def _run(config: Config, description: str, argv: list[str], presets: Mapping[str
     given, config = vars(parsed), flags.resolve(config, vars(parsed))
     if command == "train":
         return _train(config, given, presets)
-    {"evaluate": _evaluate, "figures": _figures, "sample": _sample}[command](config, given)
+    {"evaluate": _evaluate, "figures": _figures, "report": _report, "sample": _sample}[command](config, given)
 
 
 def configure(config: Config, presets: Mapping[str, Config], argv: list[str]) -> Config:
@@ -159,6 +159,13 @@ def _figures(config: Config, given: Mapping[str, Any]) -> None:
     if "--dry-run" in given:
         return _show(config, options, settings)
     commands.figures(config, options, settings, given.get("--also", []))
+
+
+def _report(config: Config, given: Mapping[str, Any]) -> None:
+    options, settings = _settings(Options, FigureSettings(), QUICK_FIGURES, given)
+    if "--dry-run" in given:
+        return _show(config, options, settings)
+    commands.report(config, options, settings, results=given.get("--results"), file=given.get("--file"))
 
 
 def _settings(kind: type, full: Any, quick: Any, given: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -125,9 +125,10 @@ def train(
 def _after_training(
     run: runs.LoadedRun, steps: int, evaluation: EvaluationSettings | None, figures: FigureSettings | None
 ) -> dict[str, float]:
-    """Evaluate a run that has just been trained, and draw its figures; return its metrics."""
+    """Evaluate a run that has just been trained, draw its figures and write its report; return its metrics."""
     from common.evaluation import draw
     from common.evaluation.evaluate import evaluate as measure
+    from common.evaluation.report.write import write_report
     from common.evaluation.statistics import Statistics
 
     evaluation = evaluation or EvaluationSettings.for_run(steps)
@@ -138,11 +139,14 @@ def _after_training(
     trained_on, about = run.dataset.source, (run.system, run.dataset, run.results, run.checkpoint)
     result = measure(*about, evaluation, trained_on=trained_on, statistics=statistics)
     draw.draw_figures(*about, figures, statistics=statistics)
+    write_report(*about, figures, statistics=statistics)
     return result["metrics"]
 
 
 def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seconds: float) -> list[str]:
     """Return the last lines of a run: its length, what came out, what to look at, and what to do next."""
+    from common.evaluation.report.write import REPORT_FILE
+
     epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
     lines = [f"Finished {epochs} after {duration(seconds)}."]
     for name in [name for name in _HEADLINES if name in metrics][:2]:
@@ -152,7 +156,9 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
     pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
     picture = next((path for path in pictures if path.is_file()), folders.results)
     script = f"{config.name.removesuffix('-synthetic')}.py"
-    return [*lines, f"Look at {picture}.", f"More: python {script} figures --help, python {script} evaluate --help"]
+    page = folders.results / REPORT_FILE
+    look = f"Look at {picture}" + (f", or open {page} in a browser." if page.is_file() else ".")
+    return [*lines, look, f"More: python {script} figures --help, python {script} evaluate --help"]
 
 
 def open_tf1(config: Config, prefix: str) -> Any:
@@ -229,6 +235,25 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
 
     others = [Trained(*other) for other in runs.open_beside(run, list(also))]
     draw_figures(run.system, run.dataset, run.results, run.checkpoint, settings, also=others)
+
+
+def report(
+    config: Config,
+    options: Options,
+    settings: FigureSettings,
+    *,
+    results: pathlib.Path | None = None,
+    file: pathlib.Path | None = None,
+) -> None:
+    """Write a page that shows a trained run, with what is in `results`, as `file`; by default in the run's results."""
+    if results is not None and not results.is_dir():
+        raise UserError(f"--results {results} is not a folder: it should hold log.csv and metrics.json")
+    if file is not None and not file.parent.is_dir():
+        raise UserError(f"--file {file} cannot be written: there is no folder {file.parent}")
+    run = runs.open_with_data(config, options, load_dataset, open_tf1)
+    from common.evaluation.report.write import write_report
+
+    write_report(run.system, run.dataset, results or run.results, run.checkpoint, settings, file=file)
 
 
 def sample(config: Config, options: SampleOptions) -> None:

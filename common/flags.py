@@ -25,16 +25,28 @@ COMMANDS = {
     "train": "Write sample grids and checkpoints after each epoch.",
     "evaluate": "Measure a trained run of {script} and write metrics.json.",
     "figures": "Draw the paper's figures from a trained run of {script}.",
+    "report": "Write one HTML page that shows a trained run of {script}.",
     "sample": "Generate images for latents from a file, with a trained run of {script}.",
 }
 EXAMPLES = {
     "train": ("--epochs 2 --steps-per-epoch 200", "--resume --epochs 20"),
     "evaluate": ("evaluate", "evaluate --quick --checkpoint models/{name}"),
     "figures": ("figures", "figures --codes 0 --range -2 2"),
+    "report": ("report", "report --draws 8 --range -2 2"),
     "sample": (
         "sample --latents l.npz --out g.npz --checkpoint RUN",
         "sample --latents l.npz --out g.npz --tf1-checkpoint P",
     ),
+}
+_REPORT = {  # Flags of `figures` that `report` has, too -> their help there.
+    "--draws": "number of samples to choose from",
+    "--codes": "continuous codes that have a slider (default: as many as fit)",
+    "--range": "range of the sliders",
+    "--traversal-steps": "number of positions of a slider, at most 101",
+    "--grid-rows": "rows of the class grid",
+    "--num-reconstructions": "number of reconstructed images",
+    "--information-images": "number of images for the mutual information of codes",
+    "--figure-seed": "random seed of the pictures: chooses latents and real images",
 }
 _PLACES = ("data_dir", "data", "out", "cache_dir", "use_cache")
 _RUN = ("resume", "overwrite", "evaluate")
@@ -88,6 +100,12 @@ class _Extras:
     quick: bool = described(False, "quick check on ~100 images; not for reporting", common=True)
     also: tuple[pathlib.Path, ...] = described(
         (), "further checkpoints: one row of reconstructions each", common=True, metavar="PATH"
+    )
+    results: pathlib.Path | None = described(
+        None, "folder of log.csv and metrics.json (default: the run's own)", common=True, metavar="DIR"
+    )
+    file: pathlib.Path | None = described(
+        None, "file to write (default: report.html next to log.csv)", common=True, metavar="HTML"
     )
     dry_run: bool = described(False, "print the resolved configuration, check the data, and exit", common=True)
 
@@ -202,6 +220,10 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
     own = {
         "evaluate": [*flags_of(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
         "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
+        "report": [
+            *(f._replace(help=_REPORT[f.flag]) for f in flags_of(FigureSettings) if f.flag in _REPORT),
+            *(extras[name] for name in ("--results", "--file", "--quick", "--dry-run")),
+        ],
         "sample": [*flags_of(SampleOptions), extras["--dry-run"]],
     }[command]
     found = [] if command == "sample" else [("run and data", flags_of(Options))]
