@@ -4,10 +4,12 @@ import base64
 import json
 import os
 import pathlib
+import select
 import shutil
 import subprocess
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+SECONDS = 60  # For an answer, on a slow machine.
 MISSING = "no Chromium here: apt-get install chromium"
 
 
@@ -92,9 +94,11 @@ class Browser:
 
     def _message(self) -> dict:
         while b"\0" not in self._buffer:
-            part = os.read(self._receive, 1 << 20)
+            ready, _, _ = select.select([self._receive], [], [], SECONDS)
+            part = os.read(self._receive, 1 << 20) if ready else b""
             if not part:
-                raise RuntimeError("the browser has ended")
+                self._process.kill()
+                raise RuntimeError("the browser has ended" if ready else f"no answer in {SECONDS} s")
             self._buffer += part
         text, _, self._buffer = self._buffer.partition(b"\0")
         message = json.loads(text)

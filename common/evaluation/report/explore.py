@@ -88,39 +88,51 @@ def explorer(system: System, settings: FigureSettings, names: list[str] | None =
         settings: how many samples, which codes and values.
         names: what each category stands for, if that is known.
     """
-    plan = Plan.of(system, settings)
-    samples = generated.sample(system, settings.draws, settings.seed, _DRAW)
-    sheets, starts, size, columns = [], [], 0, 0
-    for number in range(settings.draws):
-        one = Latents(*(part[number : number + 1] for part in samples))
-        latents, own = strips(one, plan)
-        pixels = RANGES[system.config.scaling].to_uint8(generated.generate_mixed(system, latents, settings.seed))
-        cells = sheet(pixels)
-        text = picture_uri(cells)
-        size += len(text)
-        if sheets and size > _MAX_BYTES:
-            break
-        sheets.append(text)
-        starts.append(own)
-        columns = cells.shape[1]
-    height, width = system.config.image_shape[:2]
+    plan, (height, width, _) = Plan.of(system, settings), system.config.image_shape
+    sheets, starts, columns = _sheets(system, plan, settings)
     facts = {
         "columns": columns, "width": width, "height": height, "codes": plan.codes, "values": plan.values,
         "starts": starts, "kind": "expert" if system.can("experts") else "category",
     }  # fmt: skip
-    hidden = [element("img", class_="sheet", src=text, alt="") for text in sheets]
-    return element(
-        "div",
-        _stage(system),
-        element("div", *_controls(plan, facts, names or []), class_="controls"),
-        element("div", *hidden, hidden=True),
-        id="explorer",
-        data_plan=json.dumps(facts),
+    latent = system.config.latent
+    parts = {
+        "codes": (len(plan.codes), latent.continuous),
+        "categories": (plan.categories, latent.categories),
+        "samples": (len(sheets), settings.draws),
+    }
+    cut = [f"{shown} of {count} {name}" for name, (shown, count) in parts.items() if shown < count]
+    return join(
+        element("p", f"Not all fit here: shown are {', '.join(cut)}.", class_="absent") if cut else "",
+        element("noscript", element("p", "Moving the codes needs JavaScript.", class_="absent")),
+        element(
+            "div",
+            _stage(height, width),
+            element("div", *_controls(plan, facts, names or []), class_="controls"),
+            element("div", *(element("img", class_="sheet", src=text, alt="") for text in sheets), hidden=True),
+            id="explorer",
+            data_plan=json.dumps(facts),
+        ),
     )
 
 
-def _stage(system: System) -> Html:
-    shown = _canvas(system.config.image_shape[:2], id="shown", role="img", aria_labelledby="says")
+def _sheets(system: System, plan: Plan, settings: FigureSettings) -> tuple[list[str], list[list[int]], int]:
+    """Return a sheet per sample, as the text of a picture; where the sample's codes are; and the columns of a sheet."""
+    samples = generated.sample(system, settings.draws, settings.seed, _DRAW)
+    sheets, starts, columns = [], [], 0
+    for number in range(settings.draws):
+        latents, own = strips(Latents(*(part[number : number + 1] for part in samples)), plan)
+        images = generated.generate_mixed(system, latents, settings.seed)
+        cells = sheet(RANGES[system.config.scaling].to_uint8(images))
+        text, columns = picture_uri(cells), cells.shape[1]
+        if sheets and sum(map(len, sheets)) + len(text) > _MAX_BYTES:
+            break
+        sheets.append(text)
+        starts.append(own)
+    return sheets, starts, columns
+
+
+def _stage(height: int, width: int) -> Html:
+    shown = _canvas((height, width), id="shown", role="img", aria_labelledby="says")
     return element("div", shown, element("output", id="says"), class_="stage")
 
 
@@ -134,7 +146,7 @@ def _controls(plan: Plan, facts: dict, names: list[str]) -> list[Html]:
     size, kind, controls = (facts["height"], facts["width"]), facts["kind"], []
     if plan.categories:
         labels = [join(k, element("small", names[k]) if k < len(names) else "") for k in range(plan.categories)]
-        controls.append(_choice("category", kind.capitalize() + " d", labels, size))
+        controls.append(_choice("category", kind.capitalize(), labels, size))
     if plan.codes:
         sliders = [_slider(code, len(plan.values)) for code in plan.codes]
         controls.append(element("fieldset", element("legend", "Continuous codes c"), *sliders))
