@@ -11,7 +11,7 @@ from common.evaluation.figures.image_files import merge
 
 _VOID = {"img", "input"}  # Elements without content.
 _FORMAT = "WEBP" if features.check("webp") else "JPEG"
-_QUALITY = 85
+_QUALITY = 80
 
 
 class Html(str):

@@ -29,9 +29,9 @@ _EXPLORE = (
     "Choose a category and a sample, then move one code. A code moves alone: the noise z and the other codes stay "
     "those of the sample, which are rounded to the positions of the sliders. "
 )
-_CLASSES = "One column per category d, one row per sample of (z, c). Good: each column shows one class. "
-_MADE = "Real images, and what the generator makes of the codes that the encoder reads from them. "
-_SAY = "How much each code says about each factor of the data: 0 nothing, 1 everything. "
+_CLASSES = "One column per category d, one row per sample of (z, c). Good: each column shows one class."
+_MADE = "Real images, and what the generator makes of the codes that the encoder reads from them."
+_SAY = "How much each code says about each factor of the data: 0 nothing, 1 everything."
 _STATISTICS = {
     "batch": "the statistics of mixed batches",
     "moving": "the moving averages of training",
@@ -85,16 +85,17 @@ def write_report(
     names = sections.category_names(measured, dataset)
     moved = lacks(system, "sample") or explorer(inference, settings, names)
     progress.start("pictures")
-    shown = f"Step {step}; batch norm uses {_STATISTICS[kind]}."
+    norm = f"batch norm uses {_STATISTICS[kind]}"
+    rows = [*_rows(system, dataset, saved, checkpoint), ("pictures", norm)]
     page = {
-        "explore": ("Move the codes", moved, _EXPLORE + shown),
-        "classes": ("Categories", sections.class_grid(inference, settings), _CLASSES + shown),
-        "made": ("Reconstructions", sections.reconstructions(inference, dataset, settings), _MADE + shown),
+        "explore": ("Move the codes", moved, f"{_EXPLORE}In all pictures {norm}."),
+        "classes": ("Categories", sections.class_grid(inference, settings), _CLASSES),
+        "made": ("Reconstructions", sections.reconstructions(inference, dataset, settings), _MADE),
         "curves": ("Losses and scores", sections.curves(log), ""),
         "confusion": ("Confusion matrix", sections.confusion(measured, dataset), ""),
-        "information": ("What the codes say", sections.mutual_information(inference, dataset, settings), _SAY + shown),
+        "information": ("What the codes say", sections.mutual_information(inference, dataset, settings), _SAY),
         "metrics": ("Metrics", sections.metrics(measured, step), ""),
-        "run": ("The run", sections.facts(system.config, saved, _rows(system, dataset, saved, checkpoint)), ""),
+        "run": ("The run", sections.facts(system.config, saved, rows), ""),
         "files": ("Files", sections.files([results, models], file), ""),
     }
     text = _fill(system, dataset, settings, page)
