@@ -38,15 +38,11 @@ EXAMPLES = {
         "sample --latents l.npz --out g.npz --tf1-checkpoint P",
     ),
 }
-_REPORT = {  # Flags of `figures` that `report` has, too -> their help there.
+_REPORT = {  # Flags of `figures` that `report` has, too -> their help there, or "" for the same.
     "--draws": "number of samples to choose from",
     "--codes": "continuous codes that have a slider (default: as many as fit)",
-    "--range": "range of the sliders",
     "--traversal-steps": "number of positions of a slider, at most 101",
-    "--grid-rows": "rows of the class grid",
-    "--num-reconstructions": "number of reconstructed images",
-    "--information-images": "number of images for the mutual information of codes",
-    "--figure-seed": "random seed of the pictures: chooses latents and real images",
+    **dict.fromkeys(("--range", "--grid-rows", "--num-reconstructions", "--information-images", "--figure-seed"), ""),
 }
 _PLACES = ("data_dir", "data", "out", "cache_dir", "use_cache")
 _RUN = ("resume", "overwrite", "evaluate")
@@ -104,9 +100,7 @@ class _Extras:
     results: pathlib.Path | None = described(
         None, "folder of log.csv and metrics.json (default: the run's own)", common=True, metavar="DIR"
     )
-    file: pathlib.Path | None = described(
-        None, "file to write (default: report.html next to log.csv)", common=True, metavar="HTML"
-    )
+    file: pathlib.Path | None = described(None, "file to write (default: report.html)", common=True, metavar="HTML")
     dry_run: bool = described(False, "print the resolved configuration, check the data, and exit", common=True)
 
 
@@ -221,7 +215,7 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
         "evaluate": [*flags_of(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
         "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
         "report": [
-            *(f._replace(help=_REPORT[f.flag]) for f in flags_of(FigureSettings) if f.flag in _REPORT),
+            *(f._replace(help=_REPORT[f.flag] or f.help) for f in flags_of(FigureSettings) if f.flag in _REPORT),
             *(extras[name] for name in ("--results", "--file", "--quick", "--dry-run")),
         ],
         "sample": [*flags_of(SampleOptions), extras["--dry-run"]],
