@@ -12,7 +12,7 @@ import pytest
 from common.config import LatentSpec
 from common.data.dataset import Factor
 from common.errors import UserError
-from common.evaluation.report import charts, explanations, explore, markup, saved
+from common.evaluation.report import charts, explanations, explore, markup, saved, sections
 from common.evaluation.report.write import write_report
 from common.nn.distributions import Latents
 from common.options import QUICK_FIGURES, FigureSettings
@@ -170,8 +170,6 @@ def test_any_metrics_file_gives_a_page(tmp_path):
 
 
 def sections_of(measured, system):
-    from common.evaluation.report import sections
-
     dataset = fake_dataset()
     names = sections.category_names(measured, dataset)
     parts = sections.metrics(measured, 0), sections.confusion(measured, dataset), *names
