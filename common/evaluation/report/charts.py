@@ -9,6 +9,7 @@ from common.evaluation.report.markup import Html, element, join, scrolled
 
 _WIDTH, _HEIGHT = 300, 150  # Of a panel of curves, in its own units.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 8, 22  # Margins around its axes.
+_DARK = 0.7  # From this shade on, a number is written in the colour of the paper.
 _POINTS = 400  # Of a curve, at most.
 
 
@@ -90,4 +91,4 @@ def shaded_table(
 
 def _cell(value: float, shade: float) -> Html:
     text = str(value) if isinstance(value, int) else f"{value:.2f}"
-    return element("td", text, style=f"--shade:{100 * shade:.0f}%", class_="dark" if shade > 0.5 else None)
+    return element("td", text, style=f"--shade:{100 * shade:.0f}%", class_="dark" if shade > _DARK else None)

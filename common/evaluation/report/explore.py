@@ -170,4 +170,4 @@ def _choice(name: str, legend: str, labels: list[Html], size: tuple[int, int]) -
 
 def _slider(code: int, positions: int) -> Html:
     slider = element("input", type="range", min=0, max=positions - 1, step=1, data_code=code)
-    return element("label", element("span", f"c{code}"), slider, element("output"), class_="slider")
+    return element("label", element("span", f"c{code}"), slider, element("span", aria_hidden="true"), class_="slider")

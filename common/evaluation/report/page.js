@@ -28,7 +28,7 @@
       if (number !== moved) slider.value = plan.starts[sample][number]; // A code moves alone.
       const value = plan.values[slider.value].toFixed(2).replace("-", "\u2212");
       slider.setAttribute("aria-valuetext", `c${plan.codes[number]} = ${value}`);
-      slider.nextElementSibling.value = value;
+      slider.nextElementSibling.textContent = value;
       if (number === moved) words.push(`c${plan.codes[number]} = ${value}`);
     });
     const position = sliders.length ? Number(sliders[moved].value) : 0;
