@@ -20,6 +20,7 @@ from common.models import registry
 from common.options import (
     QUICK_EVALUATION,
     QUICK_FIGURES,
+    DataOptions,
     EvaluationSettings,
     FigureSettings,
     Options,
@@ -75,7 +76,8 @@ def _run(config: Config, description: str, argv: list[str], presets: Mapping[str
     given, config = vars(parsed), flags.resolve(config, vars(parsed))
     if command == "train":
         return _train(config, given, presets)
-    {"evaluate": _evaluate, "figures": _figures, "report": _report, "sample": _sample}[command](config, given)
+    run = {"evaluate": _evaluate, "figures": _figures, "report": _report, "sample": _sample, "data": _data}
+    run[command](config, given)
 
 
 def configure(config: Config, presets: Mapping[str, Config], argv: list[str]) -> Config:
@@ -180,6 +182,10 @@ def _sample(config: Config, given: Mapping[str, Any]) -> None:
     if "--dry-run" in given:
         return print(json.dumps({"config": config.to_dict(), "options": _plain(options)}, indent=2))
     commands.sample(config, options)
+
+
+def _data(config: Config, given: Mapping[str, Any]) -> None:
+    commands.data(config, DataOptions(**flags.values(DataOptions, given)))
 
 
 def _show(config: Config, options: Options, settings: Any = None) -> None:

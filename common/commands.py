@@ -17,10 +17,19 @@ from common.config import Config
 from common.data.dataset import Dataset
 from common.data.load import load_dataset
 from common.errors import UserError
+from common.io.atomic import write_json
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
-from common.options import EvaluationSettings, FigureSettings, Options, RunFolders, SampleOptions, TrainingOptions
+from common.options import (
+    DataOptions,
+    EvaluationSettings,
+    FigureSettings,
+    Options,
+    RunFolders,
+    SampleOptions,
+    TrainingOptions,
+)
 from common.training.duration import duration
 
 _HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
@@ -270,3 +279,25 @@ def sample(config: Config, options: SampleOptions) -> None:
     else:
         raise UserError("sample needs --checkpoint or --tf1-checkpoint")
     generate(system, source, options.latents, options.out)
+
+
+def data(config: Config, options: DataOptions) -> None:
+    """Print what training would read, and draw the first images as it sees them."""
+    from PIL import Image
+
+    from common.data import facts
+    from common.data.pixels import RANGES
+    from common.evaluation.figures.image_files import merge, save_picture
+
+    dataset = load_dataset(config, options.data_dir, options.data, options.cache)
+    runs.require_matching_images(dataset, config, config.name)
+    name, side, pixels = f"{config.name}{'-synthetic' * dataset.synthetic}", 8, RANGES[config.scaling]
+    found = facts.facts(dataset)
+    results = RunFolders.of(name, options.out).results
+    runs.make_writable_folder(results)
+    images = pixels.to_uint8(pixels.to_network(dataset.train.take(0, side * side).astype("float32")))
+    save_picture(Image.fromarray(merge(images, -(-len(images) // side), side).astype("uint8")), results / "data.png")
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        write_json(found, options.json)
+    print(*facts.lines(found), f"{'picture':<10}  {results / 'data.png'}", sep="\n")

@@ -19,7 +19,7 @@ from common.config import BATCH_NORMS, PRECISIONS, Config
 from common.errors import UserError, did_you_mean
 from common.fields import described, flag_of, type_of
 from common.models import registry
-from common.options import EvaluationSettings, FigureSettings, Options, SampleOptions, TrainingOptions
+from common.options import DataOptions, EvaluationSettings, FigureSettings, Options, SampleOptions, TrainingOptions
 
 COMMANDS = {
     "train": "Write sample grids and checkpoints after each epoch.",
@@ -27,6 +27,7 @@ COMMANDS = {
     "figures": "Draw the paper's figures from a trained run of {script}.",
     "report": "Write one HTML page that shows a trained run of {script}.",
     "sample": "Generate images for latents from a file, with a trained run of {script}.",
+    "data": "Say what {script} would read, and draw the first images as training sees them.",
 }
 EXAMPLES = {
     "train": ("--epochs 2 --steps-per-epoch 200", "--resume --epochs 20"),
@@ -37,6 +38,7 @@ EXAMPLES = {
         "sample --latents l.npz --out g.npz --checkpoint RUN",
         "sample --latents l.npz --out g.npz --tf1-checkpoint P",
     ),
+    "data": ("data", "data --data-dir DIR --json data.json"),
 }
 _REPORT = {  # Flags of `figures` that `report` has, too -> their help there, or "" for the same.
     "--draws": "number of samples to choose from",
@@ -211,6 +213,8 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
             *models,
             ("checkpoints and devices", flags_of(TrainingOptions, names=others)),
         ]
+    if command == "data":
+        return [("data and output", flags_of(DataOptions, names=(*_PLACES, "json")))]
     own = {
         "evaluate": [*flags_of(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
         "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
