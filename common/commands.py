@@ -18,10 +18,19 @@ from common.config import Config
 from common.data.dataset import Dataset
 from common.data.load import load_dataset
 from common.errors import UserError
+from common.io.atomic import write_json
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
-from common.options import EvaluationSettings, FigureSettings, Options, RunFolders, SampleOptions, TrainingOptions
+from common.options import (
+    DataOptions,
+    EvaluationSettings,
+    FigureSettings,
+    Options,
+    RunFolders,
+    SampleOptions,
+    TrainingOptions,
+)
 from common.training.duration import duration
 
 _HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
@@ -131,9 +140,10 @@ def _after_training(
     evaluation: EvaluationSettings | None,
     figures: FigureSettings | None,
 ) -> dict[str, float]:
-    """Evaluate a run that has just been trained, and draw its figures; return its metrics."""
+    """Evaluate a run that has just been trained, draw its figures and write its report; return its metrics."""
     from common.evaluation import draw
     from common.evaluation.evaluate import evaluate as measure
+    from common.evaluation.report.write import write_report
 
     evaluation = evaluation or EvaluationSettings.for_run(steps)
     figures = figures or FigureSettings.for_run(steps)
@@ -142,11 +152,14 @@ def _after_training(
     trained_on, about = run.dataset.source, (run.system, run.dataset, run.results, run.checkpoint)
     result = measure(*about, evaluation, trained_on=trained_on, statistics=statistics)
     draw.draw_figures(*about, figures, statistics=statistics)
+    write_report(*about, figures, statistics=statistics)
     return result["metrics"]
 
 
 def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seconds: float) -> list[str]:
     """Return the last lines of a run: its length, what came out, what to look at, and what to do next."""
+    from common.evaluation.report.write import REPORT_FILE
+
     epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
     lines = [f"Finished {epochs} after {duration(seconds)}."]
     for name in [name for name in _HEADLINES if name in metrics][:2]:
@@ -156,8 +169,10 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
     pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
     picture = next((path for path in pictures if path.is_file()), folders.results)
     script = f"{config.name.removesuffix('-synthetic')}.py"
+    page = folders.results / REPORT_FILE
+    look = f"Look at {picture}" + (f", or open {page} in a browser." if page.is_file() else ".")
     more = [f"More: python {script} figures --help, python {script} evaluate --help"]
-    return [*lines, f"Look at {picture}.", *(more if pathlib.Path(sys.argv[0]).name == script else [])]
+    return [*lines, look, *(more if pathlib.Path(sys.argv[0]).name == script else [])]
 
 
 def open_tf1(config: Config, prefix: str) -> Any:
@@ -224,12 +239,17 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
     """Draw the figures of a trained run, with reconstructions of the runs in `also` below its own."""
     run = runs.open_with_data(config, options, load_dataset, open_tf1)
     from common.evaluation.draw import Trained, draw_figures
-    from common.evaluation.opening import saved_statistics
 
-    statistics = None if run.description is None else saved_statistics(run.system, run.dataset, run.checkpoint)
     others = [Trained(*other) for other in runs.open_beside(run, list(also))]
     about = (run.system, run.dataset, run.results, run.checkpoint)
-    draw_figures(*about, settings, also=others, statistics=statistics)
+    draw_figures(*about, settings, also=others, statistics=_saved_statistics(run))
+
+
+def _saved_statistics(run: runs.LoadedRun) -> Any:
+    """Return the copies of a run's system for inference; None for a checkpoint of the original."""
+    from common.evaluation.opening import saved_statistics
+
+    return saved_statistics(run.system, run.dataset, run.checkpoint) if run.description is not None else None
 
 
 def export(config: Config, options: Options) -> None:
@@ -254,6 +274,26 @@ def export(config: Config, options: Options) -> None:
     write(model, RunFolders.of(model.config.name, options.out).results / "export")
 
 
+def report(
+    config: Config,
+    options: Options,
+    settings: FigureSettings,
+    *,
+    results: pathlib.Path | None = None,
+    file: pathlib.Path | None = None,
+) -> None:
+    """Write a page that shows a trained run, with what is in `results`, as `file`; by default in the run's results."""
+    if results is not None and not results.is_dir():
+        raise UserError(f"--results {results} is not a folder: it should hold log.csv and metrics.json")
+    if file is not None and not file.parent.is_dir():
+        raise UserError(f"--file {file} cannot be written: there is no folder {file.parent}")
+    run = runs.open_with_data(config, options, load_dataset, open_tf1)
+    from common.evaluation.report.write import write_report
+
+    about = (run.system, run.dataset, results or run.results, run.checkpoint)
+    write_report(*about, settings, file=file, statistics=_saved_statistics(run))
+
+
 def sample(config: Config, options: SampleOptions) -> None:
     """Generate images for latents from a file."""
     import_tensorflow()
@@ -268,3 +308,25 @@ def sample(config: Config, options: SampleOptions) -> None:
     else:
         raise UserError("sample needs --checkpoint or --tf1-checkpoint")
     generate(system, source, options.latents, options.out)
+
+
+def data(config: Config, options: DataOptions) -> None:
+    """Print what training would read, and draw the first images as it sees them."""
+    from PIL import Image
+
+    from common.data import facts
+    from common.data.pixels import RANGES
+    from common.evaluation.figures.image_files import merge, save_picture
+
+    dataset = load_dataset(config, options.data_dir, options.data, options.cache)
+    runs.require_matching_images(dataset, config, config.name)
+    name, side, pixels = f"{config.name}{'-synthetic' * dataset.synthetic}", 8, RANGES[config.scaling]
+    found = facts.facts(dataset)
+    results = RunFolders.of(name, options.out).results
+    runs.make_writable_folder(results)
+    images = pixels.to_uint8(pixels.to_network(dataset.train.take(0, side * side).astype("float32")))
+    save_picture(Image.fromarray(merge(images, -(-len(images) // side), side).astype("uint8")), results / "data.png")
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        write_json(found, options.json)
+    print(*facts.lines(found), f"{'picture':<10}  {results / 'data.png'}", sep="\n")
