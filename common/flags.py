@@ -280,7 +280,7 @@ def parser(
         usage=f"python {script} [{command}] [FLAGS]" if command == "train" else f"python {script} {command} [FLAGS]",
         description=textwrap.fill(f"{description} {what}" if command == "train" else what, _width()),
         epilog="\n".join(
-            ["examples:", *examples, "", f"other commands, as first argument: {others}"]
+            ["examples:", *examples, "", f"other commands, as first word: {others}"]
             + ([] if shown == "all" else ["--help-all lists all flags"])
             + (["--model NAME --help lists a model's hyper-parameters"] if command == "train" and not shown else [])
         ),
