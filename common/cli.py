@@ -21,6 +21,7 @@ from common.models import registry
 from common.options import (
     QUICK_EVALUATION,
     QUICK_FIGURES,
+    DataOptions,
     EvaluationSettings,
     FigureSettings,
     Options,
@@ -78,7 +79,8 @@ def _run(config: Config, description: str, argv: list[str], presets: Mapping[str
     given, config = vars(parsed), flags.resolve(config, vars(parsed))
     if command == "train":
         return _train(config, given, presets)
-    {"evaluate": _evaluate, "figures": _figures, "sample": _sample}[command](config, given)
+    run = {"evaluate": _evaluate, "figures": _figures, "report": _report, "sample": _sample, "data": _data}
+    run[command](config, given)
 
 
 def configure(config: Config, presets: Mapping[str, Config], argv: list[str]) -> Config:
@@ -164,6 +166,13 @@ def _figures(config: Config, given: Mapping[str, Any]) -> None:
     commands.figures(config, options, settings, given.get("--also", []))
 
 
+def _report(config: Config, given: Mapping[str, Any]) -> None:
+    options, settings = _settings(Options, FigureSettings(), QUICK_FIGURES, given)
+    if "--dry-run" in given:
+        return _show(config, options, settings)
+    commands.report(config, options, settings, results=given.get("--results"), file=given.get("--file"))
+
+
 def _settings(kind: type, full: Any, quick: Any, given: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return the options and the settings of a command, of which `--quick` chooses other defaults."""
     settings = quick if "--quick" in given else full
@@ -176,6 +185,10 @@ def _sample(config: Config, given: Mapping[str, Any]) -> None:
     if "--dry-run" in given:
         return print(json.dumps({"config": config.to_dict(), "options": _plain(options)}, indent=2))
     commands.sample(config, options)
+
+
+def _data(config: Config, given: Mapping[str, Any]) -> None:
+    commands.data(config, DataOptions(**flags.values(DataOptions, given)))
 
 
 def _show(config: Config, options: Options, settings: Any = None) -> None:

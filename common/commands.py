@@ -19,11 +19,13 @@ from common.data.dataset import Dataset
 from common.data.fingerprint import fingerprint
 from common.data.load import load_dataset
 from common.errors import Interrupted, UserError
+from common.io.atomic import write_json
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
 from common.options import (
     SYNTHETIC,
+    DataOptions,
     EvaluationSettings,
     FigureSettings,
     Options,
@@ -166,12 +168,13 @@ def _train(
 
 
 def _is_evaluated(folders: RunFolders, system: Any) -> bool:
-    """Return whether the figures, which follow the evaluation, are of the system's step."""
+    """Return whether the figures are of the system's step, and followed by a report: then all is there."""
     from common.evaluation.draw import FIGURES_FILE
+    from common.evaluation.report.write import REPORT_FILE
 
     try:
         drawn = json.loads((folders.results / FIGURES_FILE).read_text(encoding="utf-8"))
-        return drawn["step"] == int(system.step.numpy())
+        return drawn["step"] == int(system.step.numpy()) and (folders.results / REPORT_FILE).is_file()
     except (OSError, ValueError, LookupError, TypeError):
         return False
 
@@ -183,9 +186,10 @@ def _after_training(
     figures: FigureSettings | None,
     statistics: Any,
 ) -> dict[str, float]:
-    """Evaluate a run that has just been trained, and draw its figures; return its metrics."""
+    """Evaluate a run that has just been trained, draw its figures and write its report; return its metrics."""
     from common.evaluation import draw
     from common.evaluation.evaluate import evaluate as measure
+    from common.evaluation.report.write import write_report
 
     evaluation = evaluation or EvaluationSettings.for_run(steps)
     figures = figures or FigureSettings.for_run(steps)
@@ -194,11 +198,14 @@ def _after_training(
     trained_on, about = run.dataset.source, (run.system, run.dataset, run.results, run.checkpoint)
     result = measure(*about, evaluation, trained_on=trained_on, statistics=statistics)
     draw.draw_figures(*about, figures, statistics=statistics)
+    write_report(*about, figures, statistics=statistics)
     return result["metrics"]
 
 
 def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seconds: float) -> list[str]:
     """Return the last lines of a run: its length, what came out, what to look at, and what to do next."""
+    from common.evaluation.report.write import REPORT_FILE
+
     epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
     lines = [f"Finished {epochs} after {duration(seconds)}."]
     for name in [name for name in _HEADLINES if name in metrics][:2]:
@@ -208,7 +215,9 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
     pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
     picture = next((path for path in pictures if path.is_file()), folders.results)
     script = f"{config.name.removesuffix(SYNTHETIC)}.py"
-    return [*lines, f"Look at {picture}.", f"More: python {script} figures --help, python {script} evaluate --help"]
+    page = folders.results / REPORT_FILE
+    look = f"Look at {picture}" + (f", or open {page} in a browser." if page.is_file() else ".")
+    return [*lines, look, f"More: python {script} figures --help, python {script} evaluate --help"]
 
 
 def open_tf1(config: Config, prefix: str) -> Any:
@@ -287,6 +296,25 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
     draw_figures(run.system, run.dataset, run.results, run.checkpoint, settings, also=others)
 
 
+def report(
+    config: Config,
+    options: Options,
+    settings: FigureSettings,
+    *,
+    results: pathlib.Path | None = None,
+    file: pathlib.Path | None = None,
+) -> None:
+    """Write a page that shows a trained run, with what is in `results`, as `file`; by default in the run's results."""
+    if results is not None and not results.is_dir():
+        raise UserError(f"--results {results} is not a folder: it should hold log.csv and metrics.json")
+    if file is not None and not file.parent.is_dir():
+        raise UserError(f"--file {file} cannot be written: there is no folder {file.parent}")
+    run = runs.open_with_data(config, options, load_dataset, open_tf1)
+    from common.evaluation.report.write import write_report
+
+    write_report(run.system, run.dataset, results or run.results, run.checkpoint, settings, file=file)
+
+
 def sample(config: Config, options: SampleOptions) -> None:
     """Generate images for latents from a file."""
     import_tensorflow()
@@ -301,3 +329,25 @@ def sample(config: Config, options: SampleOptions) -> None:
     else:
         raise UserError("sample needs --checkpoint or --tf1-checkpoint")
     generate(system, source, options.latents, options.out)
+
+
+def data(config: Config, options: DataOptions) -> None:
+    """Print what training would read, and draw the first images as it sees them."""
+    from PIL import Image
+
+    from common.data import facts
+    from common.data.pixels import RANGES
+    from common.evaluation.figures.image_files import merge, save_picture
+
+    dataset = load_dataset(config, options.data_dir, options.data, options.cache)
+    runs.require_matching_images(dataset, config, config.name)
+    name, side, pixels = f"{config.name}{SYNTHETIC * dataset.synthetic}", 8, RANGES[config.scaling]
+    found = facts.facts(dataset)
+    results = RunFolders.of(name, options.out).results
+    runs.make_writable_folder(results)
+    images = pixels.to_uint8(pixels.to_network(dataset.train.take(0, side * side).astype("float32")))
+    save_picture(Image.fromarray(merge(images, -(-len(images) // side), side).astype("uint8")), results / "data.png")
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        write_json(found, options.json)
+    print(*facts.lines(found), f"{'picture':<10}  {results / 'data.png'}", sep="\n")

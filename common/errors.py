@@ -10,8 +10,7 @@ class UserError(Exception):
     exit_code = 2
 
     def __init__(self, message: str):
-        # Escape control characters: file names are untrusted, and an error is one line.
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+        super().__init__(printable(message))
 
 
 class Diverged(UserError):
@@ -26,6 +25,11 @@ class Interrupted(UserError):
     def __init__(self, number: int, message: str):
         super().__init__(message)
         self.exit_code = 128 + number
+
+
+def printable(text: str) -> str:
+    """Escape control characters: file names are untrusted, and a message is one line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def first_line(error: Exception) -> str:

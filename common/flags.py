@@ -19,22 +19,32 @@ from common.config import BATCH_NORMS, PRECISIONS, Config
 from common.errors import UserError, did_you_mean
 from common.fields import described, flag_of, type_of
 from common.models import registry
-from common.options import EvaluationSettings, FigureSettings, Options, SampleOptions, TrainingOptions
+from common.options import DataOptions, EvaluationSettings, FigureSettings, Options, SampleOptions, TrainingOptions
 
 COMMANDS = {
     "train": "Write sample grids and checkpoints after each epoch.",
     "evaluate": "Measure a trained run of {script} and write metrics.json.",
     "figures": "Draw the paper's figures from a trained run of {script}.",
+    "report": "Write one HTML page that shows a trained run of {script}.",
     "sample": "Generate images for latents from a file, with a trained run of {script}.",
+    "data": "Say what {script} would read, and draw the first images as training sees them.",
 }
 EXAMPLES = {
     "train": ("--epochs 2 --steps-per-epoch 200", "--resume auto --epochs 20"),
     "evaluate": ("evaluate", "evaluate --quick --checkpoint models/{name}"),
     "figures": ("figures", "figures --codes 0 --range -2 2"),
+    "report": ("report", "report --draws 8 --range -2 2"),
     "sample": (
         "sample --latents l.npz --out g.npz --checkpoint RUN",
         "sample --latents l.npz --out g.npz --tf1-checkpoint P",
     ),
+    "data": ("data", "data --data-dir DIR --json data.json"),
+}
+_REPORT = {  # Flags of `figures` that `report` has, too -> their help there, or "" for the same.
+    "--draws": "number of samples to choose from",
+    "--codes": "continuous codes that have a slider (default: as many as fit)",
+    "--traversal-steps": "number of positions of a slider, at most 101",
+    **dict.fromkeys(("--range", "--grid-rows", "--num-reconstructions", "--information-images", "--figure-seed"), ""),
 }
 _PLACES = ("data_dir", "data", "out", "cache_dir", "use_cache")
 _RUN = ("resume", "overwrite", "evaluate")
@@ -89,6 +99,10 @@ class _Extras:
     also: tuple[pathlib.Path, ...] = described(
         (), "further checkpoints: one row of reconstructions each", common=True, metavar="PATH"
     )
+    results: pathlib.Path | None = described(
+        None, "folder of log.csv and metrics.json (default: the run's own)", common=True, metavar="DIR"
+    )
+    file: pathlib.Path | None = described(None, "file to write (default: report.html)", common=True, metavar="HTML")
     dry_run: bool = described(False, "print the resolved configuration, check the data, and exit", common=True)
 
 
@@ -203,9 +217,15 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
             *models,
             ("checkpoints and devices", flags_of(TrainingOptions, names=others)),
         ]
+    if command == "data":
+        return [("data and output", flags_of(DataOptions, names=(*_PLACES, "json")))]
     own = {
         "evaluate": [*flags_of(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
         "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
+        "report": [
+            *(f._replace(help=_REPORT[f.flag] or f.help) for f in flags_of(FigureSettings) if f.flag in _REPORT),
+            *(extras[name] for name in ("--results", "--file", "--quick", "--dry-run")),
+        ],
         "sample": [*flags_of(SampleOptions), extras["--dry-run"]],
     }[command]
     found = [] if command == "sample" else [("run and data", flags_of(Options))]

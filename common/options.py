@@ -234,6 +234,13 @@ class Options:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class DataOptions(Options):
+    """Options of `data`: where it finds the data, and what it writes."""
+
+    json: pathlib.Path | None = described(None, "also write the facts to FILE", common=True, metavar="FILE")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Options):
     """Options of `train` that are not hyper-parameters: checkpoints, devices, what follows training.
 

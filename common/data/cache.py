@@ -9,6 +9,7 @@ finish wins, and nothing is removed.
 import errno
 import hashlib
 import json
+import logging
 import math
 import os
 import pathlib
@@ -23,15 +24,18 @@ import PIL
 
 from common.errors import UserError, first_line
 from common.io.lock import write_lock
+from common.io.notices import import_tensorflow
 from common.io.npz import DAMAGE, read_header
 
 Chunk = tuple[np.ndarray, list[int], list[str]]
 """Decoded images, uint8 [b, h, w, 3], their indices in the data set, and one message for each broken file."""
 
-_FORMAT = 3  # Increase when the same files are to give other bytes.
+_FORMAT = 4  # Increase when the same files are to give other bytes.
 _TEMPORARY = ".building-"
-_SHOWN = 5  # Broken files listed by name.
+_SHOWN = 5  # Broken files whose reasons are listed.
 _REMEDY = "name another --cache-dir, or use --no-cache"
+
+logger = logging.getLogger(__name__)
 
 
 def entry(folder: pathlib.Path, title: str, key: Any, size: int, fill: Callable[[pathlib.Path], None]) -> pathlib.Path:
@@ -136,40 +140,54 @@ def open_images(
     """
     size = math.prod(shape)
     path = entry(folder, title, key, size, lambda temporary: write_images(temporary, title, shape, chunks()))
-    return load_images(path, title, shape)
+    return load_images(path, shape)
 
 
-def load_images(path: pathlib.Path, title: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def load_images(path: pathlib.Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Open what `write_images` wrote into entry `path`; see `open_images`. Raises UserError if it is damaged."""
     images = load(path / "images.npy", np.uint8, (None, *shape[1:]))
     valid_indices = load(path / "valid_indices.npy", np.int64, (len(images),), shape[0])
     if (np.diff(valid_indices) <= 0).any():
         raise _damaged(path / "valid_indices.npy", "its values do not increase")
-    if len(images) < shape[0]:
-        print(f"{title}: {shape[0] - len(images)} of {shape[0]} image files are broken and left out")
     return images, valid_indices
 
 
 def write_images(folder: pathlib.Path, title: str, shape: tuple[int, ...], chunks: Iterable[Chunk]) -> None:
     """Write the valid images to images.npy and their indices to valid_indices.npy; report the broken ones."""
-    bar = progress_bar(f"Preprocessing {shape[0]} images of {title}, once, into {folder.parent}", shape[0])
-    valid_indices, errors = [], []
+    valid_indices = []
 
     def rows() -> Iterator[np.ndarray]:
-        for images, indices, messages in chunks:
+        message = f"Preprocessing {shape[0]} images of {title}, once, into {folder.parent}"
+        for images, indices in _valid(chunks, shape[0], message):
             valid_indices.extend(indices)
-            errors.extend(messages)
             yield images
-            bar.update(len(valid_indices) + len(errors))
 
     write_rows(folder / "images.npy", rows(), shape[1:])
-    for message in errors[:_SHOWN]:
-        print(f"Skipped: {message}")
-    if len(errors) > _SHOWN:
-        print(f"Skipped: {len(errors) - _SHOWN} more broken files")
-    if not valid_indices:
-        raise UserError(f"all {len(errors)} images are broken; the first: {errors[0]}")
     np.save(folder / "valid_indices.npy", np.asarray(valid_indices, np.int64))
+
+
+def valid_images(chunks: Iterable[Chunk], count: int, message: str) -> np.ndarray:
+    """Return the indices of the valid images among `count`, int64 [n], with a progress bar; report the broken ones.
+
+    Raises UserError if all are broken.
+    """
+    return np.array([i for _, indices in _valid(chunks, count, message) for i in indices], np.int64)
+
+
+def _valid(chunks: Iterable[Chunk], count: int, message: str) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """Yield the valid images of each chunk and their indices, then report the broken ones."""
+    bar, valid, errors = progress_bar(message, count), 0, []
+    for images, indices, messages in chunks:
+        yield images, indices
+        valid += len(indices)
+        errors.extend(messages)
+        bar.update(valid + len(errors))
+    if not valid:
+        raise UserError(f"all {len(errors)} images are broken; the first: {errors[0]}")
+    for error in errors[:_SHOWN]:
+        logger.warning("Left out: %s", error)
+    if len(errors) > _SHOWN:
+        logger.warning("Left out: %d more broken files", len(errors) - _SHOWN)
 
 
 def write_rows(path: pathlib.Path, chunks: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
@@ -193,8 +211,10 @@ def write_rows(path: pathlib.Path, chunks: Iterable[np.ndarray], shape: tuple[in
 
 
 def progress_bar(message: str, count: int) -> Any:
-    """Print `message` and return a Keras progress bar of `count` images."""
+    """Log `message` and return a Keras progress bar of `count` images, which shows if the message does."""
+    import_tensorflow()
     from keras.utils import Progbar
 
-    print(message, flush=True)
-    return Progbar(count, unit_name="image", interval=0.1 if sys.stdout.isatty() else 10.0)
+    logger.info(message)
+    shown = int(logger.isEnabledFor(logging.INFO))
+    return Progbar(count, verbose=shown, unit_name="image", interval=0.1 if sys.stdout.isatty() else 10.0)

@@ -1,19 +1,26 @@
 """CelebA (Liu et al. 2015): 202,599 photographs of faces, 178x218 pixels, with 40 attributes each.
 
-The folder img_align_celeba as its authors distribute it, or as TFDS prepares it. Only the centre 128x128 of each
-photograph is used, at 64x64. As in the original, training sees all images; the authors' test partition, if its list is
-there, is available as `test`, a view of them.
+The aligned images as their authors or Kaggle distribute them, unpacked or not, or as TFDS prepares them. Only the
+centre 128x128 of each photograph is used, at 64x64. As in the original, training sees all images; the authors' test
+partition, if its list is there, is available as `test`, a view of them.
 """
 
+import collections
+import dataclasses
+import logging
+import os
 import pathlib
+import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from common.data import cache as image_cache
-from common.data import tfds
+from common.data import celeba_lists, tfds
 from common.data.dataset import Dataset, Factor, Images, Split, Subset, SyntheticImages
-from common.data.files import BATCH, ImageFile, ImageFiles, decode_all, fingerprint, image_files, open_images
+from common.data.entries import Entry, list_files, not_found, report_unused, unused, with_members
+from common.data.facts import SIGNS
+from common.data.files import BATCH, ImageFiles, broken_names, decode_all, fingerprint, open_images, report_broken
 from common.data.synthetic import faces
 from common.errors import UserError
 from common.options import Cache
@@ -21,16 +28,25 @@ from common.options import Cache
 TITLE = "CelebA"
 SYNTHETIC = "stylised portraits with CelebA's attributes"
 ACCEPTED_FORMATS = (
-    "img_align_celeba/*.jpg (with list_attr_celeba.txt and list_eval_partition.txt next to it, if wanted), or TFDS's"
-    " prepared celeb_a/"
+    "img_align_celeba/*.jpg or img_align_celeba.zip (with list_attr_celeba.txt and list_eval_partition.txt next to it,"
+    " if wanted), or TFDS's prepared celeb_a/"
 )
 CROP, SIZE = 128, 64
-_FOLDER, _ATTRIBUTES, _PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
+_FOLDER, _WILD = "img_align_celeba", "img_celeba"
+_USUAL = (_FOLDER, f"{_FOLDER}/{_FOLDER}", f"celeba/{_FOLDER}", "")  # Where images precede what TFDS prepared.
+_ATTRIBUTES, _PARTITION = "list_attr_celeba", "list_eval_partition"
 # The files that TFDS needs, if it cannot download them itself.
-MANUAL_FILES = (f"{_FOLDER}.zip", _ATTRIBUTES, _PARTITION, "list_landmarks_align_celeba.txt", "identity_CelebA.txt")
+MANUAL_FILES = (
+    f"{_FOLDER}.zip",
+    f"{_ATTRIBUTES}.txt",
+    f"{_PARTITION}.txt",
+    "list_landmarks_align_celeba.txt",
+    "identity_CelebA.txt",
+)
 
-_SIGNS = (-1, 1)  # The values of an attribute's levels 0 and 1.
 _SPLITS = ("train", "validation", "test")  # TFDS's names of the authors' partitions 0, 1, 2.
+
+logger = logging.getLogger(__name__)
 
 
 def default_paths() -> list[pathlib.Path]:
@@ -58,31 +74,114 @@ def synthetic() -> Dataset:
 
 
 def read(path: pathlib.Path, cache: Cache) -> Dataset:
-    """Read CelebA from a folder that is or contains img_align_celeba, or TFDS's prepared data.
+    """Read CelebA at or below `path`: photographs in a folder, a zip archive or a tar, or TFDS's prepared data.
 
     Raises:
-        UserError: `path` is neither, or damaged.
+        UserError: there is no CelebA, or it is damaged.
     """
-    if not path.is_dir():
-        raise UserError(f"{path} is not a folder: it should be or contain {ACCEPTED_FORMATS}")
-    # The second is Kaggle's layout, the third torchvision's.
-    for folder in (path / _FOLDER, path / _FOLDER / _FOLDER, path / "celeba" / _FOLDER, path):
-        names = image_files(folder, ".jpg") if folder.is_dir() else []
-        if names:
-            files = ImageFiles(tuple(ImageFile(entry.name, entry.path) for entry in names), CROP, SIZE)
-            return _from_files(folder, files, str(path), cache)
+    entries = list_files(path)
     prepared = tfds.prepared(path, "celeb_a")
-    if prepared:
+    if prepared and not _photographs([entry for entry in entries if entry.folder in _USUAL]):
         return _from_tfds(prepared, cache)
-    raise UserError(f"no CelebA in {path}: it should be or contain {ACCEPTED_FORMATS}")
+    found = _photographs(entries)
+    if not found:
+        entries = with_members(entries, lambda found: bool(_photographs(found)))
+        found = _photographs(entries)
+    if not found:
+        raise not_found(TITLE, path, entries, ACCEPTED_FORMATS)
+    if _WILD in map(_without_ending, found[0].folder.split("/")):
+        raise UserError(f"{path} has CelebA's images in the wild; the aligned ones are needed: {_FOLDER}")
+    return _from_files(path, entries, found, cache)
 
 
-def _from_files(folder: pathlib.Path, files: ImageFiles, source: str, cache: Cache) -> Dataset:
+def _photographs(entries: list[Entry]) -> list[Entry]:
+    """Return the photographs among files: those of one folder, sorted by name, each number once.
+
+    The folder is known by its name or its files' names, or is the top. The aligned JPEGs precede the aligned PNGs, and
+    these any other; of several folders, the one with the most images counts. If any file in it is named as CelebA's
+    are, those that are not are left out.
+    """
+    folders = collections.defaultdict(list)
+    for entry in entries:
+        if entry.is_image:
+            folders[entry.folder].append(entry)
+
+    def rank(folder: str) -> tuple:
+        names = [_without_ending(part) for part in folder.split("/")]
+        return _FOLDER in names, f"{_FOLDER}_png" in names, _WILD not in names, len(folders[folder]), folder
+
+    for folder in sorted(folders, key=rank, reverse=True):
+        found = folders[folder]
+        numbered = [entry for entry in found if re.fullmatch(r"\d{6}", entry.stem, re.ASCII)]
+        if numbered or not folder or any(rank(folder)[:2]):
+            return list({entry.stem: entry for entry in reversed(numbered or found)}.values())[::-1]
+    return []
+
+
+def _without_ending(folder: str) -> str:
+    """Return a folder's name without the ending of an archive."""
+    return re.sub(r"\.(zip|tar|tgz|tar\.\w+)$", "", folder.lower())
+
+
+def _from_files(path: pathlib.Path, entries: list[Entry], found: list[Entry], cache: Cache) -> Dataset:
     # The lists are read before the images are preprocessed, so that a list that does not match fails at once.
-    names, levels = _read_attributes(folder, files)
-    partition = _read_partition(folder, files)
+    lists = _find_lists(path, entries, found[0].folder)
+    attributes = celeba_lists.read_attributes(lists[_ATTRIBUTES]) if _ATTRIBUTES in lists else None
+    partition = celeba_lists.read_partition(lists[_PARTITION]) if _PARTITION in lists else None
+    for stem, what in ((_ATTRIBUTES, "attributes"), (_PARTITION, "test images")):
+        if stem not in lists:
+            logger.info("There is no %s.txt or .csv in %s, so the %s are not known", stem, path, what)
+    used = found
+    for each in filter(None, (attributes, partition)):
+        used = each.listed(used)
+    left_out = unused(entries, [*used, *lists.values()])
+    report_unused(entries, left_out, f"in other folders than {found[0].folder or path}, or unknown to CelebA's lists")
+    files = ImageFiles(tuple(used), CROP, SIZE)
     images, valid_indices = open_images(files, cache, "celeba")
-    return _dataset(source, images, valid_indices, names=names, levels=levels, partition=partition)
+    dataset = _dataset(
+        str(path), images, valid_indices,
+        names=attributes.columns if attributes else (),
+        levels=attributes.select(used) if attributes else None,
+        partition=partition.select(used)[:, 0] if partition else None,
+    )  # fmt: skip
+    return dataclasses.replace(dataset, unused=left_out, broken=broken_names(files, valid_indices))
+
+
+def _find_lists(path: pathlib.Path, entries: list[Entry], folder: str) -> dict[str, Entry]:
+    """Return the two lists, if there are any: below `path`, in archives there, or in a folder next to them.
+
+    Those in the same tree as the images' `folder` precede others, then text precedes CSV.
+    """
+    found = {}
+
+    def rank(entry: Entry) -> tuple:
+        shared = os.path.commonprefix([entry.folder.split("/"), folder.split("/")])
+        return -len(shared), entry.suffix != ".txt", entry.name.count("/"), entry.name
+
+    for candidates in _places(path, entries):
+        for stem in {_ATTRIBUTES, _PARTITION} - found.keys():
+            lists = [e for e in candidates if e.base.lower().startswith(stem) and not e.is_junk]
+            if lists:
+                found[stem] = min(lists, key=rank)
+        if len(found) == 2:
+            break
+    return found
+
+
+def _places(path: pathlib.Path, entries: list[Entry]) -> Iterator[list[Entry]]:
+    yield entries
+    if not any(entry.is_member for entry in entries):
+        yield with_members(entries)
+    yield _around(path)
+
+
+def _around(path: pathlib.Path) -> list[Entry]:
+    """Return what may be lists in the two folders above `path` and in Anno and Eval there, as in the authors' tree."""
+    parents = list(pathlib.Path(os.path.abspath(path)).parents)[:2]
+    folders = [parent / name for parent in parents for name in ("", "Anno", "Eval")]
+    return [
+        Entry(file.name, str(file)) for folder in folders for file in sorted(folder.glob("list_*")) if file.is_file()
+    ]
 
 
 def _from_tfds(folder: pathlib.Path, cache: Cache) -> Dataset:
@@ -97,12 +196,15 @@ def _from_tfds(folder: pathlib.Path, cache: Cache) -> Dataset:
     size = 2 * sum(bytes_ for _, bytes_, _ in stored)  # 64x64 pixels take less than twice the bytes of the JPEG.
     path = image_cache.entry(cache.folder, "celeba-tfds", [CROP, SIZE, stored], size, lambda e: _write_tfds(folder, e))
     partition = image_cache.load(path / "partition.npy", np.uint8, (None,), len(_SPLITS))
-    levels = image_cache.load(path / "levels.npy", np.uint8, (len(partition), None), len(_SIGNS))
+    levels = image_cache.load(path / "levels.npy", np.uint8, (len(partition), None), len(SIGNS))
     names = image_cache.load(path / "names.npy", np.str_, (levels.shape[1],))
-    images, valid_indices = image_cache.load_images(path, "celeba", (len(partition), SIZE, SIZE, 3))
-    return _dataset(
+    images, valid_indices = image_cache.load_images(path, (len(partition), SIZE, SIZE, 3))
+    broken = tuple(f"image {i}" for i in np.setdiff1d(np.arange(len(partition)), valid_indices))
+    report_broken("celeba", broken, len(partition))
+    dataset = _dataset(
         f"{folder} (TFDS)", images, valid_indices, names=tuple(names.tolist()), levels=levels, partition=partition
     )
+    return dataclasses.replace(dataset, broken=broken)
 
 
 def _write_tfds(folder: pathlib.Path, entry: pathlib.Path) -> None:
@@ -121,7 +223,7 @@ def _write_tfds(folder: pathlib.Path, entry: pathlib.Path) -> None:
                 if sorted(attributes) != names or any(column.dtype != bool for column in attributes.values()):
                     raise UserError(f"{folder} has attributes that are not CelebA's: {tfds.PREPARE_AGAIN}")
                 levels.append(np.stack([attributes[name] for name in names], axis=1))
-                files = [ImageFile(f"an image of {folder}, {split}", data=data) for data in chunk["image"]]
+                files = [Entry(f"an image of {folder}, {split}", data=data) for data in chunk["image"]]
                 yield ImageFiles(tuple(files), CROP, SIZE)
 
     image_cache.write_images(entry, "celeba", (total, SIZE, SIZE, 3), decode_all(batches(), total))
@@ -150,75 +252,4 @@ def _dataset(
 
 
 def _factors(names: tuple[str, ...]) -> tuple[Factor, ...]:
-    return tuple(Factor(name, _SIGNS) for name in names)
-
-
-def _find(folder: pathlib.Path, name: str) -> pathlib.Path | None:
-    """Return the path of a list: next to the folder of images, in it, or where the authors' own tree has it."""
-    for base in (folder.parent, folder, folder.parent.parent):
-        for path in (base / name, base / "Anno" / name, base / "Eval" / name):
-            if path.is_file():
-                return path
-    return None
-
-
-def _read_attributes(folder: pathlib.Path, files: ImageFiles) -> tuple[tuple[str, ...], np.ndarray | None]:
-    """Return names and levels, uint8 [n, attributes]; ((), None) without list_attr_celeba.txt.
-
-    The file: the number of images, the names, then one row per image: its name and -1 or 1 for each attribute.
-    """
-    path = _find(folder, _ATTRIBUTES)
-    if path is None:
-        return (), None
-    lines = _lines(path)
-    names = tuple(lines[1].split()) if len(lines) > 1 else ()
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"{path} line 2: it should name the attributes, each once")
-    rows = _parse(path, lines, 2, len(names), {"-1": 0, "1": 1})
-    if lines[0].strip() != str(len(rows)):
-        header = f"{lines[0].strip()[:20]!r} images, but {len(rows)} follow"
-        raise UserError(f"{path} line 1: header says {header}: download the file again")
-    return names, _select(rows, files, path)
-
-
-def _read_partition(folder: pathlib.Path, files: ImageFiles) -> np.ndarray | None:
-    """Return 0 (train), 1 (validation) or 2 (test) for each image, uint8 [n]; None without list_eval_partition.txt."""
-    path = _find(folder, _PARTITION)
-    if path is None:
-        return None
-    return _select(_parse(path, _lines(path), 0, 1, {"0": 0, "1": 1, "2": 2}), files, path)[:, 0]
-
-
-def _lines(path: pathlib.Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii").rstrip().splitlines()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not a text file: download it again") from None
-
-
-def _parse(path: pathlib.Path, lines: list[str], first: int, columns: int, codes: dict[str, int]) -> dict[str, bytes]:
-    """Parse lines "name value ..." from `first` on: name -> `columns` codes. Raises UserError naming file and line."""
-    rows = {}
-    for number, line in enumerate(lines[first:], first + 1):
-        name, *values = line.split() or [""]
-        try:
-            row = bytes([codes[value] for value in values])
-        except KeyError as error:
-            expected = f"one of {', '.join(codes)}"
-            raise UserError(f"{path} line {number}: {error.args[0][:20]!r} should be {expected}") from None
-        if len(row) != columns or name in rows:
-            what = "a second row for the same image" if name in rows else f"{len(row)} values instead of {columns}"
-            raise UserError(f"{path} line {number}: {what}")
-        rows[name] = row
-    return rows
-
-
-def _select(rows: dict[str, bytes], files: ImageFiles, path: pathlib.Path) -> np.ndarray:
-    """Return the row of each image, uint8 [n, columns]. Raises UserError if an image has none."""
-    try:
-        selected = b"".join([rows[file.name] for file in files.files])
-    except KeyError as error:
-        raise UserError(f"{path} has no row for {error.args[0]}: download it again, or remove the image") from None
-    return np.frombuffer(selected, np.uint8).reshape(len(files), -1)
+    return tuple(Factor(name, SIGNS) for name in names)

@@ -111,6 +111,8 @@ class Dataset:
         factors: the meaning of the columns of the splits' factor tables.
         label: the name of the factor that is the class, or None.
         synthetic: whether this is synthetic data.
+        unused: names of files that lie there and are not used.
+        broken: names of images that are left out because they cannot be used.
     """
 
     source: str
@@ -119,6 +121,8 @@ class Dataset:
     factors: tuple[Factor, ...] = ()
     label: str | None = None
     synthetic: bool = False
+    unused: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
     def labels(self, split: Split) -> np.ndarray | None:
         """Return the class of each image of `split`, int64 [n], or None."""

@@ -5,6 +5,8 @@ bits (377 MB), in the cache or, without one, in memory, and only the images of a
 """
 
 import contextlib
+import dataclasses
+import logging
 import math
 import pathlib
 import zipfile
@@ -14,12 +16,13 @@ from typing import IO
 import numpy as np
 
 from common.data import cache as image_cache
-from common.data import tfds
+from common.data import formats, tfds
 from common.data.dataset import Dataset, Split, Subset, SyntheticImages
+from common.data.entries import Entry, list_files, not_found, unused, with_members
 from common.data.files import fingerprint
 from common.data.synthetic import sprites
 from common.errors import UserError
-from common.io.npz import open_array, read_exactly, reading
+from common.io.npz import DAMAGE, open_array, read_exactly, reading
 from common.options import Cache
 
 TITLE = "dSprites"
@@ -28,11 +31,14 @@ OFFICIAL = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 ACCEPTED_FORMATS = f"{OFFICIAL}, or TFDS's prepared dsprites/"
 SIDE = 64
 
+_USUAL = ("", "dsprites")  # Folders whose files precede what TFDS prepared.
 _BYTES = SIDE * SIDE // 8  # Of one packed image.
 _CHUNK = 1024  # Images, 4 MB unpacked.
 _LEVELS = tuple(factor.levels for factor in sprites.FACTORS)
 # TFDS's names of the factors after the first, in the grid's order.
 _LABELS = ("label_shape", "label_scale", "label_orientation", "label_x_position", "label_y_position")
+
+logger = logging.getLogger(__name__)
 
 
 class PackedImages:
@@ -70,18 +76,47 @@ def synthetic() -> Dataset:
 
 
 def read(path: pathlib.Path, cache: Cache) -> Dataset:
-    """Read dSprites from the .npz file, a folder that contains it, or TFDS's prepared data.
+    """Read dSprites from the .npz file, whatever its name, a folder that contains it, or TFDS's prepared data.
 
     Raises:
         UserError: `path` has none of them, or a broken one.
     """
-    for file in (path, path / OFFICIAL, path / "dsprites" / OFFICIAL):
-        if file.is_file():
-            return _from_npz(file, cache)
+    entries = list_files(path)
     prepared = tfds.prepared(path, "dsprites")
-    if prepared:
+    if prepared and not _find([entry for entry in entries if entry.folder in _USUAL]):
         return _from_tfds(prepared, cache)
-    raise UserError(f"no dSprites in {path}: it should be or contain {ACCEPTED_FORMATS}")
+    found = _find(entries)
+    if not found:
+        raise _missing(path, entries)
+    return dataclasses.replace(_from_npz(pathlib.Path(found.path), cache), unused=unused(entries, [found]))
+
+
+def _find(entries: list[Entry]) -> Entry | None:
+    """Return the official file, or else any other .npz with its arrays."""
+    named = [entry for entry in entries if entry.base == OFFICIAL or len(entries) == 1 and entry.suffix == ".npz"]
+    others = [entry for entry in entries if entry.suffix in (".npz", ".zip", "") and not entry.is_junk]
+    return next(iter(named or (entry for entry in others if _has_images(entry.path))), None)
+
+
+def _has_images(path: str) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "imgs.npy" in archive.namelist()
+    except (OSError, *DAMAGE):
+        return False
+
+
+def _missing(path: pathlib.Path, entries: list[Entry]) -> UserError:
+    """Return the error for data that is not there, or in a form that is not read."""
+    for entry in with_members(entries):
+        if entry.suffix in (".hdf5", ".h5") and not entry.is_junk:
+            return entry.error(f"is an HDF5 file, a form that is not read: download {OFFICIAL} instead")
+        if entry.suffix == ".npz" and entry.is_member and not entry.is_junk:
+            command = "unzip" if entry.packed else "tar -xf"
+            return entry.error(f"has to be unpacked first: {command} {entry.path}")
+        if ".npz" in entry.base and entry.kind() == formats.ZIP:
+            return entry.error(f"has to be unpacked first: gunzip {entry.path}")
+    return not_found(TITLE, path, entries, ACCEPTED_FORMATS)
 
 
 def _from_npz(path: pathlib.Path, cache: Cache) -> Dataset:
@@ -125,10 +160,16 @@ def _stream(path: pathlib.Path, count: int, message: str) -> Iterator[np.ndarray
 
 
 def _pack(pixels: np.ndarray, source: pathlib.Path) -> np.ndarray:
-    """Pack pixels {0, 1} of whole images, uint8 of any shape, into bits [b, 512]. Raises UserError for other values."""
+    """Pack pixels {0, 1} of whole images, uint8 of any shape, into bits [b, 512].
+
+    Raises UserError for other values, and for an image whose pixels are all equal.
+    """
+    pixels = pixels.reshape(-1, SIDE * SIDE)
     if pixels.max() > 1:
         raise UserError(f"{source}: pixels must be 0 or 1, got {pixels.max()}")
-    return np.packbits(pixels.reshape(-1, SIDE * SIDE), axis=1)
+    if (pixels.min(axis=1) == pixels.max(axis=1)).any():
+        raise UserError(f"{source} has an image whose pixels are all equal, so it is damaged: download it again")
+    return np.packbits(pixels, axis=1)
 
 
 def _classes(path: pathlib.Path, count: int) -> np.ndarray | None:
@@ -154,8 +195,13 @@ def _classes(path: pathlib.Path, count: int) -> np.ndarray | None:
 @contextlib.contextmanager
 def _open(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
     """Open an .npz as the zip file it is; errors inside the block become UserErrors that name it."""
-    with reading(path, "a complete dSprites .npz"), zipfile.ZipFile(path) as archive:
-        yield archive
+    with reading(path, "a complete dSprites .npz"):
+        with open(path, "rb") as file:
+            kind = formats.recognise(file.read(formats.HEAD))
+        if kind != formats.ZIP:
+            raise UserError(f"{path} is {formats.instead(kind, 'a complete dSprites .npz')}")
+        with zipfile.ZipFile(path) as archive:
+            yield archive
 
 
 @contextlib.contextmanager
@@ -198,7 +244,7 @@ def _pack_tfds(folder: pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray
         order that sorts the images so.
     """
     bits, indices = bytearray(), []
-    print(f"Packing the images of {folder}", flush=True)
+    logger.info("Packing the images of %s", folder)
     for chunk in tfds.examples(folder, "train", _CHUNK):
         try:
             bits += _pack(chunk["image"], folder).tobytes()

@@ -1,47 +1,23 @@
-"""Image files in folders or inside an uncompressed tar: listed, read, and decoded by the original's rules."""
+"""Image files, wherever they lie: read, decoded by the original's rules, and cached."""
 
 import dataclasses
+import logging
 import os
-import pathlib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from common.data import cache as image_cache
 from common.data.dataset import Images
+from common.data.entries import Entry, shorten
 from common.data.pool import parallel_map
 from common.data.preprocess import decode, preprocess
 from common.errors import UserError, first_line
-from common.io.npz import read_exactly
 from common.options import Cache
 
-MAX_BYTES = 1 << 28  # Upper limit on the size of one image file.
 BATCH = 256  # Images that a worker process decodes at a time.
 
-
-class ImageFile(NamedTuple):
-    """One image file: `length` bytes (None: all) from `offset` of `path`, or `data`, if it is in memory already.
-
-    `name` is the file's name in the data set.
-    """
-
-    name: str
-    path: str = ""
-    offset: int = 0
-    length: int | None = None
-    data: bytes | None = None
-
-    def read(self) -> bytes:
-        """Return the file's bytes. Raises OSError or ValueError."""
-        if self.data is not None:
-            return self.data
-        with open(self.path, "rb") as file:
-            length = os.fstat(file.fileno()).st_size if self.length is None else self.length
-            if not 0 <= length <= MAX_BYTES:
-                raise ValueError(f"implausible file size of {length} bytes")
-            file.seek(self.offset)
-            return read_exactly(file, length)
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,16 +25,16 @@ class ImageFiles:
     """Image files as `Images`: decoded, cropped, stretched and resized each time they are asked for.
 
     Attributes:
-        files: the files, in the data set's order.
+        entries: the files, in the data set's order.
         crop, size: sides in pixels.
     """
 
-    files: tuple[ImageFile, ...]
+    entries: tuple[Entry, ...]
     crop: int
     size: int
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.entries)
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         """Return the images at `indices`, uint8 [b, size, size, 3]. Raises UserError if a file is broken."""
@@ -66,14 +42,17 @@ class ImageFiles:
 
     def load(self, index: int) -> np.ndarray:
         """Return one image, uint8 [size, size, 3]. Raises UserError if the file is broken."""
-        file = self.files[index]
+        entry = self.entries[index]
         try:
-            return preprocess(decode(file.read()), self.crop, self.size)
+            image = preprocess(decode(entry.read()), self.crop, self.size)
+            if image.min() == image.max():
+                raise ValueError("all its pixels are equal")
+            return image
         except OSError as error:
-            raise UserError(f"cannot read {file.path}: {error.strerror or error}") from None
+            raise UserError(f"cannot read {entry.path}: {error.strerror or error}") from None
         except Exception as error:  # Pillow's decoders raise struct.error, IndexError and more.
             reason = first_line(error).split(" <")[0]  # Without "<object>".
-            raise UserError(f"{file.name} is broken: {reason}") from None
+            raise UserError(f"{entry.name} is broken: {reason}") from None
 
     def load_valid(self) -> image_cache.Chunk:
         """Load all images that are not broken."""
@@ -90,22 +69,48 @@ class ImageFiles:
     def batches(self) -> Iterator["ImageFiles"]:
         """Split into consecutive parts of BATCH files."""
         for start in range(0, len(self), BATCH):
-            yield dataclasses.replace(self, files=self.files[start : start + BATCH])
+            yield dataclasses.replace(self, entries=self.entries[start : start + BATCH])
 
     def cache_key(self) -> list:
-        """Return all that the images depend on, JSON-ready: the sides, and each file's name and fingerprint."""
-        fingerprints = {path: fingerprint(path) for path in {file.path for file in self.files}}
-        return [self.crop, self.size, [[*file[:4], *fingerprints[file.path]] for file in self.files]]
+        """Return all that the images depend on, JSON-ready: the sides, and each file's place and fingerprint."""
+        fingerprints = {path: fingerprint(path) for path in {entry.path for entry in self.entries}}
+        return [self.crop, self.size, [[*entry[1:4], *fingerprints[entry.path]] for entry in self.entries]]
 
 
 def open_images(files: ImageFiles, cache: Cache, title: str) -> tuple[Images, np.ndarray]:
-    """Return images and their indices in `files`, int64 [n]; from the cache, if enabled, without broken ones."""
-    if not cache.enabled:
-        return files, np.arange(len(files))
+    """Return the images that are not broken and their indices in `files`, int64 [n]; broken ones are named.
+
+    With the cache they are preprocessed once. Without it they are checked now, and again decoded whenever they are
+    needed.
+
+    Raises:
+        UserError: all images are broken; the cache cannot be written.
+    """
     shape = (len(files), files.size, files.size, 3)
-    return image_cache.open_images(
-        cache.folder, title, files.cache_key(), shape, lambda: decode_all(files.batches(), len(files))
-    )
+
+    def chunks() -> Iterator[image_cache.Chunk]:
+        return decode_all(files.batches(), len(files))
+
+    if cache.enabled:
+        images, valid_indices = image_cache.open_images(cache.folder, title, files.cache_key(), shape, chunks)
+    else:
+        message = f"Checking {len(files)} images of {title}, of which --no-cache keeps nothing"
+        valid_indices = image_cache.valid_images(chunks(), len(files), message)
+        images = dataclasses.replace(files, entries=tuple(files.entries[i] for i in valid_indices))
+    report_broken(title, broken_names(files, valid_indices), len(files))
+    return images, valid_indices
+
+
+def report_broken(title: str, names: tuple[str, ...], count: int) -> None:
+    """Log which of `count` images of a data set are left out."""
+    if names:
+        logger.warning("%s: %d of %d images are broken and left out: %s", title, len(names), count, shorten(names))
+
+
+def broken_names(files: ImageFiles, valid_indices: np.ndarray) -> tuple[str, ...]:
+    """Return the names of the files that are not among `valid_indices`, int64 [n]."""
+    valid = set(valid_indices.tolist())
+    return tuple(entry.name for i, entry in enumerate(files.entries) if i not in valid)
 
 
 def decode_all(batches: Iterable[ImageFiles], count: int) -> Iterator[image_cache.Chunk]:
@@ -123,27 +128,3 @@ def fingerprint(path: str | os.PathLike) -> tuple[int, int]:
         return stat.st_size, stat.st_mtime_ns
     except OSError:
         return -1, -1
-
-
-def sorted_entries(folder: pathlib.Path) -> list[os.DirEntry]:
-    """Return the entries of `folder`, sorted by name. Raises UserError if it cannot be read."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f"cannot read the folder {folder}: {error.strerror or error}") from None
-
-
-def image_files(folder: pathlib.Path, suffix: str) -> list[os.DirEntry]:
-    """Return the files of `folder` with this suffix (case-insensitive) that are not hidden, sorted by name.
-
-    Broken links are included, so that they are reported instead of silently missing. Raises UserError if `folder`
-    cannot be read.
-    """
-    return [
-        entry
-        for entry in sorted_entries(folder)
-        if entry.name.lower().endswith(suffix)
-        and not entry.name.startswith(".")  # macOS leaves "._name.jpg" next to name.jpg.
-        and (os.path.isfile(entry.path) or entry.is_symlink() and not os.path.exists(entry.path))
-    ]

@@ -4,6 +4,7 @@ Each data set is a module with `read(path, cache)`, `default_paths()`, `download
 """
 
 import importlib
+import logging
 import pathlib
 from types import ModuleType
 
@@ -11,6 +12,8 @@ from common.config import Config
 from common.data.dataset import Dataset
 from common.errors import UserError
 from common.options import Cache
+
+logger = logging.getLogger(__name__)
 
 
 def load_dataset(config: Config, data_dir: pathlib.Path | None, mode: str, cache: Cache) -> Dataset:
@@ -41,7 +44,7 @@ def load_dataset(config: Config, data_dir: pathlib.Path | None, mode: str, cache
         if mode == "real":
             remedy = f"Name the folder that contains {module.ACCEPTED_FORMATS} with --data-dir"
             raise UserError(f"no real data: not in {tried}. {remedy}") from None
-        print(_banner(module, config, tried), flush=True)
+        logger.warning(_banner(module, config, tried))
         return module.synthetic()
 
 

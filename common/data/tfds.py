@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError, first_line
+from common.io.notices import import_tensorflow
 
 PREPARE_AGAIN = "delete it and let TFDS prepare it again"
 _VERSION = re.compile(r"\d+\.\d+\.\d+")  # TFDS writes into incomplete.* next to it.
@@ -43,18 +44,26 @@ def place(name: str) -> pathlib.Path:
 def prepared(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     """Return the newest prepared version of data set `name`, or None.
 
-    `folder` is TFDS's data folder, the data set's, or a version's.
+    `folder` is TFDS's data folder, the folder that contains it, the data set's, or a version's.
     """
     with contextlib.suppress(OSError):
-        for base in (folder, folder / name):
+        for base in (folder, folder / name, *folder.glob(f"*/{name}")):
             versions = [p.parent for p in base.glob("*/dataset_info.json") if _VERSION.fullmatch(p.parent.name)]
             versions.sort(key=lambda p: [int(n) for n in p.name.split(".")])
             if (base / "dataset_info.json").is_file():
                 versions.append(base)
-            versions = [p for p in versions if name in (p.name, p.parent.name)]
+            versions = [p for p in versions if name in (p.name, p.parent.name, _name(p))]
             if versions:
                 return versions[-1]
     return None
+
+
+def _name(folder: pathlib.Path) -> str | None:
+    """Return the name of the data set in a version's folder, if that says so."""
+    try:
+        return str(json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))["name"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def read_arrays(folder: pathlib.Path, split: str, keys: tuple[str, ...]) -> tuple[np.ndarray, ...]:
@@ -88,6 +97,7 @@ def count(folder: pathlib.Path, split: str) -> int:
 
 def _open(folder: pathlib.Path, split: str) -> Any:
     """Return the builder of prepared data, after checking what TFDS or TensorFlow would trust."""
+    import_tensorflow()
     import tensorflow_datasets
 
     json.loads((folder / "features.json").read_text(encoding="utf-8"), object_pairs_hook=_check_classes)

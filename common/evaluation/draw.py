@@ -12,12 +12,12 @@ from common.data.dataset import Dataset
 from common.data.pixels import RANGES
 from common.errors import UserError
 from common.evaluation.draw_experts import expert_figures
-from common.evaluation.encode import RECONSTRUCTIONS, encode, evaluation_seed, lacks, sample_split, to_inputs
+from common.evaluation.encode import RECONSTRUCTIONS, evaluation_seed, lacks, sample_split, to_inputs
 from common.evaluation.figures import generated
 from common.evaluation.figures.image_files import save_picture
 from common.evaluation.figures.tables import heatmap, image_table
-from common.evaluation.metrics import mutual_information
-from common.evaluation.report import Progress
+from common.evaluation.findings import Progress
+from common.evaluation.information import information
 from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
 from common.models.system import System
@@ -70,10 +70,7 @@ def draw_figures(
         UserError: `settings` names a continuous code that the system does not have.
     """
     settings = settings or FigureSettings()
-    count = system.config.latent.continuous
-    if any(not 0 <= code < count for code in settings.codes or ()):
-        got = " ".join(map(str, settings.codes or ()))
-        raise UserError(f"--codes must be below {count}, the number of this run's continuous codes, got {got}")
+    require_codes(system, settings)
     inference = (statistics or Statistics(system, dataset)).under()
     others = [Trained(Statistics(one, dataset).under(), path) for one, path in also]
     figures = Figures(dataset, settings, [Trained(inference, checkpoint), *others])
@@ -93,6 +90,14 @@ def draw_figures(
     )
     logger.info("Drew %d figures in %s", len(facts), folder)
     return paths
+
+
+def require_codes(system: System, settings: FigureSettings) -> None:
+    """Raise UserError if `settings` names a continuous code that the system does not have."""
+    count = system.config.latent.continuous
+    if any(not 0 <= code < count for code in settings.codes or ()):
+        got = " ".join(map(str, settings.codes or ()))
+        raise UserError(f"--codes must be below {count}, the number of this run's continuous codes, got {got}")
 
 
 def caption(system: System, separator: str = ", ") -> str:
@@ -245,27 +250,22 @@ class Figures:
 
     def information(self) -> Iterator[Figure]:
         """Yield the mutual information of every code with every factor."""
-        dataset, settings = self.dataset, self.settings
-        split = sample_split(dataset.test or dataset.train, settings.information_images, settings.seed)
-        codes, factors = encode(self.system, split.images), split.factors
-        if factors is None:
+        settings = self.settings
+        if (self.dataset.test or self.dataset.train).factors is None:
             return
-        entropies = mutual_information.entropies(factors)
-        varying = np.flatnonzero(entropies > 0)
-        if not len(varying):
+        found = information(self.system, self.dataset, settings.information_images, settings.seed)
+        if not found.factors:
             return
-        values = mutual_information.matrix(codes, factors[:, varying]) / entropies[varying]
-        names = [*(f"c{i}" for i in range(codes.continuous.shape[1])), *(["d"] if codes.category is not None else [])]
         picture = heatmap(
             self.title("Mutual information of codes and factors"),
-            values.T,
-            [dataset.factors[i].name for i in varying],
-            names,
+            found.values,
+            found.factors,
+            found.codes,
             ylabel="factor",
             xlabel="code; mutual information as a fraction of the factor's entropy",
         )
-        shows = f"mutual information of codes and factors over {len(split)} {self.images_are}, 20 bins"
-        yield Figure("figure_mutual_information.png", picture, {"shows": shows, "images": len(split)})
+        shows = f"mutual information of codes and factors over {found.images} {self.images_are}, 20 bins"
+        yield Figure("figure_mutual_information.png", picture, {"shows": shows, "images": found.images})
 
     def experts(self) -> Iterator[Figure]:
         """Yield what each expert of a mixture contributes, samples and stands for."""

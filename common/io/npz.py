@@ -84,13 +84,16 @@ def read_exactly(file: IO[bytes], size: int) -> bytes:
     return data
 
 
-def read_npz(path: pathlib.Path, max_bytes: int, names: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
+def read_npz(
+    path: pathlib.Path, max_bytes: int, names: tuple[str, ...] | None = None, file: IO[bytes] | None = None
+) -> dict[str, np.ndarray]:
     """Read numeric arrays from an .npz file, without pickle.
 
     Args:
         path: the file.
         max_bytes: upper limit on the unpacked size of the whole file.
         names: the arrays to read; None for all.
+        file: the open file, if it is not simply at `path`, which then only names it.
 
     Returns:
         The arrays by name, read-only and in the machine's byte order.
@@ -98,7 +101,7 @@ def read_npz(path: pathlib.Path, max_bytes: int, names: tuple[str, ...] | None =
     Raises:
         UserError: the file is missing, damaged or too large, lacks a name, or contains anything else.
     """
-    with reading(path, "a readable .npz file"), zipfile.ZipFile(path) as archive:
+    with reading(path, "a readable .npz file"), zipfile.ZipFile(file or path) as archive:
         size = sum(info.file_size for info in archive.infolist())
         if size > max_bytes:
             raise UserError(f"{path} unpacks to {size} bytes, which exceeds the limit of {max_bytes} bytes")

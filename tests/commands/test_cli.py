@@ -52,9 +52,9 @@ def mnist(tmp_path):
 
     def write(**changes):
         arrays = {
-            "x_train": np.zeros((20, 28, 28), np.uint8),
+            "x_train": np.eye(28, dtype=np.uint8)[None].repeat(20, 0),
             "y_train": np.zeros(20, np.uint8),
-            "x_test": np.zeros((4, 28, 28), np.uint8),
+            "x_test": np.eye(28, dtype=np.uint8)[None].repeat(4, 0),
             "y_test": np.zeros(4, np.uint8),
             **changes,
         }
@@ -112,6 +112,7 @@ script = runpy.run_path("InfoVAE_MNIST.py")
 sample = ["sample", "--latents", "a.npz", "--out", "b.npz", "--checkpoint", "c"]
 for arguments, code in (
     (["--help"], 0), (["--dry-run"], 0), (["evaluate", "--dry-run"], 0), (["figures", "--dry-run"], 0),
+    (["report", "--dry-run"], 0), (["report", "--results", "nowhere"], 2), (["report", "--file", "nowhere/x.html"], 2),
     ([*sample, "--dry-run"], 0), (["--epochs", "0"], 2), (["--epoch", "3"], 2), (["evaluate", "--images", "0"], 2),
     (["evaluate", "--out", {str(tmp_path)!r}], 2), (["figures", "--checkpoint", {str(tmp_path)!r}], 2),
 ):
@@ -233,6 +234,9 @@ def test_a_dry_run_checks_that_the_data_is_there(capsys, mnist):
         ("figures --range 1 0", "--range must rise, got 1 0"),
         ("figures --range 0 nan", "--range must be finite"),
         ("figures --range 0", "--range needs 2 value(s)"),
+        ("report --results nowhere", "--results nowhere is not a folder: it should hold log.csv and metrics.json"),
+        ("report --file no/x.html", "--file no/x.html cannot be written: there is no folder no"),
+        ("report --grid-rows 0", "--grid-rows must be at least 1, got 0"),
         ("sample --out x.npz", "sample needs --latents NPZ"),
         ("sample --latents x.npz --out y.npz", "sample needs one of --checkpoint and --tf1-checkpoint"),
     ],
@@ -272,7 +276,7 @@ def test_the_exit_code_says_how_a_run_ended(error, code, words, capsys, monkeypa
     assert capsys.readouterr().err.strip().endswith(words)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "figures"])
+@pytest.mark.parametrize("command", ["evaluate", "figures", "report"])
 def test_before_training_it_says_to_train_first(capsys, tmp_path, mnist, command):
     said = mistake(capsys, command, "--data-dir", mnist(), "--out", tmp_path / "out")
     assert said.startswith(f"there is no trained run in {tmp_path}/out/models/InfoVAE_MNIST: train first (python Info")

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from common import flags
 from common.data import chairs, mnist, tfds
+from common.data.entries import Entry
 from common.errors import UserError
 from common.evaluation import sample
 from common.io.atomic import write_json
@@ -51,12 +52,12 @@ def test_every_flag_takes_it(flag, name):
 
 
 def test_data(odd):
-    images, labels = np.zeros((2, 28, 28), np.uint8), np.array([3, 4], np.uint8)
+    images, labels = np.eye(28, dtype=np.uint8)[None].repeat(2, 0), np.array([3, 4], np.uint8)
     np.savez(odd / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     assert len(mnist.read(odd, None).train) == len(mnist.read(odd / "mnist.npz", None).train) == 2
     with gzip.open(odd / "x.gz", "wb") as file:
         file.write(struct.pack(">2I", 0x801, 2) + labels.tobytes())
-    assert mnist.read_idx(odd / "x.gz", 1).tolist() == [3, 4]
+    assert mnist.read_idx(Entry("x.gz", str(odd / "x.gz")), 1).tolist() == [3, 4]
 
 
 def test_images_and_their_cache(odd, monkeypatch):

@@ -234,7 +234,7 @@ def test_a_released_run_is_never_opened_with_synthetic_data(monkeypatch, tmp_pat
     """It is of an earlier version, which did not say what its data was."""
     monkeypatch.setattr(mnist_module, "default_paths", lambda: [tmp_path / "nowhere"])
     monkeypatch.setattr(mnist_module, "download", lambda cache: (_ for _ in ()).throw(UserError("no network")))
-    config, released = runs.script_config("InfoVAE_MNIST"), ROOT / "results/mnist/light"
+    (config, _), released = runs.load_script("InfoVAE_MNIST"), ROOT / "results/mnist/light"
     with pytest.raises(UserError, match="no network.*; the run was trained on mnist.npz .*--data-dir, or use --data"):
         open_(config, tmp_path, None, checkpoint=released)
     run = open_(config, tmp_path, None, data="synthetic", checkpoint=released)

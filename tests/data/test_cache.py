@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from common.data import cache, files, pool
-from common.data.files import ImageFile, ImageFiles
+from common.data.entries import Entry
+from common.data.files import ImageFiles
 from common.errors import UserError
 from common.io import lock
 from common.options import Cache
@@ -31,7 +32,7 @@ def images(tmp_path):
     """COUNT small PNGs, to be cropped to 10 and resized to 8 pixels."""
     for i, pixels in enumerate(PIXELS):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    return ImageFiles(tuple(ImageFile(f"{i}.png", str(tmp_path / f"{i}.png")) for i in range(COUNT)), 10, 8)
+    return ImageFiles(tuple(Entry(f"{i}.png", str(tmp_path / f"{i}.png")) for i in range(COUNT)), 10, 8)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def open_images(images, folder):
 
 def break_files(images, indices, content=b"not an image"):
     for i in indices:
-        pathlib.Path(images.files[i].path).write_bytes(content)
+        pathlib.Path(images.entries[i].path).write_bytes(content)
 
 
 def names(folder):
@@ -70,37 +71,46 @@ def test_entry_has_the_permissions_of_the_umask(images, folder):
     assert (folder / names(folder)[0]).stat().st_mode & 0o777 == 0o777 & ~mask
 
 
-@pytest.mark.parametrize("change", ["file", "name", "crop", "size", "fewer", "pillow"])
+@pytest.mark.parametrize("change", ["file", "path", "crop", "size", "fewer", "pillow"])
 def test_key_contains_all_that_changes_the_images(images, folder, change, monkeypatch):
     open_images(images, folder)
-    first, others = images.files[0], images.files[1:]
+    first, others = images.entries[0], images.entries[1:]
     if change == "file":
         Image.fromarray(PIXELS[1]).save(first.path)
         os.utime(first.path, ns=(1, 1))
     elif change == "pillow":
         monkeypatch.setattr(cache.PIL, "__version__", "0.0")
     changed = {
-        "name": ImageFiles((first._replace(name="x.png"), *others), 10, 8),
-        "crop": ImageFiles(images.files, 9, 8),
-        "size": ImageFiles(images.files, 10, 7),
+        "path": ImageFiles((others[0], *others), 10, 8),
+        "crop": ImageFiles(images.entries, 9, 8),
+        "size": ImageFiles(images.entries, 10, 7),
         "fewer": ImageFiles(others, 10, 8),
     }.get(change, images)
     np.testing.assert_array_equal(open_images(changed, folder)[0], changed[np.arange(len(changed))])
     assert len(names(folder)) == 2
 
 
-def test_broken_files_are_named_and_left_out(images, folder, monkeypatch, capsys):
+@pytest.mark.parametrize("enabled", [True, False])
+def test_broken_files_are_named_and_left_out(images, folder, monkeypatch, caplog, enabled):
     monkeypatch.setattr(files, "BATCH", 3)
     monkeypatch.setattr(pool, "cores", lambda: 1)
     break_files(images, [0, 3, 4, 5, 6, 9])  # A whole batch, and more than are named.
     for _ in range(2):
-        cached, valid_indices = open_images(images, folder)
+        opened, valid_indices = files.open_images(images, Cache(folder, enabled), "chairs")
         assert valid_indices.tolist() == [1, 2, 7, 8]
-        np.testing.assert_array_equal(cached, images[valid_indices])
-    out = capsys.readouterr().out
-    assert all(f"Skipped: {i}.png is broken: cannot identify image file\n" in out for i in (0, 3, 4, 5, 6))
-    assert "Skipped: 1 more broken files" in out
-    assert out.count("6 of 10 image files are broken and left out") == 2  # At every start.
+        np.testing.assert_array_equal(opened[np.arange(4)], images[valid_indices])
+        assert files.broken_names(images, valid_indices) == tuple(f"{i}.png" for i in (0, 3, 4, 5, 6, 9))
+    said = caplog.messages
+    assert all(f"Left out: {i}.png is broken: a text file, not an image that can be read" in said for i in (0, 3, 4, 5))
+    assert "Left out: 1 more broken files" in said
+    total = "chairs: 6 of 10 images are broken and left out: 0.png, 3.png, 4.png, 5.png, 6.png and 1 more"
+    assert said.count(total) == 2  # At every start.
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_nothing_is_printed_unless_the_log_is_shown(images, folder, capsys, enabled):
+    files.open_images(images, Cache(folder, enabled), "chairs")
+    assert capsys.readouterr().out == ""
 
 
 def test_all_broken_is_an_error(images, folder):
@@ -110,12 +120,19 @@ def test_all_broken_is_an_error(images, folder):
     assert names(folder) == []
 
 
-def test_missing_and_unreadable_files_are_broken(images, folder, capsys):
+@pytest.mark.parametrize("value", [0, 7, 255])
+def test_an_image_of_one_value_is_broken(images, folder, caplog, value):
+    Image.new("RGB", (14, 12), (value, value, value)).save(images.entries[3].path)
+    assert 3 not in open_images(images, folder)[1]
+    assert "Left out: 3.png is broken: all its pixels are equal" in caplog.messages
+
+
+def test_missing_and_unreadable_files_are_broken(images, folder, caplog):
     for i in (2, 4):
-        pathlib.Path(images.files[i].path).unlink()
-    pathlib.Path(images.files[4].path).mkdir()
+        pathlib.Path(images.entries[i].path).unlink()
+    pathlib.Path(images.entries[4].path).mkdir()
     assert open_images(images, folder)[1].tolist() == [0, 1, 3, 5, 6, 7, 8, 9]
-    assert "2.png: No such file or directory" in capsys.readouterr().out
+    assert "2.png: No such file or directory" in caplog.text
 
 
 def test_workers_give_what_one_process_gives(images, monkeypatch):
@@ -143,7 +160,7 @@ def test_dead_worker_is_an_error(images, folder, monkeypatch):
     monkeypatch.setattr(files, "BATCH", 2)
     monkeypatch.setattr(pool, "cores", lambda: 2)
     with pytest.raises(UserError, match="a worker process died"):
-        open_images(Deadly(images.files, 10, 8), folder)
+        open_images(Deadly(images.entries, 10, 8), folder)
     assert names(folder) == []
 
 

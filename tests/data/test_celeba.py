@@ -91,12 +91,15 @@ def test_lists_are_optional(tmp_path, photographs):
     assert (len(dataset.train), dataset.train.factors, dataset.factors, dataset.test) == (COUNT, None, (), None)
 
 
-def test_rows_follow_the_valid_images(tmp_path, photographs, expected):
+@pytest.mark.parametrize("enabled", [True, False])
+def test_rows_follow_the_valid_images(tmp_path, photographs, expected, enabled):
     save(tmp_path, [photographs[0], photographs[1][:900], *photographs[2:]])
     (tmp_path / "img_align_celeba" / "._000001.jpg").write_bytes(b"x")
     (tmp_path / "img_align_celeba" / "Thumbs.db").write_bytes(b"x")
     (tmp_path / "img_align_celeba" / "folder.jpg").mkdir()
-    dataset = celeba.read(tmp_path, Cache(tmp_path / "cache"))
+    dataset = celeba.read(tmp_path, Cache(tmp_path / "cache", enabled))
+    assert dataset.broken == ("img_align_celeba/000002.jpg",)
+    assert dataset.unused == ("img_align_celeba/._000001.jpg", "img_align_celeba/Thumbs.db")
     np.testing.assert_array_equal(dataset.train.factors, (SIGNS[[0, 2, 3, 4, 5, 6]] + 1) // 2)
     np.testing.assert_array_equal(dataset.test.take(0, 9), expected[[4, 5]])
     np.testing.assert_array_equal(dataset.test.factors, (SIGNS[[4, 5]] + 1) // 2)
@@ -105,18 +108,18 @@ def test_rows_follow_the_valid_images(tmp_path, photographs, expected):
 ROWS = "".join(f"{name} 1 -1 1\n" for name in NAMES)
 HEAD = f"{COUNT}\nBald Eyeglasses Smiling\n"
 BAD_ATTRIBUTES = {
-    f"{COUNT - 1}{HEAD[1:]}{ROWS.replace('000004.jpg 1 -1 1' + chr(10), '')}": "no row for 000004.jpg",
+    f"{COUNT - 1}{HEAD[1:]}{ROWS.replace('000004.jpg 1 -1 1' + chr(10), '')}": "has no row for 000004.jpg: download",
     HEAD + ROWS.replace("000004.jpg 1 -1 1\n", ""): "line 1: header says '7' images, but 6 follow",
     HEAD + ROWS.replace("000004.jpg 1 -1", "000004.jpg 1"): "line 6: 2 values instead of 3",
     HEAD + ROWS.replace("000004.jpg 1 -1", "000004.jpg 1 0"): "line 6: '0' should be one of -1, 1",
     HEAD + ROWS.replace("000004.jpg", "000003.jpg"): "line 6: a second row for the same image",
     HEAD + ROWS.replace("000004.jpg 1 -1 1", ""): "line 6: 0 values instead of 3",
     f"{COUNT}\nBald Bald Smiling\n{ROWS}": "line 2",
-    "": "line 2",
-    "\0\xff": "not a text file",
+    "": "is an empty file, not a list of CelebA: download it again",
+    "\0\xff": "is not a text file",
 }
 BAD_PARTITIONS = {
-    "000001.jpg 0\n": "no row for 000002.jpg",
+    "000001.jpg 0\n": "has no row for 000002.jpg, nor for 5 other images",
     "000001.jpg 3\n": "line 1: '3' should be one of 0, 1, 2",
     "000001.jpg 0\n000002.jpg\n": "line 2: 0 values instead of 1",
 }
@@ -129,7 +132,7 @@ BAD_PARTITIONS = {
 )
 def test_bad_lists_are_refused_before_preprocessing(tmp_path, photographs, name, text, message):
     save(tmp_path, photographs, **{name: text})
-    with pytest.raises(UserError, match=f"{tmp_path}/{name}.txt.*{message}"):
+    with pytest.raises(UserError, match=f"{tmp_path}/{name}.txt {message}"):
         celeba.read(tmp_path, Cache(tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
 
@@ -156,6 +159,20 @@ def test_tfds_is_streamed_into_the_cache(tmp_path, expected, prepared):
         assert tuple(factor.name for factor in dataset.factors) == ATTRIBUTES
         np.testing.assert_array_equal(dataset.train.factors, (SIGNS[found] + 1) // 2)
         np.testing.assert_array_equal(dataset.test.take(0, 9), images[4:])
+
+
+def test_a_broken_image_of_tfds_is_named_and_left_out(tmp_path, photographs, caplog):
+    examples = [(io.BytesIO(data), row > 0) for data, row in zip(photographs, SIGNS, strict=True)]
+    examples[2] = (io.BytesIO(photographs[2][:900]), SIGNS[2] > 0)
+    store_celeba(
+        tmp_path, (218, 178, 3), ATTRIBUTES, {"train": examples[:1], "validation": examples[1:2], "test": examples[2:]}
+    )
+    for _ in range(2):
+        dataset = celeba.read(tmp_path, Cache(tmp_path / "cache"))
+        assert len(dataset.train) == len(dataset.train.factors) == COUNT - 1 and len(dataset.test) == COUNT - 3
+        (name,) = dataset.broken
+        assert name.startswith("image ") and f"1 of 7 images are broken and left out: {name}" in caplog.text
+        caplog.clear()
 
 
 def test_tfds_is_refused_without_a_cache(tmp_path, prepared):
@@ -199,7 +216,7 @@ def test_missing_data_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no CelebA in"):
         celeba.read(tmp_path, NO_CACHE)
     (tmp_path / "celeba.zip").touch()
-    with pytest.raises(UserError, match="is not a folder: it should be or contain img_align_celeba"):
+    with pytest.raises(UserError, match="celeba.zip is an empty file, not CelebA: download it again"):
         celeba.read(tmp_path / "celeba.zip", NO_CACHE)
 
 

@@ -1,6 +1,9 @@
 """Preprocessing and grids, bit for bit: the original's own outputs, and the rules they follow."""
 
+import io
 import pathlib
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -106,11 +109,112 @@ def test_stretch_is_over_all_channels_jointly():
     assert stretch(image)[0, 0].tolist() == [0, 153, 255]
 
 
-def test_gray_and_transparent_images_are_converted_to_rgb():
-    gray = np.arange(16, dtype=np.uint8).reshape(4, 4)
-    np.testing.assert_array_equal(decode(encoded("PNG", gray)), np.repeat(gray[..., None], 3, axis=-1))
-    rgba = np.random.default_rng(0).integers(0, 256, (4, 4, 4), dtype=np.uint8)
-    np.testing.assert_array_equal(decode(encoded("PNG", rgba)), rgba[..., :3])
+GRAY = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
+COLOURS = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+
+
+def rgb(gray):
+    return np.repeat(gray[..., None], 3, axis=-1)
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "WEBP"])
+def test_gray_images_are_converted_to_rgb(form):
+    np.testing.assert_array_equal(decode(encoded(form, GRAY, lossless=True)), rgb(GRAY))
+
+
+def test_16_bits_of_gray_are_scaled_to_8():
+    np.testing.assert_array_equal(decode(encoded("PNG", GRAY.astype(np.uint16) * 257)), rgb(GRAY))
+
+
+def deep_png(pixels, colour):
+    """A PNG of 16 bits per channel, uint16 [h, w, c], which Pillow cannot write; `colour` is PNG's type."""
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    chunks = {
+        b"IHDR": struct.pack(">2I5B", width, height, 16, colour, 0, 0, 0),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    body = (struct.pack(">I", len(v)) + k + v + struct.pack(">I", zlib.crc32(k + v)) for k, v in chunks.items())
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+def test_16_bits_of_colour_are_scaled_to_8():
+    deep = COLOURS.astype(np.uint16) * 257
+    np.testing.assert_array_equal(decode(deep_png(deep, 2)), COLOURS)
+    opaque = np.concatenate([deep, np.full((4, 4, 1), 0xFFFF, np.uint16)], axis=-1)
+    np.testing.assert_array_equal(decode(deep_png(opaque, 6)), COLOURS)
+    np.testing.assert_array_equal(decode(deep_png(opaque[..., 2:], 4)), rgb(COLOURS[..., 2]))
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_transparent_pixels_lie_on_white(form):
+    alpha = np.full((4, 4, 1), 255, np.uint8)
+    alpha[1], alpha[2] = 0, 51  # A fifth of 255.
+    expected = COLOURS.copy()
+    expected[1], expected[2] = 255, np.rint(204 + COLOURS[2] / 5)
+    decoded = decode(encoded(form, np.concatenate([COLOURS, alpha], axis=-1), lossless=True, exact=True))
+    assert np.abs(decoded.astype(int) - expected).max() <= 1
+    np.testing.assert_array_equal(decoded[[0, 1, 3]], expected[[0, 1, 3]])
+
+
+def test_gray_with_a_transparent_value_lies_on_white():
+    alpha = np.where(GRAY == 17, 0, 255).astype(np.uint8)
+    white = rgb(np.where(GRAY == 17, 255, GRAY))
+    np.testing.assert_array_equal(decode(encoded("PNG", np.stack([GRAY, alpha], axis=-1))), white)
+    np.testing.assert_array_equal(decode(encoded("PNG", GRAY, transparency=17)), white)  # The same as a PNG's tRNS.
+
+
+def test_palette_images_have_the_colours_of_their_palette():
+    indices = np.arange(16, dtype=np.uint8).reshape(4, 4) % 3
+    colours = np.array([[200, 30, 0], [0, 0, 255], [90, 90, 90]], np.uint8)
+    image = Image.fromarray(indices, "P")
+    image.putpalette(colours.tobytes())
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    np.testing.assert_array_equal(decode(out.getvalue()), colours[indices])
+    image.save(out := io.BytesIO(), "PNG", transparency=1)
+    colours[1] = 255
+    np.testing.assert_array_equal(decode(out.getvalue()), colours[indices])
+
+
+def test_cmyk_has_the_colours_of_its_inks():
+    inks = np.zeros((16, 16, 4), np.uint8)
+    inks[:8, :, 0], inks[8:, :, 3] = 255, 255  # Cyan above black.
+    out = io.BytesIO()
+    Image.fromarray(inks, "CMYK").save(out, "JPEG", quality=95)
+    decoded = decode(out.getvalue()).astype(int)
+    assert np.abs(decoded[:8] - [0, 255, 255]).max() <= 3 and decoded[8:].max() <= 3
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_cameras_rotation_is_applied(form):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Turn by 90 degrees, clockwise.
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:, :16] = 255  # White on the left.
+    decoded = decode(encoded(form, pixels, exif=exif, **({} if form == "PNG" else {"quality": 95})))
+    assert decoded.shape == (32, 16, 3)
+    assert decoded[:12].min() > 240 and decoded[20:].max() < 15  # White at the top.
+
+
+@pytest.mark.parametrize(
+    "data, what",
+    [
+        (b"<!DOCTYPE html>", "an HTML page.*download it again"),
+        (b"\xef\xbb\xbf \n<html lang='en'>", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "a Git LFS pointer.*git lfs pull"),
+        (b"", "an empty file"),
+        (b"II*\0 and so on", "a TIFF image"),
+        (b"GIF89a", "a GIF image"),
+        (b"\0\0\0\x20ftypavif", "an AVIF or HEIC image"),
+        (b"\0" * 100, "a file of zeros"),
+        (b'{"code": 403}', "a JSON text"),
+    ],
+)
+def test_what_is_not_an_image_is_called_by_its_kind(data, what):
+    with pytest.raises(ValueError, match=f"^{what}"):
+        decode(data)
 
 
 def test_incomplete_images_are_refused():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from common.data import cache, dsprites, mnist
+from common.data.entries import Entry
 from common.data.synthetic import sprites
 from common.errors import UserError
 from common.evaluation import sample
@@ -130,7 +131,7 @@ def test_idx_bomb(tmp_path):
         for _ in range(300):
             file.write(bytes(1 << 20))
     with mutations.limits(1 << 26), pytest.raises(UserError, match="contains more than the 5 bytes"):
-        mnist.read_idx(path, 1)
+        mnist.read_idx(Entry("x.gz", str(path)), 1)
 
 
 def test_dsprites_npz(tmp_path, evil, monkeypatch):
