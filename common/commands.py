@@ -23,6 +23,7 @@ from common.io.atomic import write_json
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
+from common.observers import observers_of
 from common.options import (
     SYNTHETIC,
     DataOptions,
@@ -154,7 +155,7 @@ def _train(
             logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
             logger.info("Writing to %s and %s", *folders)
             finished, statistics = training.finished, Statistics(training.system, dataset)
-            training.run(_observers(statistics, dataset, folders))
+            training.run(observers_of(statistics, dataset, folders))
     if finished:
         longer = f"--resume --epochs {2 * config.epochs}"
         logger.info("The run had already trained its %d epochs. To train longer: %s", config.epochs, longer)
@@ -232,50 +233,6 @@ def _load_tf1(prefix: str) -> Callable[[Any], None]:
     from common.tf1 import checkpoints
 
     return lambda system: checkpoints.load(system, prefix)
-
-
-def _observers(statistics: Any, dataset: Dataset, folders: RunFolders) -> Any:
-    """Return what observes a run: scores, pictures, the plot of log.csv, and the networks to save at its end.
-
-    Args:
-        statistics: the `Statistics` of the system.
-        dataset: the data.
-        folders: of the run.
-    """
-    from common.evaluation.clustering import Scorer
-    from common.evaluation.figures.curves import draw_log
-    from common.training.train import Observers
-
-    scorer = Scorer(statistics, dataset)
-    return Observers(
-        scorer.names,
-        scorer,
-        _draw(statistics.system, dataset, folders),
-        plot=lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png"),
-        networks=lambda: statistics.under().networks,  # As inference uses them.
-    )
-
-
-def _draw(system: Any, dataset: Dataset, folders: RunFolders) -> Callable[[int], None] | None:
-    """Return what draws the sample grids of a system, in the results of a run."""
-    if not system.can("sample"):
-        return None
-    from common.evaluation.figures.generated import class_grid
-    from common.evaluation.figures.image_files import save_grid
-
-    side, rows = 8, 10  # Of the sample grids, as the original's; of the class grid.
-
-    def draw(epoch: int) -> None:
-        latents = system.sample_latents(system.step - 1, system.config.batch_size)
-        images = system.generate(latents).numpy()[: side * side]
-        save_grid(images, side, side, folders.results / f"VAE{epoch}.jpg")
-        if epoch >= 1:
-            save_grid(dataset.train.take(0, side * side), side, side, folders.results / f"Real{epoch}.png")
-        if system.config.latent.categories:
-            grid, columns = class_grid(system, rows), system.config.latent.categories
-            save_grid(grid, rows, columns, folders.results / "class_grid.png")
-
-    return draw
 
 
 def evaluate(config: Config, options: Options, settings: EvaluationSettings) -> None:
