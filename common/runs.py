@@ -125,7 +125,7 @@ def claim_folders(config: Config, source: str, options: TrainingOptions) -> tupl
     """
     folders = RunFolders.of(config.name, options.out)
     refuse_if_locked(folders.models)
-    start = options.tf1_checkpoint
+    start = None if options.tf1_checkpoint is None else str(options.tf1_checkpoint)
     if options.resume:
         if not saved(folders.models):
             raise UserError(f"nothing to resume: there is no checkpoint in {folders.models}")
@@ -232,7 +232,7 @@ def open_run(path: pathlib.Path | str, training: bool = False) -> tuple["System"
 
 
 def open_with_data(
-    config: Config, options: Options, load: Callable[..., Dataset], open_tf1: Callable[[Config, str], "System"]
+    config: Config, options: Options, load: Callable[..., Dataset], open_tf1: Callable[[Config, pathlib.Path], "System"]
 ) -> LoadedRun:
     """Open --checkpoint, or the newest checkpoint of the script's own run below --out, and its data.
 
@@ -260,7 +260,8 @@ def open_with_data(
     name = _name_on(dataset, run.config.name if run else config.name)
     results, models = RunFolders.of(name, options.out)
     if options.tf1_checkpoint is not None:
-        system, checkpoint, description = open_tf1(config, options.tf1_checkpoint), options.tf1_checkpoint, None
+        checkpoint, description = str(options.tf1_checkpoint), None
+        system = open_tf1(config, options.tf1_checkpoint)
     else:
         run = run or _Saved.at(models)
         (system, checkpoint), description = run.restore(training=False), run.description
