@@ -8,11 +8,11 @@ import os
 import pathlib
 import sys
 import tempfile
-from typing import TextIO
+from typing import IO
 
 _ESCAPES = "infovaegan-escapes"
 _KERAS_LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")  # Would end training early, without a word.
-_KERAS_HOME = os.environ.get("KERAS_HOME")  # As the process found it.
+_KERAS_HOME = "INFOVAEGAN_KERAS_HOME"  # Keeps KERAS_HOME as the user set it, for processes that this one starts, too.
 
 
 def take_over() -> None:
@@ -32,6 +32,7 @@ def take_over() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ESCAPES)
+    os.environ.setdefault(_KERAS_HOME, os.environ.get("KERAS_HOME", ""))
     os.environ["KERAS_HOME"] = os.devnull  # Not a folder, so Keras keeps its defaults and writes nothing.
     for name in _KERAS_LIMITS:
         os.environ.pop(name, None)
@@ -44,7 +45,7 @@ def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
     return codecs.backslashreplace_errors(error)
 
 
-def _nowhere(mode: str) -> TextIO:
+def _nowhere(mode: str) -> IO[str]:
     return open(os.devnull, mode, encoding="utf-8")
 
 
@@ -77,7 +78,8 @@ def cache_home() -> pathlib.Path:
 
 def keras_home() -> pathlib.Path:
     """Return Keras's folder: $KERAS_HOME or ~/.keras."""
-    return pathlib.Path(os.path.expanduser(_KERAS_HOME)) if _KERAS_HOME else home() / ".keras"
+    folder = os.environ.get(_KERAS_HOME, os.environ.get("KERAS_HOME"))
+    return pathlib.Path(os.path.expanduser(folder)) if folder else home() / ".keras"
 
 
 def tfds_home() -> pathlib.Path:

@@ -29,7 +29,7 @@ HELP = ["InfoVAE_MNIST.py", "--help-all"]
 def shell(redirection, *arguments, **environment):
     """Runs Python in a shell; returns the finished process."""
     command = f'exec "$@" {redirection}' if "|" not in redirection else f'"$@" {redirection}'
-    clean = {name: value for name, value in os.environ.items() if name != "KERAS_HOME"}
+    clean = {name: value for name, value in os.environ.items() if "KERAS_HOME" not in name}
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}", "-", sys.executable, *map(str, arguments)],
         cwd=ROOT,
@@ -49,14 +49,17 @@ def homeless(monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.delenv("INFOVAEGAN_KERAS_HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
 
 
 @pytest.fixture
 def own_streams(monkeypatch):
     """What `take_over` changes is as before afterwards."""
-    monkeypatch.setenv("KERAS_HOME", "x")
     monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setenv("KERAS_HOME", "x")
+    monkeypatch.setenv("INFOVAEGAN_KERAS_HOME", "x")
 
 
 def test_a_reader_that_leaves_ends_a_program_quietly():
@@ -169,8 +172,17 @@ def test_the_cache_folder_is_absolute(given, expected, tmp_path, monkeypatch):
 def test_folders_of_the_environment_may_begin_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TFDS_DATA_DIR", "~/t")
-    monkeypatch.setattr(surroundings, "_KERAS_HOME", "~/k")
+    monkeypatch.setenv("KERAS_HOME", "~/k")
+    monkeypatch.delenv("INFOVAEGAN_KERAS_HOME", raising=False)
     assert surroundings.tfds_home() == tmp_path / "t" and surroundings.keras_home() == tmp_path / "k"
+
+
+def test_a_process_and_its_children_remember_keras_s_folder(monkeypatch, own_streams):
+    monkeypatch.delenv("INFOVAEGAN_KERAS_HOME", raising=False)
+    monkeypatch.setenv("KERAS_HOME", "/own")
+    for _ in range(2):  # The second time as in a child, which inherits the environment.
+        surroundings.take_over()
+        assert surroundings.keras_home() == pathlib.Path("/own") and os.environ["KERAS_HOME"] == os.devnull
 
 
 def test_a_keras_json_does_not_matter(tmp_path):
