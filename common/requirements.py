@@ -10,13 +10,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST, NEWEST = (3, 10), (3, 13)  # As in setup.py; so are the versions below.
 PACKAGES = (  # Name in Python, name for pip, lowest version.
     ("tensorflow", "tensorflow", (2, 21)),
-    ("keras", "keras", (3,)),  # TensorFlow brings it.
-    ("tensorflow_datasets", "tensorflow-datasets", (4, 9)),
+    ("keras", "keras", (3,)),  # TensorFlow brings it, and TensorFlow Probability brings tf_keras.
+    ("tensorflow_datasets", "tensorflow-datasets", (4, 9, 10)),
     ("importlib_resources", "importlib_resources", ()),
     ("tensorflow_probability", "tensorflow-probability", (0, 25)),
     ("tf_keras", "tf-keras", ()),
-    ("numpy", "numpy", (2,)),
-    ("PIL", "pillow", (11,)),
+    ("numpy", "numpy", (2, 0)),
+    ("PIL", "pillow", (11, 0)),
 )
 
 

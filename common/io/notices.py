@@ -20,7 +20,12 @@ def import_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules or os.environ.get(VERBOSE):
         return
-    with tempfile.TemporaryFile() as notices:
+    try:
+        temporary = tempfile.TemporaryFile()  # noqa: SIM115
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"cannot write temporary files ({reason}): set TMPDIR to a folder for them") from None
+    with temporary as notices:
         sys.stderr.flush()
         stderr = os.dup(2)
         os.dup2(notices.fileno(), 2)

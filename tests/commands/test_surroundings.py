@@ -18,6 +18,7 @@ import common.nn
 from common import program, surroundings
 from common.data import mnist, pool, tfds
 from common.errors import UserError
+from common.io.notices import import_tensorflow
 from common.options import default_cache_folder
 from helpers.paths import ROOT
 
@@ -220,6 +221,16 @@ def test_a_package_that_cannot_be_imported_is_one_line(tmp_path):
     assert process.stdout == b"2\n" and process.stderr.count(b"\n") == 1
     assert b"cannot be imported (RuntimeError: numpy 9 is too new): " in process.stderr
     assert b"pip install -e ." in process.stderr
+
+
+def test_without_a_folder_for_temporary_files_tmpdir_is_named(monkeypatch):
+    def refuse():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UserError, match="No usable temporary directory .*: set TMPDIR"):
+        import_tensorflow()
 
 
 def test_without_semaphores_images_are_read_in_this_process(monkeypatch):
