@@ -25,7 +25,7 @@ def take_over() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # Gets the lowest free number: this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # Gets the lowest free number: this one.
         if getattr(sys, name) is None:
             setattr(sys, name, _nowhere("r" if number == 0 else "w"))
     codecs.register_error(_ESCAPES, _escape)

@@ -112,9 +112,9 @@ def test_an_empty_folder_hides_nothing(answer, tmp_path, monkeypatch):
 
 def test_the_versions_are_those_of_the_installation():
     text = (ROOT / "setup.py").read_text()
-    oldest, past = re.search(r'python_requires=">=3\.(\d+),<3\.(\d+)"', text).groups()
+    oldest, past = re.findall(r'python_requires=">=3\.(\d+),<3\.(\d+)"', text)[0]
     assert requirements.OLDEST == (3, int(oldest)) and requirements.NEWEST == (3, int(past) - 1)
-    text = text.replace("{TENSORFLOW}", re.search(r'TENSORFLOW = "(.*)"', text)[1])
+    text = text.replace("{TENSORFLOW}", re.findall(r'TENSORFLOW = "(.*)"', text)[0])
     wanted = dict(re.findall(r'^ +f?"([\w-]+)(?:\[tf\])?>=([\d.]+),', text.split("extras_require")[0], re.MULTILINE))
     ours = {package: ".".join(map(str, lowest)) for _, package, lowest in requirements.PACKAGES if lowest}
     assert ours == wanted | {"keras": "3"}
