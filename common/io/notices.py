@@ -35,8 +35,15 @@ def import_tensorflow() -> None:
             import tensorflow_probability  # noqa: F401
         except Exception as error:  # Of any kind: other versions, other packages in their place, no memory.
             reason = f"{type(error).__name__}: {first_line(error)}"
-            remedy = f"{requirements.install_command()}; {VERBOSE}=1 shows all"
-            raise UserError(f"TensorFlow cannot be imported ({reason}): {remedy}") from None
+            raise UserError(f"TensorFlow cannot be imported ({reason}): {_remedy(error)}") from None
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, Warning):
+        return "start Python without -W error and PYTHONWARNINGS"
+    if sys.flags.optimize > 1:
+        return "start Python without -OO"
+    return f"{requirements.install_command()}; {VERBOSE}=1 shows all"
