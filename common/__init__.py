@@ -2,6 +2,10 @@
 
 import os
 
+from common import requirements
+
+requirements.check()
+
 # Before TensorFlow is imported: the project is written for Keras on TensorFlow; its log of the start would bury
 # the lines that matter; oneDNN's kernels, off by default on some processors, nearly halve the time of a step.
 os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -6,16 +6,14 @@
 import argparse
 import dataclasses
 import json
-import logging
-import signal
 import sys
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common import commands, flags, suggestions
+from common import commands, flags, program, suggestions
 from common.config import Config
-from common.errors import Interrupted, UserError
+from common.errors import UserError
 from common.io.notices import import_tensorflow
 from common.models import registry
 from common.options import (
@@ -28,12 +26,12 @@ from common.options import (
     SampleOptions,
     TrainingOptions,
 )
-from common.training.signals import Stop, StopSignals
+from common.training.signals import StopSignals
 
 
 def main(
     config: Config,
-    description: str,
+    description: str | None,
     argv: Sequence[str] | None = None,
     presets: Mapping[str, Config] = types.MappingProxyType({}),
 ) -> int:
@@ -41,26 +39,17 @@ def main(
 
     Args:
         config: the script's configuration.
-        description: what it trains, in a sentence.
+        description: what it trains, in a sentence; None under `python -OO`, which has no docstrings.
         argv: the arguments, by default those of the process.
         presets: name -> the configuration that --preset chooses instead of `config`.
     """
-    prog = f"{config.name}.py"
-    _log_to_stdout()
-    try:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+
+    def command() -> None:
         with StopSignals(at_once=True):
-            _run(config, description, list(sys.argv[1:] if argv is None else argv), presets)
-    except UserError as error:
-        print(f"{prog}: {'' if isinstance(error, Interrupted) else 'error: '}{error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"{prog}: error: {where}{error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print(f"{prog}: {str(stop) or 'stopped'}", file=sys.stderr)
-        return 128 + (stop.number if isinstance(stop, Stop) else signal.SIGINT)
-    return 0
+            _run(config, description or "", arguments, presets)
+
+    return program.run(f"{config.name}.py", command)
 
 
 def _run(config: Config, description: str, argv: list[str], presets: Mapping[str, Config]) -> None:
@@ -114,23 +103,6 @@ def _look_ahead(config: Config, argv: list[str], presets: Mapping[str, Config]) 
     if model not in registry.models() or variant not in registry.variants():
         return config, chosen  # The parser of the command says what they may be.
     return registry.with_system(config, model, variant), chosen
-
-
-def _log_to_stdout() -> None:
-    """Print what the project logs to stdout, as plain lines. Those who use it as a library choose for themselves."""
-    logger = logging.getLogger("common")
-    if not any(isinstance(handler, _Stdout) for handler in logger.handlers):
-        logger.addHandler(_Stdout())
-        logger.setLevel(logging.INFO)
-        logger.propagate = False  # TensorFlow's import gives the root logger a handler, which would print all again.
-
-
-class _Stdout(logging.Handler):
-    """Prints messages to what is stdout at that time."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a message."""
-        print(self.format(record), flush=True)
 
 
 def _train(config: Config, given: Mapping[str, Any], presets: Mapping[str, Config]) -> None:

@@ -221,18 +221,18 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
     return [*lines, look, f"More: python {script} figures --help, python {script} evaluate --help"]
 
 
-def open_tf1(config: Config, prefix: str) -> Any:
-    """Build a system at the weights of a checkpoint of the original, with optimizers. Raises UserError."""
+def open_tf1(config: Config, path: pathlib.Path) -> Any:
+    """Build a system at the weights of a checkpoint of the original, without optimizers. Raises UserError."""
     import_tensorflow()
-    system = registry.build(config)  # With optimizers, which the checkpoint has, too.
-    _load_tf1(prefix)(system)
+    system = registry.build(config, training=False)
+    _load_tf1(path)(system)
     return system
 
 
-def _load_tf1(prefix: str) -> Callable[[Any], None]:
+def _load_tf1(path: pathlib.Path) -> Callable[[Any], None]:
     from common.tf1 import checkpoints
 
-    return lambda system: checkpoints.load(system, prefix)
+    return lambda system: checkpoints.load(system, path)
 
 
 def evaluate(config: Config, options: Options, settings: EvaluationSettings) -> None:

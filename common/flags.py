@@ -15,6 +15,7 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from common import surroundings
 from common.config import BATCH_NORMS, PRECISIONS, Config
 from common.errors import UserError, did_you_mean
 from common.fields import described, flag_of, type_of
@@ -163,6 +164,8 @@ def _convert(kind: Any, choices: Sequence[str], text: str) -> Any:
         raise argparse.ArgumentTypeError(
             f"must be {'one of ' * (len(choices) > 1)}{', '.join(choices)}, got {text!r}{did_you_mean(text, choices)}"
         )
+    if kind is pathlib.Path:
+        return surroundings.path(text)
     try:
         return getattr(kind, "parse", kind)(text)
     except ValueError:
@@ -279,7 +282,7 @@ def parser(
     p = _Parser(
         prog=script,
         usage=f"python {script} [{command}] [FLAGS]" if command == "train" else f"python {script} {command} [FLAGS]",
-        description=textwrap.fill(f"{description} {what}" if command == "train" else what, _width()),
+        description=textwrap.fill(f"{description} {what}".lstrip() if command == "train" else what, _width()),
         epilog="\n".join(
             ["examples:", *examples, "", f"other commands, as first argument: {others}"]
             + ([] if shown == "all" else ["--help-all lists all flags"])
