@@ -11,11 +11,10 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common import commands, flags, suggestions
+from common import commands, flags, program, suggestions
 from common.config import Config
-from common.errors import Interrupted, UserError
+from common.errors import UserError
 from common.io.notices import import_tensorflow
-from common.logs import log_to_stdout
 from common.models import registry
 from common.options import (
     QUICK_EVALUATION,
@@ -27,11 +26,12 @@ from common.options import (
     SampleOptions,
     TrainingOptions,
 )
+from common.training.signals import StopSignals
 
 
 def main(
     config: Config,
-    description: str,
+    description: str | None,
     argv: Sequence[str] | None = None,
     presets: Mapping[str, Config] = types.MappingProxyType({}),
 ) -> int:
@@ -39,25 +39,17 @@ def main(
 
     Args:
         config: the script's configuration.
-        description: what it trains, in a sentence.
+        description: what it trains, in a sentence; None under `python -OO`, which has no docstrings.
         argv: the arguments, by default those of the process.
         presets: name -> the configuration that --preset chooses instead of `config`.
     """
-    prog = f"{config.name}.py"
-    log_to_stdout()
-    try:
-        _run(config, description, list(sys.argv[1:] if argv is None else argv), presets)
-    except UserError as error:
-        print(f"{prog}: {'' if isinstance(error, Interrupted) else 'error: '}{error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"{prog}: error: {where}{error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{prog}: stopped", file=sys.stderr)
-        return 130
-    return 0
+    arguments = list(sys.argv[1:] if argv is None else argv)
+
+    def command() -> None:
+        with StopSignals(at_once=True):
+            _run(config, description or "", arguments, presets)
+
+    return program.run(f"{config.name}.py", command)
 
 
 def _run(config: Config, description: str, argv: list[str], presets: Mapping[str, Config]) -> None:

@@ -6,6 +6,7 @@ TensorFlow is imported only once data and options have been checked.
 import dataclasses
 import importlib
 import importlib.util
+import json
 import logging
 import pathlib
 import sys
@@ -16,13 +17,16 @@ from typing import Any
 from common import runs, threads
 from common.config import Config
 from common.data.dataset import Dataset
+from common.data.fingerprint import fingerprint
 from common.data.load import load_dataset
-from common.errors import UserError
+from common.errors import Interrupted, UserError
 from common.io.atomic import write_json
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
+from common.observers import observers_of
 from common.options import (
+    SYNTHETIC,
     DataOptions,
     EvaluationSettings,
     FigureSettings,
@@ -31,7 +35,11 @@ from common.options import (
     SampleOptions,
     TrainingOptions,
 )
+from common.run_data import absolute, is_named, load_data
+from common.run_folders import find_run, run_to_resume, trained_folder
+from common.training import workers
 from common.training.duration import duration
+from common.training.signals import Stop, resume_command
 
 _HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
     "accuracy": ("accuracy of the categories on test images", "higher is better", {"mnist": 0.9542}),
@@ -49,6 +57,11 @@ def describe(config: Config, options: Options) -> dict[str, Any]:
 
 
 def _find_data(config: Config, options: Options) -> str:
+    trained = options.checkpoint or (None if options.tf1_checkpoint else find_run(config, options))
+    if trained and getattr(options, "resume", True):
+        run, _ = runs.description_of(trained)
+        if not is_named(run, options):
+            return run["data"]
     module = importlib.import_module(f"common.data.{config.dataset}")
     if options.data == "synthetic":
         return "synthetic"
@@ -85,9 +98,28 @@ def train(
         Diverged: a loss or a variable is not finite.
         Interrupted: a signal came; the state is saved.
     """
+    try:
+        _train(config, options, load, evaluation, figures)
+    except Stop as stop:  # Before the first step, or after the last.
+        raise Interrupted(stop.number, f"{stop}; continue with: {resume_command(auto=True)}") from None
+
+
+def _train(
+    config: Config,
+    options: TrainingOptions,
+    load: Callable[..., Dataset],
+    evaluation: EvaluationSettings | None,
+    figures: FigureSettings | None,
+) -> None:
     began = time.monotonic()
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs the package of that name: pip install tensorboard")
+    folder = run_to_resume(config, options)
+    options = dataclasses.replace(options, resume=folder is not None)
+    run, file = runs.description_of(folder) if folder else (None, pathlib.Path())
+    cluster = workers.cluster_of(options.strategy)
+    if cluster is not None:
+        workers.wait_for(cluster)
     threads.configure_threads(config)
     import_tensorflow()
     import tensorflow as tf
@@ -95,50 +127,66 @@ def train(
     from common.data.pipeline import Batches
     from common.evaluation.statistics import Statistics
     from common.training import devices
-    from common.training.train import Observers, prepare, worker_out
+    from common.training.train import prepare, worker_out
 
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = devices.open_strategy(options.strategy)
-    devices.require_divisible_batch(config, strategy.num_replicas_in_sync)
-    dataset = load(config, options.data_dir, options.data, options.cache)
-    if dataset.synthetic:
-        config = dataclasses.replace(config, name=f"{config.name}-synthetic")
-    runs.require_matching_images(dataset, config, config.name)
-    batches = Batches(dataset.train.images, config.batch_size, config.scaling, config.seed)
-    if not devices.is_chief(strategy):
-        options = dataclasses.replace(options, out=worker_out(config, options))
-    folders, start = runs.claim_folders(config, dataset.source, options)
-    description = {**runs.provenance(config, dataset.source), "start": start, "devices": strategy.num_replicas_in_sync}
-    with write_lock(folders.models):
-        training = prepare(
-            config, batches, folders, description, options,
-            strategy=strategy,
-            initialise=_load_tf1(options.tf1_checkpoint) if options.tf1_checkpoint else None,
-        )  # fmt: skip
-        finished = training.finished
-        logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
-        logger.info("Writing to %s and %s", *folders)
-        columns, score = _scores(training.system, dataset)
-        statistics = Statistics(training.system, dataset)
-        draw = _draw(training.system, dataset, folders)
-        training.run(Observers(columns, score, draw, plot=_plot(folders), networks=statistics.networks))
+    with workers.reporting_lost(cluster):
+        strategy = devices.open_strategy(options.strategy)
+        devices.require_divisible_batch(config, strategy.num_replicas_in_sync)
+        dataset = load_data(config, options, load, run, file)
+        if dataset.synthetic:
+            config = dataclasses.replace(config, name=f"{config.name}{SYNTHETIC}")
+        runs.require_matching_images(dataset, config, config.name)
+        batches = Batches(dataset.train.images, config.batch_size, config.scaling, config.seed)
+        if not devices.is_chief(strategy):  # What it writes is thrown away.
+            options = dataclasses.replace(options, out=worker_out(config, options), evaluate=False)
+        content = fingerprint(dataset)
+        folders, start = runs.claim_folders(config, content, options)
+        place = absolute(options.data_dir) if options.data_dir else run and run["data_dir"]
+        about_data = {"data_dir": place and str(place), "fingerprint": content}
+        about_run = {"start": start, "devices": strategy.num_replicas_in_sync}
+        description = {**runs.provenance(config, dataset.source), **about_data, **about_run}
+        with write_lock(folders.models):
+            initialise = _load_tf1(options.tf1_checkpoint) if options.tf1_checkpoint else None
+            training = prepare(
+                config, batches, folders, description, options, strategy=strategy, initialise=initialise
+            )  # fmt: skip
+            devices.require_same_step(strategy, int(training.system.step.numpy()))
+            logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
+            logger.info("Writing to %s and %s", *folders)
+            finished, statistics = training.finished, Statistics(training.system, dataset)
+            training.run(observers_of(statistics, dataset, folders))
     if finished:
         longer = f"--resume --epochs {2 * config.epochs}"
-        return logger.info("The run had already trained its %d epochs. To train longer: %s", config.epochs, longer)
-    run = runs.LoadedRun(training.system, dataset, str(training.checkpoints.newest()), description, folders.results)
+        logger.info("The run had already trained its %d epochs. To train longer: %s", config.epochs, longer)
+    if finished and (not options.evaluate or _is_evaluated(folders, training.system)):
+        return
     steps = training.steps_per_epoch * config.epochs
-    metrics = _after_training(run, statistics, steps, evaluation, figures) if options.evaluate else {}
+    opened = runs.LoadedRun(training.system, dataset, str(training.checkpoints.newest()), description, folders.results)
+    metrics = _after_training(opened, steps, evaluation, figures, statistics) if options.evaluate else {}
     for line in summary(config, folders, metrics, time.monotonic() - began):
         logger.info(line)
 
 
+def _is_evaluated(folders: RunFolders, system: Any) -> bool:
+    """Return whether the figures are of the system's step, and followed by a report: then all is there."""
+    from common.evaluation.draw import FIGURES_FILE
+    from common.evaluation.report.write import REPORT_FILE
+
+    try:
+        drawn = json.loads((folders.results / FIGURES_FILE).read_text(encoding="utf-8"))
+        return drawn["step"] == int(system.step.numpy()) and (folders.results / REPORT_FILE).is_file()
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
 def _after_training(
     run: runs.LoadedRun,
-    statistics: Any,
     steps: int,
     evaluation: EvaluationSettings | None,
     figures: FigureSettings | None,
+    statistics: Any,
 ) -> dict[str, float]:
     """Evaluate a run that has just been trained, draw its figures and write its report; return its metrics."""
     from common.evaluation import draw
@@ -168,62 +216,25 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
         lines.append(f"{name} {metrics[name]:.4g}: {what} ({better}{other})")
     pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
     picture = next((path for path in pictures if path.is_file()), folders.results)
-    script = f"{config.name.removesuffix('-synthetic')}.py"
+    script = f"{config.name.removesuffix(SYNTHETIC)}.py"
     page = folders.results / REPORT_FILE
     look = f"Look at {picture}" + (f", or open {page} in a browser." if page.is_file() else ".")
     more = [f"More: python {script} figures --help, python {script} evaluate --help"]
     return [*lines, look, *(more if pathlib.Path(sys.argv[0]).name == script else [])]
 
 
-def open_tf1(config: Config, prefix: str) -> Any:
-    """Build a system at the weights of a checkpoint of the original, with optimizers. Raises UserError."""
+def open_tf1(config: Config, path: pathlib.Path) -> Any:
+    """Build a system at the weights of a checkpoint of the original, without optimizers. Raises UserError."""
     import_tensorflow()
-    system = registry.build(config)  # With optimizers, which the checkpoint has, too.
-    _load_tf1(prefix)(system)
+    system = registry.build(config, training=False)
+    _load_tf1(path)(system)
     return system
 
 
-def _load_tf1(prefix: str) -> Callable[[Any], None]:
+def _load_tf1(path: pathlib.Path) -> Callable[[Any], None]:
     from common.tf1 import checkpoints
 
-    return lambda system: checkpoints.load(system, prefix)
-
-
-def _scores(system: Any, dataset: Dataset) -> tuple[tuple[str, ...], Callable[[], dict[str, float]]]:
-    """Return the columns of log.csv besides the losses, and what scores a system after an epoch."""
-    from common.evaluation.clustering import Scorer
-
-    scorer = Scorer(system, dataset)
-    return scorer.names, scorer
-
-
-def _draw(system: Any, dataset: Dataset, folders: RunFolders) -> Callable[[int], None] | None:
-    """Return what draws the sample grids of a system, in the results of a run."""
-    if not system.can("sample"):
-        return None
-    from common.evaluation.figures.generated import class_grid
-    from common.evaluation.figures.image_files import save_grid
-
-    side, rows = 8, 10  # Of the sample grids, as the original's; of the class grid.
-
-    def draw(epoch: int) -> None:
-        latents = system.sample_latents(system.step - 1, system.config.batch_size)
-        images = system.generate(latents).numpy()[: side * side]
-        save_grid(images, side, side, folders.results / f"VAE{epoch}.jpg")
-        if epoch >= 1:
-            save_grid(dataset.train.take(0, side * side), side, side, folders.results / f"Real{epoch}.png")
-        if system.config.latent.categories:
-            grid, columns = class_grid(system, rows), system.config.latent.categories
-            save_grid(grid, rows, columns, folders.results / "class_grid.png")
-
-    return draw
-
-
-def _plot(folders: RunFolders) -> Callable[[], None]:
-    """Return what plots log.csv."""
-    from common.evaluation.figures.curves import draw_log
-
-    return lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png")
+    return lambda system: checkpoints.load(system, path)
 
 
 def evaluate(config: Config, options: Options, settings: EvaluationSettings) -> None:
@@ -240,7 +251,7 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
     run = runs.open_with_data(config, options, load_dataset, open_tf1)
     from common.evaluation.draw import Trained, draw_figures
 
-    others = [Trained(*other) for other in runs.open_beside(run, list(also))]
+    others = [Trained(*other) for other in runs.open_others(run, list(also))]
     about = (run.system, run.dataset, run.results, run.checkpoint)
     draw_figures(*about, settings, also=others, statistics=_saved_statistics(run))
 
@@ -256,7 +267,7 @@ def export(config: Config, options: Options) -> None:
     """Write generator and encoder of a trained run for other programs, to export/ among its results."""
     path = options.checkpoint
     if not options.tf1_checkpoint:
-        path = path or runs.newest(config, options.out)
+        path = path or trained_folder(config, options)
         runs.config_of(path)  # Refuses what is no run, before TensorFlow is imported.
     import_tensorflow()
     from common.evaluation.export import export as write
@@ -267,7 +278,7 @@ def export(config: Config, options: Options) -> None:
     named = options.tf1_checkpoint or options.data_dir or options.data == "synthetic"
     dataset = load_dataset(config, options.data_dir, options.data, options.cache) if named else None
     if path is None:
-        system = Statistics(open_tf1(config, str(options.tf1_checkpoint)), dataset).independent()
+        system = Statistics(open_tf1(config, options.tf1_checkpoint), dataset).independent()
         model = TrainedModel(system, str(options.tf1_checkpoint))
     else:
         model = open_trained(path, dataset)
@@ -320,7 +331,7 @@ def data(config: Config, options: DataOptions) -> None:
 
     dataset = load_dataset(config, options.data_dir, options.data, options.cache)
     runs.require_matching_images(dataset, config, config.name)
-    name, side, pixels = f"{config.name}{'-synthetic' * dataset.synthetic}", 8, RANGES[config.scaling]
+    name, side, pixels = f"{config.name}{SYNTHETIC * dataset.synthetic}", 8, RANGES[config.scaling]
     found = facts.facts(dataset)
     results = RunFolders.of(name, options.out).results
     runs.make_writable_folder(results)

@@ -23,6 +23,7 @@ def described(
     metavar: str | None = None,
     common: bool = False,
     alias: str = "",
+    bare: Any = None,
 ) -> Any:
     """Declare a dataclass field together with its help text and its range.
 
@@ -36,9 +37,10 @@ def described(
         metavar: what --help shows for the value.
         common: whether --help shows it; --help-all shows all.
         alias: another name of its flag, which fits some systems better.
+        bare: the value of its flag without a value; None if that is an error.
     """
     limits = {"minimum": minimum, "above": above, "choices": choices}
-    shown = {"help": help, "flag": flag, "metavar": metavar, "common": common, "alias": alias}
+    shown = {"help": help, "flag": flag, "metavar": metavar, "common": common, "alias": alias, "bare": bare}
     return dataclasses.field(default=default, metadata={**limits, **shown})
 
 
@@ -75,7 +77,8 @@ def _unmet_condition(field: dataclasses.Field, value: Any) -> str | None:
     if value is None and isinstance(field.type, types.UnionType):
         return None
     if limits["choices"]:
-        return None if value in limits["choices"] else f"one of {', '.join(limits['choices'])}"
+        allowed = value in limits["choices"] or field.metadata["bare"] is not None and isinstance(value, bool)
+        return None if allowed else f"one of {', '.join(limits['choices'])}"
     if kind is bool:
         return None if isinstance(value, bool) else "true or false"
     values: Any = value if typing.get_origin(kind) is tuple else (value,)

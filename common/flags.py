@@ -15,6 +15,7 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from common import surroundings
 from common.config import BATCH_NORMS, PRECISIONS, Config
 from common.errors import UserError, did_you_mean
 from common.fields import described, flag_of, type_of
@@ -31,7 +32,7 @@ COMMANDS = {
     "data": "Say what {script} would read, and draw the first images as training sees them.",
 }
 EXAMPLES = {
-    "train": ("--epochs 2 --steps-per-epoch 200", "--resume --epochs 20"),
+    "train": ("--epochs 2 --steps-per-epoch 200", "--resume auto --epochs 20"),
     "evaluate": ("evaluate", "evaluate --quick --checkpoint models/{name}"),
     "figures": ("figures", "figures --codes 0 --range -2 2"),
     "report": ("report", "report --draws 8 --range -2 2"),
@@ -120,6 +121,7 @@ class Flag(NamedTuple):
     common: bool = False
     negatable: bool = False
     alias: str = ""
+    bare: Any = None
 
     def add(self, parser: argparse._ArgumentGroup, shown: bool) -> None:
         """Add it to a parser; `shown` says whether help lists it."""
@@ -132,13 +134,15 @@ class Flag(NamedTuple):
         else:
             kind, options["nargs"] = _values_of(self.kind)
             options["type"] = functools.partial(_convert, kind, self.choices)
+            if self.bare is not None:
+                options |= {"nargs": "?", "const": self.bare}
             options["metavar"] = self.metavar or (f"{{{','.join(self.choices)}}}" if self.choices else _METAVARS[kind])
         parser.add_argument(self.flag, *filter(None, [self.alias]), **options)
 
     def _default(self) -> str:
         if self.kind is bool and self.negatable:
             return " (default: on)" if self.default else " (default: off)"
-        if self.kind is bool or self.default in (None, (), "") or "(default" in self.help:
+        if self.kind is bool or self.bare is not None or self.default in (None, (), "") or "(default" in self.help:
             return ""
         values = self.default if isinstance(self.default, tuple) else (self.default,)
         if all(value is None for value in values):
@@ -160,8 +164,10 @@ def _values_of(kind: Any) -> tuple[Any, str | int | None]:
 def _convert(kind: Any, choices: Sequence[str], text: str) -> Any:
     if choices and text not in choices:
         raise argparse.ArgumentTypeError(
-            f"must be one of {', '.join(choices)}, got {text!r}{did_you_mean(text, choices)}"
+            f"must be {'one of ' * (len(choices) > 1)}{', '.join(choices)}, got {text!r}{did_you_mean(text, choices)}"
         )
+    if kind is pathlib.Path:
+        return surroundings.path(text)
     try:
         return getattr(kind, "parse", kind)(text)
     except ValueError:
@@ -178,7 +184,8 @@ def flags_of(kind: type, defaults: Any = None, names: Collection[str] = (), nega
         default = getattr(defaults, field.name) if defaults is not None else field.default
         data, positive = field.metadata, negatable and type_of(field) is bool
         text = (flag_of(field), type_of(field), default, data["help"])
-        flags.append(Flag(*text, data["choices"], data["metavar"], data["common"], positive, data["alias"]))
+        shown = (data["metavar"], data["common"], positive, data["alias"], data["bare"])
+        flags.append(Flag(*text, data["choices"], *shown))
     return flags
 
 
@@ -278,7 +285,7 @@ def parser(
     p = _Parser(
         prog=script,
         usage=f"python {script} [{command}] [FLAGS]" if command == "train" else f"python {script} {command} [FLAGS]",
-        description=textwrap.fill(f"{description} {what}" if command == "train" else what, _width()),
+        description=textwrap.fill(f"{description} {what}".lstrip() if command == "train" else what, _width()),
         epilog="\n".join(
             ["examples:", *examples, "", f"other commands, as first word: {others}"]
             + ([] if shown == "all" else ["--help-all lists all flags"])

@@ -1,7 +1,7 @@
 """Options of the commands: frozen dataclasses, from whose fields the flags follow. Does not import TensorFlow.
 
-A field is declared by `described(default, help, minimum=, above=, choices=, flag=, metavar=, common=)`, of
-`common.fields`. Its flag is `--name-of-the-field` unless `flag` says otherwise. Its type is that of the annotation:
+A field is declared by `described(default, help, minimum=, above=, choices=, flag=, metavar=, common=, alias=, bare=)`,
+of `common.fields`. Its flag is `--name-of-the-field` unless `flag` says otherwise. Its type is that of the annotation:
 int, float, str, pathlib.Path, bool (a flag without a value: `--x` if false by default, and with flag="--no-x" if true
 by default), tuple[int, ...] (several values) or tuple[float, float] (two), each possibly `| None`.
 `require_ranges(self)` in `__post_init__` checks types and ranges and names the flag in its errors. --help shows
@@ -11,11 +11,11 @@ without `described` has none.
 
 import argparse
 import dataclasses
-import os
 import pathlib
 import re
 from typing import NamedTuple
 
+from common import surroundings
 from common.errors import UserError
 from common.fields import described, require_ranges
 
@@ -23,6 +23,7 @@ DATA_MODES = ("auto", "real", "synthetic")
 STRATEGIES = ("auto", "mirrored", "multiworker")
 FACTOR_VAE = ("paper", "disentanglement_lib", "none")  # Whose sample sizes the FactorVAE score uses.
 RUN_FILE = "run.json"  # Next to checkpoints and results: what describes the run.
+SYNTHETIC = "-synthetic"  # Ending of the names of runs on synthetic data.
 FULL_STEPS = 1000  # Training steps from which on a run is measured and drawn at full sizes.
 SMALL = 32  # Pixels: up to this size networks are fast, and defaults generous.
 
@@ -37,7 +38,7 @@ class Cache:
 
 def default_cache_folder() -> pathlib.Path:
     """Return `infovaegan` in the user's cache folder."""
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "infovaegan"
+    return surroundings.cache_home() / "infovaegan"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,7 @@ class EvaluationSettings:
         "number of real and of generated images for FID and KID, and of images to reconstruct "
         "(default: 10,000 up to 32 pixels, 2,000 above)",
         minimum=2,
+        alias="--compared",  # Its name in earlier versions.
     )
     factor_vae: str = described("paper", "sample sizes of the FactorVAE score, or none to skip it", choices=FACTOR_VAE)
     votes: int | None = described(None, "number of votes for the FactorVAE score (default: as --factor-vae)", minimum=2)
@@ -216,7 +218,9 @@ class Options:
         common=True,
         metavar="PATH",
     )
-    tf1_checkpoint: str | None = described(None, "checkpoint of the original TF1 code to start from", metavar="PREFIX")
+    tf1_checkpoint: pathlib.Path | None = described(
+        None, "checkpoint of the original TF1 code to start from: its prefix, a file of it, or its folder"
+    )
 
     def __post_init__(self):
         require_ranges(self)
@@ -246,7 +250,14 @@ class TrainingOptions(Options):
         UserError: a value is out of range, or options contradict each other.
     """
 
-    resume: bool = described(False, "resume from the last checkpoint", common=True)
+    resume: str | bool = described(
+        False,
+        "resume from the last checkpoint; auto: or start, if there is none",
+        choices=("auto",),
+        metavar="auto",
+        bare=True,
+        common=True,
+    )
     overwrite: bool = described(False, "delete the existing run in --out and start over", common=True)
     evaluate: bool = described(True, "skip evaluation and figures after training", flag="--no-evaluate", common=True)
     checkpoint_every: SaveInterval = described(
@@ -275,8 +286,8 @@ class TrainingOptions(Options):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.resume and (self.overwrite or self.tf1_checkpoint is not None):
-            raise UserError("--resume cannot be combined with --overwrite or --tf1-checkpoint")
+        if self.resume and self.overwrite:
+            raise UserError("--resume cannot be combined with --overwrite")
         if self.jit and self.strategy is not None:
             raise UserError("--jit cannot be combined with --strategy")
 
@@ -296,8 +307,8 @@ class SampleOptions:
     checkpoint: pathlib.Path | None = described(
         None, "checkpoint of any run, or its folder; its saved configuration is used", common=True, metavar="PATH"
     )
-    tf1_checkpoint: str | None = described(
-        None, "checkpoint of the original TF1 code instead", common=True, metavar="PREFIX"
+    tf1_checkpoint: pathlib.Path | None = described(
+        None, "checkpoint of the original TF1 code instead: its prefix, a file of it, or its folder", common=True
     )
 
     def __post_init__(self):

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.config import Config
 from common.data.dataset import Dataset
+from common.data.fingerprint import differences
 from common.errors import UserError, first_line
 from common.io.atomic import atomic_write
 from common.io.lock import refuse_if_locked
 from common.io.notices import import_tensorflow
 from common.models import registry
-from common.options import RUN_FILE, Options, RunFolders, TrainingOptions
+from common.options import RUN_FILE, SYNTHETIC, Options, RunFolders, TrainingOptions
+from common.run_data import load_data, require_own_data
+from common.run_folders import trained_folder
 from common.training.checkpoint_files import saved
 
 if TYPE_CHECKING:
@@ -51,17 +54,22 @@ def provenance(config: Config, source: str) -> dict[str, Any]:
 
 
 def read_run(file: pathlib.Path) -> dict[str, Any]:
-    """Return the `provenance` in `file`: "config", "data", "start" and "step".
+    """Return what `file` says of a run: "config", "data", "data_dir", "fingerprint", "start" and "step".
 
-    "start" is the checkpoint that the run started from, and "step" its last one once it has ended; each may be None.
+    "data_dir" is the folder or file that --data-dir named, "fingerprint" is that of the data
+    (`common.data.fingerprint`), "start" the checkpoint that the run started from, and "step" its last one once it has
+    ended. Each of these four may be None; in the files of earlier versions the first two are.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     try:
-        saved = json.loads(file.read_text(encoding="utf-8"))
-        config, data = dict(saved["config"]), str(saved["data"])
-        return {"config": config, "data": data, "start": saved.get("start"), "step": saved.get("step")}
+        saved = dict(json.loads(file.read_text(encoding="utf-8")))
+        run = {name: saved.get(name) for name in ("config", "data", "data_dir", "fingerprint", "start", "step")}
+        run |= {"config": dict(saved["config"]), "data": str(saved["data"])}
+        run["data_dir"] = None if run["data_dir"] is None else os.fspath(run["data_dir"])
+        run["fingerprint"] = None if run["fingerprint"] is None else dict(run["fingerprint"])
+        return run
     except FileNotFoundError:
         raise UserError(f"{file} not found; it is needed to load the checkpoints") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -81,20 +89,26 @@ def _config(description: dict[str, Any], file: pathlib.Path) -> Config:
         raise UserError(f"{file} is damaged, or was written by another version of this project: {error}") from None
 
 
-def require_same_run(config: Config, source: str, file: pathlib.Path) -> dict[str, Any]:
+def require_same_run(config: Config, data: dict[str, Any], file: pathlib.Path) -> dict[str, Any]:
     """Raise UserError, naming the first difference, if --resume would change the run that `file` describes.
 
     Only the fields in `CHANGEABLE` may differ. Returns what `read_run` does.
+
+    Args:
+        config: of the run that is to resume.
+        data: the fingerprint of its data; not compared with the file of an earlier version, which has none.
+        file: a run.json.
     """
-    saved_run = read_run(file)
-    new = {**config.to_dict(), "data": source}
-    old = {**saved_run["config"], "data": saved_run["data"]}
-    old, new = (_flat(values) for values in (old, new))
+    run = read_run(file)
+    old, new = _flat(run["config"]), _flat(config.to_dict())
     for field in sorted(new.keys() | old.keys(), key=lambda name: (name not in ("model", "variant"), name)):
         if field not in CHANGEABLE and old.get(field) != new.get(field):
             was, now = old.get(field), new.get(field)
             raise UserError(f"cannot resume: {field} was {was} in the saved run and is {now} now ({file})")
-    return saved_run
+    other = run["fingerprint"] and differences(run["fingerprint"], data)
+    if other:
+        raise UserError(f"cannot resume: the data has changed: {other}. The run was trained on {run['data']} ({file})")
+    return run
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
@@ -118,19 +132,26 @@ def load_script(name: str) -> tuple[Config, dict[str, Config]]:
     return found["CONFIG"], found.get("PRESETS", {})
 
 
-def claim_folders(config: Config, source: str, options: TrainingOptions) -> tuple[RunFolders, str | None]:
+def claim_folders(config: Config, data: dict[str, Any], options: TrainingOptions) -> tuple[RunFolders, str | None]:
     """Return the folders of a run that is about to train, made and writable, and the checkpoint that it started from.
+
+    Args:
+        config: of the run.
+        data: the fingerprint of its data.
+        options: `resume` says whether the run goes on; it is not "auto".
 
     Raises:
         UserError: it would overwrite a run or resume a different one, another process writes there, or nobody can.
     """
     folders = RunFolders.of(config.name, options.out)
     refuse_if_locked(folders.models)
-    start = options.tf1_checkpoint
+    start = options.tf1_checkpoint and os.path.abspath(options.tf1_checkpoint)
     if options.resume:
-        if not saved(folders.models):
-            raise UserError(f"nothing to resume: there is no checkpoint in {folders.models}")
-        start = require_same_run(config, source, folders.models / RUN_FILE)["start"]
+        run = require_same_run(config, data, folders.models / RUN_FILE)
+        if start not in (None, run["start"]):
+            was = f"started from {run['start']}" if run["start"] else "did not start from a TF1 checkpoint"
+            raise UserError(f"cannot resume with --tf1-checkpoint {start}: the saved run {was}")
+        start = run["start"]
     elif saved(folders.models) and not options.overwrite:
         remedy = "use --resume, another --out, or --overwrite to delete it"
         raise UserError(f"{folders.models} already contains a run: {remedy}")
@@ -166,6 +187,12 @@ class LoadedRun(NamedTuple):
     checkpoint: str
     description: dict[str, Any] | None
     results: pathlib.Path
+
+
+def description_of(path: pathlib.Path) -> tuple[dict[str, Any], pathlib.Path]:
+    """Return what run.json says of the run of a checkpoint, or of a folder of them, and that file. Raises UserError."""
+    run = _Saved.at(path)
+    return run.description, run.folder / RUN_FILE
 
 
 class _Saved(NamedTuple):
@@ -264,7 +291,7 @@ def open_networks(path: pathlib.Path | str) -> "System | None":
 
 
 def open_with_data(
-    config: Config, options: Options, load: Callable[..., Dataset], open_tf1: Callable[[Config, str], "System"]
+    config: Config, options: Options, load: Callable[..., Dataset], open_tf1: Callable[[Config, pathlib.Path], "System"]
 ) -> LoadedRun:
     """Open --checkpoint, or the newest checkpoint of the script's own run below --out, and its data.
 
@@ -280,46 +307,34 @@ def open_with_data(
     Raises:
         UserError: there is no such checkpoint or data, they do not match, or the folder cannot be written to.
     """
-    run = None if options.checkpoint is None else _Saved.at(options.checkpoint)
-    if run is None and options.tf1_checkpoint is None:
-        newest(config, options.out)
-    elif run is not None and run.config.dataset != config.dataset:
-        raise UserError(
-            f"{options.checkpoint} was trained on {run.config.dataset}, and this script is for {config.dataset}: "
-            f"use {run.config.name.removesuffix('-synthetic')}.py"
-        )
-    dataset = load(config, options.data_dir, options.data, options.cache)
-    name = _name_on(dataset, run.config.name if run else config.name)
-    results, models = RunFolders.of(name, options.out)
-    if options.tf1_checkpoint is not None:
-        system, checkpoint, description = open_tf1(config, options.tf1_checkpoint), options.tf1_checkpoint, None
+    run = None
+    if options.tf1_checkpoint is None:
+        run = _Saved.at(options.checkpoint or trained_folder(config, options))
+        if run.config.dataset != config.dataset:
+            raise UserError(
+                f"{options.checkpoint} was trained on {run.config.dataset}, and this script is for {config.dataset}: "
+                f"use {run.config.name.removesuffix(SYNTHETIC)}.py"
+            )
+    description = run and run.description
+    file = run.folder / RUN_FILE if run else pathlib.Path()
+    dataset = load_data(config, options, load, description, file)
+    if run is None:
+        checkpoint = str(options.tf1_checkpoint)
+        system = open_tf1(config, options.tf1_checkpoint)
     else:
-        run = run or _Saved.at(models)
-        (system, checkpoint), description = run.restore(training=False), run.description
+        require_own_data(dataset, options, run.description, file)
+        system, checkpoint = run.restore(training=False)
     require_matching_images(dataset, system.config, checkpoint)
+    results = RunFolders.of(_name_on(dataset, run.config.name if run else config.name), options.out).results
     make_writable_folder(results)
     return LoadedRun(system, dataset, checkpoint, description, results)
 
 
-def newest(config: Config, out: pathlib.Path) -> pathlib.Path:
-    """Return the folder of checkpoints of the script's run below `out`: on real or synthetic data, the newest.
-
-    Raises:
-        UserError: there is none.
-    """
-    folders = [RunFolders.of(name, out).models for name in (config.name, f"{config.name}-synthetic")]
-    trained = {folder: os.stat(f"{saved(folder)[0]}.index").st_mtime for folder in folders if saved(folder)}
-    if not trained:
-        remedy = f"train first (python {config.name}.py), or name its --checkpoint"
-        raise UserError(f"there is no trained run in {folders[0]}: {remedy}")
-    return max(trained, key=lambda folder: trained[folder])
-
-
 def _name_on(dataset: Dataset, name: str) -> str:
-    return f"{name}-synthetic" if dataset.synthetic and not name.endswith("-synthetic") else name
+    return f"{name}{SYNTHETIC}" if dataset.synthetic and not name.endswith(SYNTHETIC) else name
 
 
-def open_beside(run: LoadedRun, paths: list[pathlib.Path]) -> list[tuple["System", str]]:
+def open_others(run: LoadedRun, paths: list[pathlib.Path]) -> list[tuple["System", str]]:
     """Open other runs: (system, checkpoint) each. Raises UserError if one cannot be opened or is for other images."""
     opened = [open_run(path) for path in paths]
     for system, checkpoint in opened:

@@ -18,7 +18,7 @@ IMAGES = 10_000  # Of each split at most, when a run is scored epoch by epoch.
 
 def lacks_classes(dataset: Dataset) -> str | None:
     """Return why `dataset` has no accuracy, or None."""
-    return "the data set has no classes with test images" if dataset.label is None or dataset.test is None else None
+    return "the data set has no classes with test images" if dataset.label is None or not dataset.test else None
 
 
 def category_counts(codes: Codes, dataset: Dataset, split: Split) -> np.ndarray:
@@ -83,17 +83,21 @@ def generated_scores(category: np.ndarray, codes: Codes, logits: np.ndarray | No
 
 
 class Scorer:
-    """Scores of a system while it trains, under its own batch-norm statistics; copies are built once and reused.
+    """Scores of a system while it trains, under its own batch-norm statistics.
+
+    Args:
+        statistics: the copies of the system.
+        dataset: the data.
+        seed: chooses images and views.
 
     Attributes:
         names: what it scores: `ACCURACY[0]` and `AGREEMENT`, as far as system and data have them.
     """
 
-    def __init__(self, system: System, dataset: Dataset, seed: int = 0):
-        self._dataset, self._seed = dataset, seed
-        self._statistics = Statistics(system, dataset)
+    def __init__(self, statistics: Statistics, dataset: Dataset, seed: int = 0):
+        self._dataset, self._seed, self._statistics = dataset, seed, statistics
         self.names: tuple[str, ...] = ()
-        if lacks(system, "encode", "category") is None:
+        if lacks(statistics.system, "encode", "category") is None:
             self.names = (AGREEMENT,) if lacks_classes(dataset) else (ACCURACY[0], AGREEMENT)
 
     def __call__(self) -> dict[str, float]:

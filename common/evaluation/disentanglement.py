@@ -6,7 +6,7 @@ import numpy as np
 
 from common.data.dataset import Factor
 from common.evaluation.metrics import factor_vae
-from common.evaluation.metrics.codes import Codes
+from common.evaluation.metrics.codes import Codes, NotMeasurable
 from common.evaluation.metrics.mig import mutual_information_gap
 from common.evaluation.metrics.sap import separated_attribute_predictability
 from common.options import EvaluationSettings
@@ -37,11 +37,24 @@ def factor_vae_scores(plan: factor_vae.Plan, codes: Codes) -> dict[str, float]:
     return _of_both("factor_vae", codes, lambda kind: factor_vae.score(plan, kind))
 
 
-def mig_and_sap(codes: Codes, factors: np.ndarray, meanings: Sequence[Factor], seed: int = 0) -> tuple[dict, dict]:
-    """Return MIG and SAP, with the category as one dimension and ("_continuous") without it.
+def mig_scores(codes: Codes, factors: np.ndarray) -> dict[str, float]:
+    """Return MIG in [0, 1], with the category as one dimension and ("_continuous") without it.
+
+    Args:
+        codes: of n images.
+        factors: int64 [n, f], their factors.
+    """
+    varying = [len(np.unique(column)) > 1 for column in factors.T]
+    return _of_both("mig", codes, lambda kind: mutual_information_gap(kind, factors[:, varying]))
+
+
+def sap_scores(
+    codes: Codes, factors: np.ndarray, meanings: Sequence[Factor], seed: int = 0
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Return SAP, with the category as one dimension and ("_continuous") without it.
 
     Two thirds of the images fit SAP's classifiers, the others score them. Each level of a factor has a classifier, so
-    factors of more than 64 levels (such as a chair's identity) are left out of SAP.
+    factors of more than 64 levels (such as a chair's identity) are left out.
 
     Args:
         codes: of n images.
@@ -51,16 +64,19 @@ def mig_and_sap(codes: Codes, factors: np.ndarray, meanings: Sequence[Factor], s
 
     Returns:
         (scores in [0, 1] by name, numbers of images by name).
+
+    Raises:
+        NotMeasurable: there is no factor of 2 to 64 levels.
     """
     varying = np.array([len(np.unique(column)) > 1 for column in factors.T])
     few = varying & [factor.levels <= _SAP_LEVELS for factor in meanings]
+    if not few.any():
+        raise NotMeasurable(f"no factor has 2 to {_SAP_LEVELS} levels")
     fit, score = np.split(np.random.RandomState(seed).permutation(len(factors)), [2 * len(factors) // 3])
-    scores = _of_both("mig", codes, lambda kind: mutual_information_gap(kind, factors[:, varying]))
-    if few.any():
-        to_fit, to_score = factors[fit][:, few], factors[score][:, few]
-        sap = separated_attribute_predictability
-        scores |= _of_both("sap", codes, lambda kind: sap(kind.take(fit), to_fit, kind.take(score), to_score))
-    return scores, {"mig": len(factors), "sap_train": len(fit), "sap_test": len(score)}
+    to_fit, to_score = factors[fit][:, few], factors[score][:, few]
+    sap = separated_attribute_predictability
+    scores = _of_both("sap", codes, lambda kind: sap(kind.take(fit), to_fit, kind.take(score), to_score))
+    return scores, {"sap_train": len(fit), "sap_test": len(score)}
 
 
 def _of_both(name: str, codes: Codes, score: Callable[[Codes], float]) -> dict[str, float]:

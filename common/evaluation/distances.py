@@ -5,10 +5,12 @@ import numpy as np
 from common.data.dataset import Dataset, Subset
 from common.evaluation.encode import sample_indices
 from common.evaluation.features import Extractor
+from common.evaluation.metrics.codes import NotMeasurable
 from common.evaluation.metrics.frechet import frechet_distance
 from common.evaluation.metrics.kid import kid
 
 KID_SUBSETS, KID_SIZE = 50, 1000
+_LEAST = 4  # Images: KID takes subsets of half of them.
 
 
 def names(extractor: str) -> tuple[str, str]:
@@ -16,18 +18,23 @@ def names(extractor: str) -> tuple[str, str]:
     return f"fid_{extractor}", f"kid_{extractor}"
 
 
-def two_real_sets(dataset: Dataset, limit: int, seed: int) -> tuple[Subset, Subset] | None:
-    """Return two disjoint sets of equally many real images: training images, and test images if there are any; or None.
+def two_real_sets(dataset: Dataset, limit: int, seed: int) -> tuple[Subset, Subset]:
+    """Return two disjoint sets of equally many real images: training images, and test images if there are any.
 
     Args:
         dataset: the data set.
         limit: largest number of images in each.
         seed: chooses the images.
+
+    Raises:
+        NotMeasurable: there are fewer than 4 images for each set.
     """
-    train, test = dataset.train, dataset.test
+    train, test = dataset.train, dataset.test or None
     count = min(limit, len(train) // 2) if test is None else min(limit, len(train), len(test))
-    if count < 4:  # KID takes subsets of half of them.
-        return None
+    if count < _LEAST:
+        there = f"{len(train)} training images" + ("" if test is None else f" and {len(test)} test images")
+        each = "in each of two halves" if test is None else "of each split"
+        raise NotMeasurable(f"needs {_LEAST} real images {each}: there are {there}, --num-samples is {limit}")
     if test is not None:
         sets = [(split, sample_indices(split, count, seed)) for split in (train, test)]
     else:

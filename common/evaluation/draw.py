@@ -154,6 +154,11 @@ class Figures:
             "experts": (self.experts, ("experts",)),
         }
         skipped = {name: why for name, (_, needs) in wanted.items() if (why := lacks(self.system, *needs))}
+        images = self.dataset.test or self.dataset.train
+        if len(images) < 2:
+            skipped["interpolation"] = f"takes two {self.images_are}"
+        if images.factors is not None and not any(len(np.unique(column)) > 1 for column in images.factors.T):
+            skipped["mutual information"] = f"no factor has two levels among the {self.images_are}"
         if not self.codes():
             skipped["traversals"] = lacks(self.system, "continuous") or "no code is wanted"
         if len(self.dataset.factors) < 2:
@@ -259,6 +264,8 @@ class Figures:
         if (self.dataset.test or self.dataset.train).factors is None:
             return
         found = information(self.system, self.dataset, settings.information_images, settings.seed)
+        if not found.factors:
+            return
         picture = heatmap(
             self.title("Mutual information of codes and factors"),
             found.values,

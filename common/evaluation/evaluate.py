@@ -145,7 +145,10 @@ class Evaluation:
         if len(dataset.factors) < 2:
             no_factors = no_factors or "the data set has no factors of variation"
         factors = dataset.train.factors
-        plan = None if no_factors or factors is None else disentanglement.factor_vae_plan(factors, self.settings)
+        plan = None
+        if not no_factors and factors is not None:
+            with self.findings.leaving_out("factor_vae"):
+                plan = disentanglement.factor_vae_plan(factors, self.settings)
         fit = np.zeros(0, np.int64) if no_accuracy else sample_indices(dataset.train, self.limit, seed)
         most = min(self.limit or disentanglement.MIG_IMAGES, disentanglement.MIG_IMAGES)
         mig = np.zeros(0, np.int64) if no_factors else sample_indices(dataset.train, most, seed)
@@ -190,7 +193,8 @@ class Evaluation:
         """The FactorVAE score of the images of `plan`, MIG and SAP of the images `mig`."""
         findings = self.findings
         if plan is None:
-            findings.skip("not asked for (--factor-vae none)", "factor_vae")
+            if self.settings.factor_vae == "none":
+                findings.skip("not asked for (--factor-vae none)", "factor_vae")
         else:
             codes = train.of(plan.images)
             findings.add(disentanglement.factor_vae_scores(plan, codes))
@@ -200,9 +204,14 @@ class Evaluation:
         factors = choose(self.dataset.train, mig).factors
         if factors is None:
             raise ValueError("the training images have no factors")
-        scores, sizes = disentanglement.mig_and_sap(train.of(mig), factors, self.dataset.factors, self.settings.seed)
-        findings.add(scores)
-        findings.sizes |= sizes
+        with findings.leaving_out("mig"):
+            findings.add(disentanglement.mig_scores(train.of(mig), factors))
+            findings.sizes["mig"] = len(factors)
+        with findings.leaving_out("sap"):
+            meanings, seed = self.dataset.factors, self.settings.seed
+            scores, sizes = disentanglement.sap_scores(train.of(mig), factors, meanings, seed)
+            findings.add(scores)
+            findings.sizes |= sizes
 
     def measure_reconstructions(self) -> None:
         """The squared error and, if the system infers z too, the bound on the log-likelihood."""
@@ -231,20 +240,21 @@ class Evaluation:
         """Generated images: their categories, and their distances from real ones."""
         dataset, findings, seed = self.dataset, self.findings, self.settings.seed
         names = [name for extractor in self.extractors for name in distances.names(extractor)]
-        pair = distances.two_real_sets(dataset, self.num_samples, seed)
-        missing = lacks(self.system, "sample") or "there are not enough real images to compare with"
-        if pair is None or lacks(self.system, "sample"):
+        missing = lacks(self.system, "sample")
+        if missing:
             findings.skip(missing, *clustering.GENERATED, *names)
             return
-        real, other = pair
-        images, categories = generate(self.system, len(real), seed)
+        pair = None
+        with findings.leaving_out(*names):
+            pair = distances.two_real_sets(dataset, self.num_samples, seed)
+        images, categories = generate(self.system, len(pair[0]) if pair else self.num_samples, seed)
         findings.sizes["generated"] = len(images)
         if categories is None or self.no_category:
             findings.skip(self.no_category or "images have no category", *clustering.GENERATED)
         else:
             logits = None if self.classifier is None else self.classifier.logits(images)
             findings.add(clustering.generated_scores(categories, encode(self.system, images), logits))
-        for name, extract in self.extractors.items():
-            scores, sizes = distances.distances(name, extract, real, other, images, seed=seed)
+        for name, extract in self.extractors.items() if pair else ():
+            scores, sizes = distances.distances(name, extract, *pair, images, seed=seed)
             findings.add(scores)
             findings.sizes |= sizes

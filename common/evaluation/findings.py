@@ -1,8 +1,12 @@
 """What an evaluation has found so far, and how long it will take."""
 
+import contextlib
 import dataclasses
 import logging
 import time
+from collections.abc import Iterator
+
+from common.evaluation.metrics.codes import NotMeasurable
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +29,14 @@ class Findings:
     def skip(self, why: str, *names: str) -> None:
         """Record why metrics are missing."""
         self.skipped.update(dict.fromkeys(names, why))
+
+    @contextlib.contextmanager
+    def leaving_out(self, *names: str) -> Iterator[None]:
+        """Record that `names` are missing, and why, if the block finds too few images for them (NotMeasurable)."""
+        try:
+            yield
+        except NotMeasurable as error:
+            self.skip(str(error), *(name for name in names if name not in self.metrics))
 
 
 class Progress:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from common.evaluation.encode import Reconstructed
+from common.evaluation.metrics.codes import NotMeasurable
 from common.evaluation.metrics.likelihood import log_likelihood_bound
 
 ERRORS: tuple[str, str] = ("reconstruction_error_per_value", "reconstruction_error_per_image")
@@ -35,6 +36,6 @@ def reconstruction_scores(batches: Iterable[Reconstructed]) -> dict[str, float]:
             noise = {"noise_mean": np.asarray(batch.noise.mean), "noise_stddev": np.asarray(batch.noise.stddev)}
             bounds.append(log_likelihood_bound(batch.images, batch.reconstructions[None], *codes, **noise))
     if not images:
-        raise ValueError("no images to score")
+        raise NotMeasurable("there are no images to score")
     scores = {ERRORS[0]: total / values, ERRORS[1]: total / images}
     return {**scores, BOUND: float(np.concatenate(bounds).mean())} if bounds else scores

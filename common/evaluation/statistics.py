@@ -27,10 +27,13 @@ class Statistics:
         system: whose weights and moving averages of training the copies take. It is left as it is.
         dataset: whose training images the standing averages of the encoders are taken over; None if nothing is encoded.
         final: whether the averages of `system` are those of inference already, as those of `.keras` files are.
+
+    Attributes:
+        system: the system.
     """
 
     def __init__(self, system: System, dataset: Dataset | None, final: bool = False):
-        self._system, self._dataset, self._final = system, dataset, final
+        self.system, self._dataset, self._final = system, dataset, final
         self._copies: dict[str, System] = {}
         self._fresh: dict[str, tuple[int, bool]] = {}  # The step and `generates` of each copy.
         self._sums: list[_Sums] = []
@@ -41,10 +44,10 @@ class Statistics:
         A copy is refreshed if the system has moved on to another step. Without `generates`, standing averages are taken
         for the encoders alone.
         """
-        kind = kind or self._system.config.batch_norm
-        if kind == self._system.config.batch_norm and kind != "standing":
-            return self._system
-        step = int(self._system.step.numpy())
+        kind = kind or self.system.config.batch_norm
+        if kind == self.system.config.batch_norm and kind != "standing":
+            return self.system
+        step = int(self.system.step.numpy())
         if self._fresh.get(kind) not in ((step, True), (step, generates)):
             copy = self._copy(kind)
             if kind == "standing" and not self._final:
@@ -57,13 +60,13 @@ class Statistics:
 
         They are its own, or standing ones if those are of each batch.
         """
-        own = self._system.config.batch_norm
+        own = self.system.config.batch_norm
         return self.under("standing" if own == "batch" else own)
 
     def adopt(self, standing: System) -> None:
         """Take `standing`, a system at the present weights and at its final averages, for the copy of that kind."""
         self._copies["standing"] = standing
-        self._fresh["standing"] = int(self._system.step.numpy()), True
+        self._fresh["standing"] = int(self.system.step.numpy()), True
 
     def networks(self) -> dict[str, keras.Model]:
         """Return the networks by name as `.keras` files hold them: at the averages of `independent`, in plain Keras."""
@@ -72,12 +75,12 @@ class Statistics:
     def _copy(self, kind: str) -> System:
         """Return the copy of that kind, at the weights and averages of the system."""
         if kind not in self._copies:
-            config = dataclasses.replace(self._system.config, batch_norm="batch" if kind == "observed" else kind)
+            config = dataclasses.replace(self.system.config, batch_norm="batch" if kind == "observed" else kind)
             self._copies[kind] = registry.build(config, training=False)
         copy = self._copies[kind]
-        for name, network in self._system.networks.items():
+        for name, network in self.system.networks.items():
             copy.networks[name].set_weights(network.get_weights())
-        copy.step.assign(self._system.step)
+        copy.step.assign(self.system.step)
         return copy
 
     def _average(self, copy: System, generates: bool) -> None:
@@ -111,8 +114,8 @@ class Statistics:
 
     def count_batches(self) -> int:
         """Return how many batches standing averages are taken over: no more than a short run was trained on."""
-        large = max(self._system.config.image_shape[:2]) > SMALL
-        return min(_BATCHES_OF_LARGE if large else BATCHES, max(_FEWEST, int(self._system.step.numpy())))
+        large = max(self.system.config.image_shape[:2]) > SMALL
+        return min(_BATCHES_OF_LARGE if large else BATCHES, max(_FEWEST, int(self.system.step.numpy())))
 
 
 class _Sums:

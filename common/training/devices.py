@@ -5,13 +5,11 @@ so the global loss and its gradient are the means over replicas, if batch statis
 (`--sync-batch-norm`); otherwise each replica normalises with the statistics of its slice.
 """
 
-import json
-import os
-
 import tensorflow as tf
 
 from common.config import Config
 from common.errors import UserError
+from common.training import workers
 
 
 def open_strategy(name: str | None) -> tf.distribute.Strategy:
@@ -23,33 +21,17 @@ def open_strategy(name: str | None) -> tf.distribute.Strategy:
             mirrored; None, one device.
 
     Raises:
-        UserError: TF_CONFIG is missing or wrong.
+        UserError: TF_CONFIG is missing or wrong, a port is in use, or another worker does not start.
     """
     if name is None:
         return tf.distribute.get_strategy()
-    if name == "multiworker" or (name == "auto" and _workers() > 1):
-        if not _workers():
-            raise UserError("--strategy multiworker needs the environment variable TF_CONFIG, which names all workers")
-        return tf.distribute.MultiWorkerMirroredStrategy()
+    cluster = workers.cluster_of(name)
+    if cluster is not None:
+        workers.wait_for(cluster)
+        with workers.ended_by_signals():
+            return tf.distribute.MultiWorkerMirroredStrategy()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
-
-
-def _workers() -> int:
-    """Return how many workers TF_CONFIG names, this one included; 0 without it."""
-    text = os.environ.get("TF_CONFIG")
-    if not text:
-        return 0
-    try:
-        cluster, task = json.loads(text)["cluster"], json.loads(text)["task"]
-        names = [*cluster.get("chief", []), *cluster["worker"]]
-        if cluster[task["type"]][task["index"]] in names:
-            return len(names)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        pass
-    raise UserError(
-        'TF_CONFIG must be like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
-    )
 
 
 def require_divisible_batch(config: Config, count: int) -> None:
@@ -66,3 +48,18 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         return True
     chief = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
     return (resolver.task_type, resolver.task_id) == (chief, 0)
+
+
+def require_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
+    """Raise UserError if another worker starts from another step: it has not read the same checkpoint."""
+    if strategy.cluster_resolver is None or not strategy.cluster_resolver.task_type:
+        return
+
+    @tf.function
+    def total():
+        steps = strategy.run(lambda: tf.constant(step, tf.int64))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, steps, axis=None)
+
+    if int(total()) != step * strategy.num_replicas_in_sync:
+        remedy = "all workers need the same --resume and an --out that they share"
+        raise UserError(f"this worker would start from step {step}, and another one from another step: {remedy}")

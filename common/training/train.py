@@ -8,7 +8,6 @@ import atexit
 import dataclasses
 import logging
 import pathlib
-import shlex
 import shutil
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from common.models.system import System
 from common.options import RUN_FILE, RunFolders, TrainingOptions
 from common.training import callbacks, progress
 from common.training.checkpoints import Checkpoints, CheckpointWriteError
-from common.training.signals import StopSignals
+from common.training.signals import StopSignals, resume_command
 
 ROLLBACKS = 3  # At most, in the whole life of a run.
 
@@ -136,7 +135,11 @@ class Training:
         with StopSignals() as signals:
             while True:
                 try:
-                    return self._fit(signals, observers)
+                    self._fit(signals, observers)
+                    if signals.received:  # After the last step.
+                        last = self.checkpoints.newest()
+                        raise Interrupted(signals.received, f"stopped after the last step, saved as {last}")
+                    return
                 except Diverged as failure:
                     count = int(self.system.rollbacks.numpy()) + 1
                     last = f"the last checkpoint is {self.checkpoints.newest()}"
@@ -244,12 +247,6 @@ def _delete_files(folders: RunFolders) -> None:
         for path in folder.iterdir():
             if path.is_file() and path.name != LOCK:
                 path.unlink()
-
-
-def resume_command(out: pathlib.Path | None = None) -> str:
-    """Return the command line of this process with --resume, and with another --out if given."""
-    arguments = [a for a in sys.argv if a not in ("--resume", "--overwrite")]
-    return shlex.join([sys.executable, *arguments, "--resume", *([f"--out={out}"] if out else [])])
 
 
 def worker_out(config: Config, options: TrainingOptions) -> pathlib.Path:

@@ -9,12 +9,15 @@ import pytest
 
 from common import cli, commands, runs
 from common.config import LatentSpec
+from common.data import mnist as mnist_module
+from common.data.dataset import Dataset, Split
+from common.data.fingerprint import fingerprint
 from common.data.load import load_dataset
 from common.errors import UserError
 from common.evaluation.opening import saved_statistics
 from common.io.atomic import write_json
 from common.nn.layers import plain
-from common.options import Options
+from common.options import Cache, Options
 from common.runs import provenance, read_config, read_run, require_same_run
 from common.training.checkpoints import Checkpoints
 from helpers.paths import ROOT
@@ -22,10 +25,13 @@ from helpers.paths import ROOT
 # run.json
 
 
+CONTENT = fingerprint(Dataset("digits", Split(np.zeros((3, 2, 2, 1), np.uint8))))
+
+
 @pytest.fixture
 def run_file(make_config, tmp_path):
     """The file of a run of `make_config()` on "digits"."""
-    write_json(provenance(make_config(), "digits"), tmp_path / "run.json")
+    write_json({**provenance(make_config(), "digits"), "fingerprint": CONTENT}, tmp_path / "run.json")
     return tmp_path / "run.json"
 
 
@@ -44,12 +50,14 @@ def test_a_missing_package_is_said_to_be(monkeypatch):
 
 def test_a_run_comes_back_from_its_file(make_config, run_file):
     assert read_config(run_file) == make_config()
-    assert read_run(run_file) == {"config": make_config().to_dict(), "data": "digits", "start": None, "step": None}
+    unknown = {"data_dir": None, "start": None, "step": None}
+    known = {"config": make_config().to_dict(), "data": "digits", "fingerprint": CONTENT}
+    assert read_run(run_file) == {**known, **unknown}
 
 
 def test_a_run_may_resume_for_longer(make_config, run_file):
-    require_same_run(make_config(), "digits", run_file)
-    assert require_same_run(make_config(epochs=20, steps_per_epoch=5), "digits", run_file) == read_run(run_file)
+    require_same_run(make_config(), CONTENT, run_file)
+    assert require_same_run(make_config(epochs=20, steps_per_epoch=5), CONTENT, run_file) == read_run(run_file)
 
 
 @pytest.mark.parametrize(
@@ -69,20 +77,28 @@ def test_a_run_may_resume_for_longer(make_config, run_file):
 def test_a_different_run_is_refused_with_both_values(make_config, run_file, field, saved, wanted):
     now = {tuple: list, LatentSpec: dataclasses.asdict}.get(type(wanted), lambda value: value)(wanted)
     with pytest.raises(UserError) as error:
-        require_same_run(make_config(**{field: wanted}), "digits", run_file)
+        require_same_run(make_config(**{field: wanted}), CONTENT, run_file)
     assert f"{field} was {saved} in the saved run and is {now} now ({run_file})" in str(error.value)
 
 
 def test_other_data_is_a_different_run(make_config, run_file):
-    with pytest.raises(UserError, match="data was digits in the saved run and is letters now"):
-        require_same_run(make_config(), "letters", run_file)
+    other = fingerprint(Dataset("letters", Split(np.ones((3, 2, 2, 1), np.uint8))))
+    said = "cannot resume: the data has changed: other training images. The run was trained on digits"
+    with pytest.raises(UserError, match=said):
+        require_same_run(make_config(), other, run_file)
+
+
+def test_an_earlier_version_did_not_say_what_its_data_was(make_config, run_file):
+    write_json(provenance(make_config(), "letters"), run_file)
+    assert require_same_run(make_config(), CONTENT, run_file)["fingerprint"] is None
 
 
 DAMAGED = {
     "empty": b"", "cut off": b"{", "list": b"[]", "null": b"null", "number": b"3", "not text": b"\xff\xfe\x00",
     "deep": b"[" * 100_000, "no data": b'{"config": {}}', "no config": b'{"data": ""}',
     "config 3": b'{"config": 3, "data": ""}', "config ab": b'{"config": "ab", "data": ""}',
-    "config list": b'{"config": [1, 2], "data": ""}',
+    "config list": b'{"config": [1, 2], "data": ""}', "folder 3": b'{"config": {}, "data": "", "data_dir": 3}',
+    "fingerprint 3": b'{"config": {}, "data": "", "fingerprint": 3}',
 }  # fmt: skip
 
 
@@ -90,7 +106,7 @@ DAMAGED = {
 def test_a_damaged_run_file_is_named(make_config, tmp_path, content):
     file = tmp_path / "run.json"
     file.write_bytes(content)
-    for read in (read_run, read_config, lambda path: require_same_run(make_config(), "digits", path)):
+    for read in (read_run, read_config, lambda path: require_same_run(make_config(), CONTENT, path)):
         with pytest.raises(UserError, match="is damaged") as error:
             read(file)
         assert str(file) in str(error.value) and "\n" not in str(error.value)
@@ -142,11 +158,12 @@ def mnist(tmp_path):
 def keep(system):
     """`keep(folder, step, **changes)`: saves the tiny system as a run at `step`; returns the checkpoint's path."""
 
-    def save(folder, step=1, **changes):
+    def save(folder, step=1, about_data=None, **changes):
         folder.mkdir(parents=True, exist_ok=True)
         system.step.assign(step)
         config = dataclasses.replace(system.config, **changes)
-        write_json({**provenance(config, "where it was trained"), "start": None}, folder / "run.json")
+        about = {**provenance(config, "where it was trained"), "start": None, **(about_data or {})}
+        write_json(about, folder / "run.json")
         return Checkpoints(system, folder, config.checkpoint_name).save()
 
     return save
@@ -195,6 +212,35 @@ def test_both_commands_on_the_newest_checkpoint(keep, mnist, tmp_path, make_conf
 def open_(config, tmp_path, mnist, **changes):
     options = {"data_dir": mnist, "use_cache": False, "out": tmp_path / "out", **changes}
     return runs.open_with_data(config, Options(**options), load_dataset, commands.open_tf1)
+
+
+def test_a_run_is_opened_with_its_own_data(keep, mnist, tmp_path, make_config):
+    content = fingerprint(load_dataset(make_config(), mnist, "real", Cache(tmp_path, False)))
+    keep(tmp_path / "out/models/tiny", about_data={"data_dir": str(mnist), "fingerprint": content})
+    assert open_(make_config(), tmp_path, None).dataset.source == str(mnist / "mnist.npz")
+    assert commands.describe(make_config(), Options(out=tmp_path / "out"))["data"] == "where it was trained"
+    moved = mnist.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=f"the data of this run should be in {mnist} .*: put it back, or name it"):
+        open_(make_config(), tmp_path, None)
+    assert open_(make_config(), tmp_path, moved).dataset.source == str(moved / "mnist.npz")
+    moved.rename(mnist)
+    arrays = dict(np.load(mnist / "mnist.npz"))
+    arrays["x_test"][7, 3, 2] ^= 1
+    np.savez(mnist / "mnist.npz", **arrays)
+    with pytest.raises(UserError, match="not the data that this run was trained on: other test images"):
+        open_(make_config(), tmp_path, None)
+    assert not (tmp_path / "out/results").exists() or not list((tmp_path / "out/results").glob("*/*"))
+
+
+def test_a_released_run_is_never_opened_with_synthetic_data(monkeypatch, tmp_path):
+    """It is of an earlier version, which did not say what its data was."""
+    monkeypatch.setattr(mnist_module, "default_paths", lambda: [tmp_path / "nowhere"])
+    monkeypatch.setattr(mnist_module, "download", lambda cache: (_ for _ in ()).throw(UserError("no network")))
+    (config, _), released = runs.load_script("InfoVAE_MNIST"), ROOT / "results/mnist/light"
+    with pytest.raises(UserError, match="no network.*; the run was trained on mnist.npz .*--data-dir, or use --data"):
+        open_(config, tmp_path, None, checkpoint=released)
+    run = open_(config, tmp_path, None, data="synthetic", checkpoint=released)
+    assert run.dataset.synthetic and run.results.name == "InfoVAE_MNIST-synthetic"
 
 
 def test_open_run_takes_a_checkpoint_or_its_folder(keep, tmp_path):
@@ -287,11 +333,11 @@ def test_runs_that_do_not_match_are_not_stacked(keep, mnist, tmp_path, make_conf
     run = open_(make_config(), tmp_path, mnist, checkpoint=tmp_path / "run")
     keep(tmp_path / "other", dataset="dsprites")
     with pytest.raises(UserError, match="trained on dsprites, and .* on mnist"):
-        runs.open_beside(run, [tmp_path / "other"])
+        runs.open_others(run, [tmp_path / "other"])
     larger = dataclasses.replace(run.dataset.train, images=np.zeros((9, 64, 64, 1), np.uint8))
     other = run._replace(dataset=dataclasses.replace(run.dataset, train=larger))
     with pytest.raises(UserError, match=r"images are \[64, 64, 1\], and .*tiny-1 is made for \[28, 28, 1\]"):
-        runs.open_beside(other, [tmp_path / "run"])
+        runs.open_others(other, [tmp_path / "run"])
 
 
 def test_the_example_in_the_readme_runs(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """What `evaluate` measures: known answers of systems that are known."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,11 +10,11 @@ import tensorflow as tf
 from common.data.dataset import Dataset, Factor, Split
 from common.errors import UserError
 from common.evaluation.clustering import Scorer, accuracies, category_agreement, generated_scores
-from common.evaluation.disentanglement import factor_vae_plan, factor_vae_scores, mig_and_sap
+from common.evaluation.disentanglement import factor_vae_plan, factor_vae_scores, mig_scores, sap_scores
 from common.evaluation.distances import distances, two_real_sets
 from common.evaluation.encode import Reconstructed, encode
 from common.evaluation.evaluate import evaluate
-from common.evaluation.metrics.codes import Codes
+from common.evaluation.metrics.codes import Codes, NotMeasurable
 from common.evaluation.reconstruction import reconstruction_scores
 from common.evaluation.statistics import Statistics
 from common.models import registry
@@ -107,8 +108,9 @@ def test_codes_that_are_the_factors_score_1(tmp_path):
 def test_disentanglement_without_a_category_has_one_score_each():
     table = np.random.RandomState(0).randint(0, 4, (300, 2))
     codes = Codes(table.astype(np.float32))
-    scores, sizes = mig_and_sap(codes, table, factors("x", "y"))
-    assert scores.keys() == {"mig", "sap"} and sizes == {"mig": 300, "sap_train": 200, "sap_test": 100}
+    scores, sizes = sap_scores(codes, table, factors("x", "y"))
+    assert mig_scores(codes, table).keys() == {"mig"}
+    assert scores.keys() == {"sap"} and sizes == {"sap_train": 200, "sap_test": 100}
     plan = factor_vae_plan(table, EvaluationSettings(votes=40, vote_images=20))
     assert factor_vae_scores(plan, codes.take(plan.images)) == {"factor_vae": 1.0}
     assert factor_vae_plan(table, EvaluationSettings(factor_vae="none")) is None
@@ -168,16 +170,56 @@ def test_two_real_sets_of_one_split_are_disjoint_and_equal():
     first, second = (images[np.arange(10)].ravel().tolist() for images in two_real_sets(dataset, 100, seed=0))
     assert not set(first) & set(second)
     assert [len(images) for images in two_real_sets(dataset, 4, seed=0)] == [4, 4]
-    assert two_real_sets(Dataset("one image", Split(np.zeros((1, 2, 2, 1), np.uint8))), 100, seed=0) is None
+    with pytest.raises(NotMeasurable, match="needs 4 real images .*: there are 1 training images"):
+        two_real_sets(Dataset("one image", Split(np.zeros((1, 2, 2, 1), np.uint8))), 100, seed=0)
+
+
+SMALL = dataclasses.replace(EvaluationSettings.for_run(5), other_statistics=False)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_of_few_test_images_the_rest_is_measured(tmp_path, count):
+    dataset = classes(40)
+    few = Split(dataset.test.images[:count], dataset.test.factors[:count])
+    system, settings = Perfect(classes(400).train.images.astype(np.float32)), SMALL
+    result = evaluate(system, dataclasses.replace(dataset, test=few), tmp_path, "c-9", settings)
+    assert all(np.isfinite(value) for value in result["metrics"].values())
+    always = {"category_agreement", "category_accuracy_generated", "reconstruction_error_per_value"}
+    assert always <= result["metrics"].keys()
+    assert ("accuracy" in result["metrics"], "category_purity" in result["metrics"]) == (count > 0, count > 0)
+    classless = "the data set has no classes with test images"
+    few = "needs 4 real images of each split: there are 40 training images and 3 test images, --num-samples is 100"
+    assert result["skipped"]["fid_classifier"] == {0: classless, 3: few}.get(count, few.replace("3 test", "1 test"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_of_few_images_with_factors_the_rest_is_measured(tmp_path, count):
+    table = np.array([[0, 1], [0, 2], [1, 2], [1, 1], [2, 1], [2, 2]])[:count]
+    dataset = Dataset("a grid", Split(images_of(table), table), None, factors("x", "y"))
+    system = Perfect(images_of(np.zeros((100, 4))).astype(np.float32))
+    result = evaluate(system, dataset, tmp_path, "c-9", EvaluationSettings.for_run(5))
+    names = {"factor_vae", "mig", "sap"}
+    assert names <= result["metrics"].keys() | result["skipped"].keys()
+    assert names & result["metrics"].keys() == {1: set(), 2: {"mig"}}.get(count, names)
+    assert "reconstruction_error_per_value" in result["metrics"]
+
+
+def test_two_images_are_enough_for_what_two_can_tell(tmp_path):
+    dataset, settings = classes(40), dataclasses.replace(SMALL, images=2, num_samples=2)
+    result = evaluate(Perfect(dataset.train.images.astype(np.float32)), dataset, tmp_path, "c-9", settings)
+    assert {"accuracy", "category_purity"} <= result["metrics"].keys()
+    assert result["sizes"]["accuracy_test"] == result["sizes"]["generated"] == 2
+    assert "--num-samples is 2" in result["skipped"]["kid_classifier"]
 
 
 def test_a_scorer_scores_what_there_is():
     system = registry.build(make_config(width=0.125), training=False)
     dataset = classes(40)
-    assert Scorer(system, dataset).names == ("accuracy", "category_agreement")
-    scores = Scorer(system, dataset)()
-    assert scores["accuracy"] == Scorer(system, dataset)()["accuracy"]
-    assert Scorer(system, Dataset("no labels", dataset.train)).names == ("category_agreement",)
+    scorer = Scorer(Statistics(system, dataset), dataset)
+    assert scorer.names == ("accuracy", "category_agreement")
+    assert scorer()["accuracy"] == scorer()["accuracy"]
+    unlabelled = Dataset("no labels", dataset.train)
+    assert Scorer(Statistics(system, unlabelled), unlabelled).names == ("category_agreement",)
 
 
 def test_quick_sizes_go_to_a_file_of_their_own(tmp_path):

@@ -246,3 +246,15 @@ def test_a_code_that_the_run_does_not_have_is_refused(system, dataset, tmp_path)
     with pytest.raises(UserError, match="--codes"):
         draw.draw_figures(system, dataset, tmp_path, "c", FigureSettings(codes=(3,)))
     assert not list(tmp_path.iterdir())
+
+
+def test_of_one_test_image_the_other_figures_are_drawn(system, dataset, tmp_path):
+    few = dataclasses.replace(dataset, test=Split(dataset.train.take(0, 1), dataset.train.factors[:1]))
+    draw.draw_figures(system, few, tmp_path, "c", QUICK_FIGURES)
+    drawn = json.loads((tmp_path / "figures.json").read_text())
+    assert "figure_reconstructions.png" in drawn["figures"]
+    assert drawn["skipped"] == {
+        "experts": drawn["skipped"]["experts"],
+        "interpolation": "takes two test images",
+        "mutual information": "no factor has two levels among the test images",
+    }

@@ -113,8 +113,9 @@ def run(out: pathlib.Path, epochs: int = 2, hyper: dict | None = None, **changes
     train(config(epochs=epochs, **(hyper or {})), out, **changes)
 
 
-def run_in_child(out: pathlib.Path, log: pathlib.Path, kwargs: dict) -> None:
+def run_in_child(out: pathlib.Path, log: pathlib.Path, kwargs: dict, environment: dict | None = None) -> None:
     """`run`, in a process of its own, its output into the file `log`."""
+    os.environ.update(environment or {})
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)

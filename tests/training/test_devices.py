@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -19,17 +18,10 @@ from common.training import devices
 from common.training.checkpoints import Checkpoints
 from helpers import replicas
 from helpers.paths import ROOT, TESTS
+from helpers.ports import free_ports
 from helpers.systems import EVERY
 
 TIMEOUT = 240  # Seconds. On a busy machine of two cores the processes need a minute.
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def start(strategy, folder, runs, environment):

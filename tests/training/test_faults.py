@@ -1,6 +1,7 @@
 """Runs that are killed, interrupted, starved of disk or driven to NaN: what is left, and that resuming is bit-exact."""
 
 import itertools
+import json
 import multiprocessing
 import os
 import pathlib
@@ -17,13 +18,16 @@ from multiprocessing import forkserver
 import numpy as np
 import pytest
 
+from common import commands
 from common.errors import Diverged, Interrupted, UserError
-from common.options import SaveInterval
+from common.io.atomic import write_json
+from common.options import SaveInterval, TrainingOptions
 from common.training import callbacks
 from common.training.checkpoint_files import saved, step_of
 from common.training.signals import StopSignals
 from helpers import tiny
 from helpers.paths import ROOT, TESTS
+from helpers.ports import free_ports
 from helpers.systems import EVERY, make_config
 
 # Children come from a server that has imported TensorFlow, and so start in a fraction of the time.
@@ -95,6 +99,56 @@ def test_a_signal_ends_the_step_saves_and_names_the_command(whole, tmp_path, at,
     assert log_csv(tmp_path) == log_csv(whole)
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGUSR1"])
+def test_other_signals_save_as_well(tmp_path, at, name):
+    number = getattr(signal, name)
+    at(3, lambda system: os.kill(os.getpid(), number))
+    with pytest.raises(Interrupted, match=r"stopped after step 3, saved as \S+tiny-3; resume with: ") as stop:
+        tiny.run(tmp_path)
+    assert stop.value.exit_code == 128 + number and newest(tmp_path) == 3
+
+
+def test_a_signal_before_the_first_step_says_how_to_continue(tmp_path):
+    """So does one after the last, during the evaluation."""
+
+    def load(*_):
+        interrupt()
+
+    said = "stopped by SIGTERM; continue with: .* --resume auto"
+    with StopSignals(at_once=True), pytest.raises(Interrupted, match=said) as stop:
+        commands.train(tiny.config(), TrainingOptions(out=tmp_path), load)
+    assert stop.value.exit_code == 143 and not list(tmp_path.iterdir())
+
+
+def test_one_command_starts_continues_and_ends_a_run(whole, tmp_path, at, caplog):
+    caplog.set_level("INFO", "common")
+    settings = {"epochs": 4, "resume": "auto"}
+    at(7, interrupt)
+    with pytest.raises(Interrupted):
+        tiny.run(tmp_path, **settings)
+    at(0, interrupt)
+    tiny.run(tmp_path, **settings)
+    tiny.assert_equal(tiny.final_state(tmp_path), tiny.final_state(whole))
+    assert log_csv(tmp_path) == log_csv(whole) and "already trained" not in caplog.text
+    tiny.run(tmp_path, **settings)
+    assert "already trained its 4 epochs" in caplog.text
+    with pytest.raises(UserError, match="cannot resume: seed was 1 in the saved run and is 2 now"):
+        tiny.train(tiny.config(epochs=4, seed=2), tmp_path, resume="auto")
+
+
+def test_a_finished_run_is_evaluated_if_that_was_missed(tmp_path, at, monkeypatch):
+    """Its evaluation was killed, or left out by --no-evaluate."""
+    evaluated = []
+    monkeypatch.setattr(commands, "_after_training", lambda run, steps, *_: evaluated.append(steps) or {})
+    tiny.run(tmp_path, resume="auto")
+    tiny.run(tmp_path, resume="auto", evaluate=True)
+    assert evaluated == [10]
+    write_json({"step": 10}, tmp_path / "results/tiny/figures.json")
+    (tmp_path / "results/tiny/report.html").touch()
+    tiny.run(tmp_path, resume="auto", evaluate=True)
+    assert evaluated == [10]
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_every_system_resumes_within_an_epoch_bit_for_bit(tmp_path, at, name):
     config = make_config(**EVERY[name], steps_per_epoch=2)
@@ -114,6 +168,32 @@ def test_a_finished_run_says_how_to_train_longer_and_does(whole, tmp_path, caplo
     assert "already trained its 4 epochs. To train longer: --resume --epochs 8" in caplog.text
     tiny.run(tmp_path / "moved", epochs=5)
     assert newest(tmp_path / "moved") == 25 and log_csv(tmp_path / "moved").startswith(log_csv(whole))
+
+
+def worker(out, index, ports, **kwargs):
+    """Starts worker `index` of two on this machine, which logs to out/log<index>."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    environment = {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})}
+    settings = {"strategy": "multiworker", "resume": "auto", **kwargs}
+    process = FRESH.Process(target=tiny.run_in_child, args=(out, out / f"log{index}", settings, environment))
+    process.start()
+    return process
+
+
+def test_of_two_workers_one_is_killed_and_both_resume(tmp_path):
+    ports = free_ports(2)
+    first, second = (worker(tmp_path, index, ports, epochs=10_000) for index in range(2))
+    assert wait_for(lambda: newest(tmp_path) >= 5, first), (tmp_path / "log0").read_text()[-2000:]
+    second.kill()
+    first.join(120)
+    said = rf"UserError: lost worker 1 \(127.0.0.1:{ports[1]}\): start all workers again, each with --resume auto"
+    assert first.exitcode == 1 and re.search(said, (tmp_path / "log0").read_text())
+    epochs = newest(tmp_path) // 5 + 1
+    both = [worker(tmp_path, index, ports, epochs=epochs) for index in range(2)]
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0], (tmp_path / "log0").read_text()[-2000:]
+    assert newest(tmp_path) == 5 * epochs and len(log_csv(tmp_path).splitlines()) == 1 + epochs
 
 
 def wait_for(condition, process, seconds=120):
@@ -281,6 +361,15 @@ def test_if_a_picture_cannot_be_written_the_state_is_saved(tmp_path, at):
 def test_an_unwritable_folder_is_an_error_before_training():
     with pytest.raises(UserError, match="cannot write to /proc/results/tiny .*: name another --out"):
         tiny.run(pathlib.Path("/proc"))
+
+
+def test_auto_does_not_start_over_damaged_checkpoints(tmp_path):
+    tiny.run(tmp_path, epochs=2)
+    for index in tmp_path.glob("models/tiny/*.index"):
+        index.write_bytes(b"")
+    with pytest.raises(UserError, match=r"tiny-10 is not a readable checkpoint: .* \(the 1 older ones cannot be used"):
+        tiny.run(tmp_path, epochs=2, resume="auto")
+    assert len(list(tmp_path.glob("models/tiny/*.data-*"))) == 2
 
 
 def test_a_damaged_newest_checkpoint_is_skipped(whole, tmp_path, caplog):

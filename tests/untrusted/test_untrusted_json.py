@@ -33,6 +33,7 @@ FIELDS = {
     "gradients": {"d_loss": {"encoder/e_mean/bias": FINGERPRINT}},
     "trace": [{"d_loss": 1.25, "variables": {"encoder/e_mean/bias": FINGERPRINT}}],
 }
+CONTENT = {"train": {"count": 3, "shape": [2, 2, 1], "images": "ab", "labels": None}, "test": None, "factors": {}}
 ARRAYS = {
     **{f"noise/{i}": RANDOM.uniform(0.1, 0.9, (4, 3 if i % 2 else 2)).astype(np.float32) for i in range(5)},
     "out/D_real_logits": np.ones((4, 1), np.float32),
@@ -88,7 +89,8 @@ def test_recording_npz(tmp_path):
 
 def test_configuration(tmp_path, make_config):
     config = make_config()
-    file, random, run = tmp_path / RUN_FILE, np.random.RandomState(0), provenance(config, "a test")
+    run = {**provenance(config, "a test"), "data_dir": "/data", "fingerprint": CONTENT}
+    file, random = tmp_path / RUN_FILE, np.random.RandomState(0)
 
     def read(mutant):
         file.write_bytes(mutant)
@@ -96,7 +98,7 @@ def test_configuration(tmp_path, make_config):
         check(found)
         assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
         if found == config:
-            require_same_run(config, json.loads(mutant)["data"], file)
+            require_same_run(config, CONTENT, file)
 
     assert min(survey(read, (mutations.json_mutant(random, run) for _ in range(2 * MUTANTS))).values()) > 100
 
@@ -119,11 +121,12 @@ def check(config: Config):
 
 def test_a_saved_configuration_is_compared_whatever_it_holds(tmp_path, make_config):
     config = make_config()
-    file, random, run = tmp_path / RUN_FILE, np.random.RandomState(1), provenance(config, "a test")
+    run = {**provenance(config, "a test"), "data_dir": "/data", "fingerprint": CONTENT}
+    file, random = tmp_path / RUN_FILE, np.random.RandomState(1)
 
     def read(mutant):
         file.write_bytes(mutant)
-        require_same_run(config, "a test", file)
+        require_same_run(config, CONTENT, file)
 
     assert min(survey(read, (mutations.json_mutant(random, run) for _ in range(MUTANTS))).values()) > 20
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from common.evaluation.metrics.codes import NotMeasurable
+
 UNASSIGNED = -1  # The label of a category that has none.
 
 
@@ -69,7 +71,7 @@ def confusion(table: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def _accuracy(table: np.ndarray, labels: np.ndarray) -> float:
     if table.sum() == 0:
-        raise ValueError("no images to score")
+        raise NotMeasurable("there are no images to score")
     assigned = np.flatnonzero(labels != UNASSIGNED)
     return float(table[assigned, labels[assigned]].sum() / table.sum())
 

@@ -5,6 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 
+class NotMeasurable(ValueError):
+    """There are too few images, levels or dimensions for a metric; the message says which."""
+
+
 class Codes(NamedTuple):
     """The codes of n images. Their dimensions are the continuous codes in order and then the category, if any.
 
@@ -53,4 +57,4 @@ def check_pairs(codes: Codes, factors: np.ndarray) -> None:
     if codes.images != len(factors):
         raise ValueError(f"codes of {codes.images} images and factors of {len(factors)}")
     if len(factors) == 0:
-        raise ValueError("no images to score")
+        raise NotMeasurable("there are no images to score")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.evaluation.metrics.classification import contingency, majority_accuracy, majority_labels
-from common.evaluation.metrics.codes import Codes
+from common.evaluation.metrics.codes import Codes, NotMeasurable
 
 
 class Sizes(NamedTuple):
@@ -70,12 +70,12 @@ def plan(factors: np.ndarray, sizes: Sizes, random: np.random.RandomState) -> Pl
         ValueError: no images, no factor to fix, or a batch of less than 2.
     """
     if len(factors) == 0:
-        raise ValueError("no images to score")
+        raise NotMeasurable("there are no images to score")
     if sizes.batch < 2:
         raise ValueError(f"a batch of {sizes.batch} has no variance")
     groups = {k: group for k in range(factors.shape[1]) if (group := _levels(factors[:, k])) is not None}
     if not groups:
-        raise ValueError("no factor has two levels, one of them with two images")
+        raise NotMeasurable("no factor has two levels, one of them with two images")
     variance = random.randint(0, len(factors), sizes.variance_samples)
     fixed = random.choice(list(groups), sizes.train_votes + sizes.eval_votes)
     votes = np.zeros((len(fixed), sizes.batch), np.int64)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from common.evaluation.metrics import mutual_information
-from common.evaluation.metrics.codes import Codes
+from common.evaluation.metrics.codes import Codes, NotMeasurable
 
 
 def mutual_information_gap(codes: Codes, factors: np.ndarray, bins: int = 20) -> float:
@@ -23,6 +23,6 @@ def mutual_information_gap(codes: Codes, factors: np.ndarray, bins: int = 20) ->
     information, entropies = mutual_information.matrix(codes, factors, bins), mutual_information.entropies(factors)
     varying = entropies > 0
     if not varying.any():
-        raise ValueError("no factor has two levels")
+        raise NotMeasurable("no factor has two levels")
     best = np.sort(np.vstack([np.zeros(len(entropies)), information]), axis=0)
     return float(((best[-1] - best[-2])[varying] / entropies[varying]).mean())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from common.evaluation.metrics.classification import contingency
-from common.evaluation.metrics.codes import Codes, check_pairs
+from common.evaluation.metrics.codes import Codes, NotMeasurable, check_pairs
 
 
 def discretise(codes: Codes, bins: int = 20) -> np.ndarray:
@@ -33,7 +33,7 @@ def matrix(codes: Codes, factors: np.ndarray, bins: int = 20) -> np.ndarray:
 def entropies(factors: np.ndarray) -> np.ndarray:
     """Return the entropy of each factor in the table int [n, f], in nats: float64 [f], 0 for a factor of one level."""
     if len(factors) == 0:
-        raise ValueError("no images to score")
+        raise NotMeasurable("there are no images to score")
     return np.array([_information(f, f) for f in _by_column(factors)])
 
 

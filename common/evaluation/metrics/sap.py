@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.evaluation.metrics.codes import Codes, check_pairs
+from common.evaluation.metrics.codes import Codes, NotMeasurable, check_pairs
 
 _COST = 0.01  # disentanglement_lib's C.
 _MAX_STEPS, _TOLERANCE = 200, 1e-9
@@ -19,6 +19,8 @@ def separated_attribute_predictability(
     Args, Raises: see `matrix`.
     """
     varying = [len(np.unique(column)) > 1 for column in train_factors.T]
+    if not any(varying):
+        raise NotMeasurable("no factor has two levels among the images that fit the classifiers")
     best = np.sort(matrix(train, train_factors[:, varying], test, test_factors[:, varying]), axis=0)
     return float((best[-1] - (best[-2] if len(best) > 1 else 0.0)).mean())
 
@@ -42,7 +44,7 @@ def matrix(train: Codes, train_factors: np.ndarray, test: Codes, test_factors: n
     check_pairs(train, train_factors)
     check_pairs(test, test_factors)
     if train_factors.shape[1] == 0 or min(len(np.unique(column)) for column in train_factors.T) < 2:
-        raise ValueError("a factor has less than two levels")
+        raise NotMeasurable("a factor has less than two levels")
     return np.array(
         [
             [_accuracy(x, y, x_test, y_test) for y, y_test in zip(train_factors.T, test_factors.T, strict=True)]

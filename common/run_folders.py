@@ -1,0 +1,47 @@
+"""Which folder a script's own run is in."""
+
+import dataclasses
+import pathlib
+
+from common.config import Config
+from common.errors import UserError
+from common.options import SYNTHETIC, Options, RunFolders, TrainingOptions
+from common.training.checkpoint_files import saved
+
+
+def find_run(config: Config, options: Options) -> pathlib.Path | None:
+    """Return the folder of the checkpoints of the script's own run below --out, if there is one.
+
+    A run on real data is preferred to one on synthetic data, unless the options name data.
+    """
+    real, synthetic = (RunFolders.of(name, options.out).models for name in (config.name, f"{config.name}{SYNTHETIC}"))
+    asks_for_real = options.data_dir is not None or options.data == "real"
+    folders = [synthetic] if options.data == "synthetic" else [real] if asks_for_real else [real, synthetic]
+    return next((folder for folder in folders if saved(folder)), None)
+
+
+def trained_folder(config: Config, options: Options) -> pathlib.Path:
+    """Return the folder of the script's own run. Raises UserError if it has none."""
+    folder = find_run(config, options)
+    if folder is None:
+        remedy = f"train first (python {config.name}.py), or name another --out or a --checkpoint"
+        other = find_run(config, dataclasses.replace(options, data="auto", data_dir=None))
+        if other is not None:
+            remedy = f"--checkpoint {other} names the run that there is"
+        name = f"{config.name}{SYNTHETIC}" if options.data == "synthetic" else config.name
+        raise UserError(f"there is no trained run in {RunFolders.of(name, options.out).models}: {remedy}")
+    return folder
+
+
+def run_to_resume(config: Config, options: TrainingOptions) -> pathlib.Path | None:
+    """Return the folder of the run that --resume continues; None if it is not given, or "auto" and there is none.
+
+    Raises:
+        UserError: there is nothing to resume.
+    """
+    folder = find_run(config, options) if options.resume else None
+    if folder is None and options.resume is True:
+        models = RunFolders.of(config.name, options.out).models
+        remedy = "leave out --resume, or use --resume auto, which starts a run where there is none"
+        raise UserError(f"nothing to resume: there is no checkpoint in {models}: {remedy}")
+    return folder
