@@ -1,11 +1,13 @@
 """Train InfoVAEGAN on MNIST with a 10-way categorical code and two continuous codes, without labels."""
 
-import dataclasses
 import sys
 
 from common.cli import main
 from common.config import Config, LatentSpec
 from common.models.hyperparameters import InfoVAEGANHyperparameters
+
+# isort: split
+import dataclasses  # Last: a Python that is too old to have it is told so by `common`.
 
 # Section numbers refer to docs/original.md. The original repository has no MNIST script: networks and code lengths are
 # from the authors' MNIST models, learning rates and loss weights from their 64-pixel scripts.

@@ -3,6 +3,10 @@
 import importlib
 import os
 
+from common import requirements
+
+requirements.check()
+
 TYPE_CHECKING = False  # A type checker takes it for True. This file must be readable by old versions of Python.
 if TYPE_CHECKING:
     from common.api import (

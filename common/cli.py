@@ -6,18 +6,16 @@
 import argparse
 import dataclasses
 import json
-import signal
 import sys
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common import commands, flags, suggestions
+from common import commands, flags, program, suggestions
 from common.config import Config
 from common.data import images
-from common.errors import Interrupted, UserError
+from common.errors import UserError
 from common.io.notices import import_tensorflow
-from common.logs import log_to_stdout
 from common.models import registry
 from common.options import (
     QUICK_EVALUATION,
@@ -29,12 +27,12 @@ from common.options import (
     TrainingOptions,
 )
 from common.sample_options import SampleOptions
-from common.training.signals import Stop, StopSignals
+from common.training.signals import StopSignals
 
 
 def main(
     config: Config,
-    description: str,
+    description: str | None,
     argv: Sequence[str] | None = None,
     presets: Mapping[str, Config] = types.MappingProxyType({}),
 ) -> int:
@@ -42,26 +40,17 @@ def main(
 
     Args:
         config: the script's configuration.
-        description: what it trains, in a sentence.
+        description: what it trains, in a sentence; None under `python -OO`, which has no docstrings.
         argv: the arguments, by default those of the process.
         presets: name -> the configuration that --preset chooses instead of `config`.
     """
-    prog = f"{config.name}.py"
-    log_to_stdout()
-    try:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+
+    def command() -> None:
         with StopSignals(at_once=True):
-            _run(config, description, list(sys.argv[1:] if argv is None else argv), presets)
-    except UserError as error:
-        print(f"{prog}: {'' if isinstance(error, Interrupted) else 'error: '}{error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"{prog}: error: {where}{error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print(f"{prog}: {str(stop) or 'stopped'}", file=sys.stderr)
-        return 128 + (stop.number if isinstance(stop, Stop) else signal.SIGINT)
-    return 0
+            _run(config, description or "", arguments, presets)
+
+    return program.run(f"{config.name}.py", command)
 
 
 def _run(config: Config, description: str, argv: list[str], presets: Mapping[str, Config]) -> None:
@@ -82,8 +71,8 @@ def _run(config: Config, description: str, argv: list[str], presets: Mapping[str
         config, given = _on_images(config, given)
     if command == "train":
         return _train(config, given, presets)
-    commands_of = {"evaluate": _evaluate, "figures": _figures, "sample": _sample, "data": _data, "export": _export}
-    commands_of[command](config, given)
+    run = {"evaluate": _evaluate, "figures": _figures, "report": _report, "sample": _sample, "data": _data}
+    {**run, "export": _export}[command](config, given)
 
 
 def _on_images(config: Config, given: Mapping[str, Any]) -> tuple[Config, Mapping[str, Any]]:
@@ -160,6 +149,13 @@ def _figures(config: Config, given: Mapping[str, Any]) -> None:
     commands.figures(config, options, settings, given.get("--also", []))
 
 
+def _report(config: Config, given: Mapping[str, Any]) -> None:
+    options, settings = _settings(Options, FigureSettings(), QUICK_FIGURES, given)
+    if "--dry-run" in given:
+        return _show(config, options, settings)
+    commands.report(config, options, settings, results=given.get("--results"), file=given.get("--file"))
+
+
 def _settings(kind: type, full: Any, quick: Any, given: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return the options and the settings of a command, of which `--quick` chooses other defaults."""
     settings = quick if "--quick" in given else full
@@ -174,15 +170,15 @@ def _sample(config: Config, given: Mapping[str, Any]) -> None:
     commands.sample(config, options)
 
 
-def _data(config: Config, given: Mapping[str, Any]) -> None:
-    commands.data(config, DataOptions(**flags.values(DataOptions, given)))
-
-
 def _export(config: Config, given: Mapping[str, Any]) -> None:
     options = Options(**flags.values(Options, given))
     if "--dry-run" in given:
         return _show(config, options)
     commands.export(config, options)
+
+
+def _data(config: Config, given: Mapping[str, Any]) -> None:
+    commands.data(config, DataOptions(**flags.values(DataOptions, given)))
 
 
 def _show(config: Config, options: Options, settings: Any = None) -> None:

@@ -25,6 +25,7 @@ from common.io.atomic import write_json
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
+from common.observers import observers_of
 from common.options import (
     SYNTHETIC,
     DataOptions,
@@ -158,7 +159,7 @@ def _train(
             logger.info("Training on %d images from %s", len(dataset.train), dataset.source)
             logger.info("Writing to %s and %s", *folders)
             finished, statistics = training.finished, Statistics(training.system, dataset)
-            training.run(_observers(statistics, dataset, folders))
+            training.run(observers_of(statistics, dataset, folders))
     if finished:
         longer = f"--resume --epochs {2 * config.epochs}"
         logger.info("The run had already trained its %d epochs. To train longer: %s", config.epochs, longer)
@@ -172,12 +173,13 @@ def _train(
 
 
 def _is_evaluated(folders: RunFolders, system: Any) -> bool:
-    """Return whether the figures, which follow the evaluation, are of the system's step."""
+    """Return whether the figures are of the system's step, and followed by a report: then all is there."""
     from common.evaluation.draw import FIGURES_FILE
+    from common.evaluation.report.write import REPORT_FILE
 
     try:
         drawn = json.loads((folders.results / FIGURES_FILE).read_text(encoding="utf-8"))
-        return drawn["step"] == int(system.step.numpy())
+        return drawn["step"] == int(system.step.numpy()) and (folders.results / REPORT_FILE).is_file()
     except (OSError, ValueError, LookupError, TypeError):
         return False
 
@@ -189,9 +191,10 @@ def _after_training(
     figures: FigureSettings | None,
     statistics: Any,
 ) -> dict[str, float]:
-    """Evaluate a run that has just been trained, and draw its figures; return its metrics."""
+    """Evaluate a run that has just been trained, draw its figures and write its report; return its metrics."""
     from common.evaluation import draw
     from common.evaluation.evaluate import evaluate as measure
+    from common.evaluation.report.write import write_report
 
     evaluation = evaluation or EvaluationSettings.for_run(steps)
     figures = figures or FigureSettings.for_run(steps)
@@ -200,11 +203,14 @@ def _after_training(
     trained_on, about = run.dataset.source, (run.system, run.dataset, run.results, run.checkpoint)
     result = measure(*about, evaluation, trained_on=trained_on, statistics=statistics)
     draw.draw_figures(*about, figures, statistics=statistics)
+    write_report(*about, figures, statistics=statistics)
     return result["metrics"]
 
 
 def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seconds: float) -> list[str]:
     """Return the last lines of a run: its length, what came out, what to look at, and what to do next."""
+    from common.evaluation.report.write import REPORT_FILE
+
     epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
     lines = [f"Finished {epochs} after {duration(seconds)}."]
     for name in [name for name in _HEADLINES if name in metrics][:2]:
@@ -214,67 +220,24 @@ def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seco
     pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
     picture = next((path for path in pictures if path.is_file()), folders.results)
     script = f"{script_of(config.name)}.py"
+    page = folders.results / REPORT_FILE
+    look = f"Look at {picture}" + (f", or open {page} in a browser." if page.is_file() else ".")
     more = [f"More: python {script} figures --help, python {script} evaluate --help"]
-    return [*lines, f"Look at {picture}.", *(more if pathlib.Path(sys.argv[0]).name == script else [])]
+    return [*lines, look, *(more if pathlib.Path(sys.argv[0]).name == script else [])]
 
 
-def open_tf1(config: Config, prefix: str) -> Any:
-    """Build a system at the weights of a checkpoint of the original, with optimizers. Raises UserError."""
+def open_tf1(config: Config, path: pathlib.Path) -> Any:
+    """Build a system at the weights of a checkpoint of the original, without optimizers. Raises UserError."""
     import_tensorflow()
-    system = registry.build(config)  # With optimizers, which the checkpoint has, too.
-    _load_tf1(prefix)(system)
+    system = registry.build(config, training=False)
+    _load_tf1(path)(system)
     return system
 
 
-def _load_tf1(prefix: str) -> Callable[[Any], None]:
+def _load_tf1(path: pathlib.Path) -> Callable[[Any], None]:
     from common.tf1 import checkpoints
 
-    return lambda system: checkpoints.load(system, prefix)
-
-
-def _observers(statistics: Any, dataset: Dataset, folders: RunFolders) -> Any:
-    """Return what observes a run: scores, pictures, the plot of log.csv, and the networks to save at its end.
-
-    Args:
-        statistics: the `Statistics` of the system.
-        dataset: the data.
-        folders: of the run.
-    """
-    from common.evaluation.clustering import Scorer
-    from common.evaluation.figures.captions import caption
-    from common.evaluation.figures.curves import draw_log
-    from common.training.train import Observers
-
-    scorer = Scorer(statistics, dataset)
-    return Observers(
-        scorer.names,
-        scorer,
-        _draw(statistics.system, dataset, folders),
-        plot=lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png", caption(statistics.system)),
-        networks=statistics.networks,
-    )
-
-
-def _draw(system: Any, dataset: Dataset, folders: RunFolders) -> Callable[[int], None] | None:
-    """Return what draws the sample grids of a system, in the results of a run."""
-    if not system.can("sample"):
-        return None
-    from common.evaluation.figures.generated import class_grid
-    from common.evaluation.figures.image_files import save_grid
-
-    side, rows = 8, 10  # Of the sample grids, as the original's; of the class grid.
-
-    def draw(epoch: int) -> None:
-        latents = system.sample_latents(system.step - 1, system.config.batch_size)
-        images = system.generate(latents).numpy()[: side * side]
-        save_grid(images, side, side, folders.results / f"VAE{epoch}.jpg")
-        if epoch >= 1:
-            save_grid(dataset.train.take(0, side * side), side, side, folders.results / f"Real{epoch}.png")
-        if system.config.latent.categories:
-            grid, columns = class_grid(system, rows), system.config.latent.categories
-            save_grid(grid, rows, columns, folders.results / "class_grid.png")
-
-    return draw
+    return lambda system: checkpoints.load(system, path)
 
 
 def evaluate(config: Config, options: Options, settings: EvaluationSettings) -> None:
@@ -290,12 +253,17 @@ def figures(config: Config, options: Options, settings: FigureSettings, also: Se
     """Draw the figures of a trained run, with reconstructions of the runs in `also` below its own."""
     run = runs.open_with_data(config, options, load_dataset, open_tf1)
     from common.evaluation.draw import Trained, draw_figures
-    from common.evaluation.opening import saved_statistics
 
-    statistics = None if run.description is None else saved_statistics(run.system, run.dataset, run.checkpoint)
     others = [Trained(*other) for other in runs.open_others(run, list(also))]
     about = (run.system, run.dataset, run.results, run.checkpoint)
-    draw_figures(*about, settings, also=others, statistics=statistics)
+    draw_figures(*about, settings, also=others, statistics=_saved_statistics(run))
+
+
+def _saved_statistics(run: runs.LoadedRun) -> Any:
+    """Return the copies of a run's system for inference; None for a checkpoint of the original."""
+    from common.evaluation.opening import saved_statistics
+
+    return saved_statistics(run.system, run.dataset, run.checkpoint) if run.description is not None else None
 
 
 def export(config: Config, options: Options) -> None:
@@ -313,11 +281,31 @@ def export(config: Config, options: Options) -> None:
     named = options.tf1_checkpoint or options.data_dir or options.data == "synthetic"
     dataset = load_dataset(config, options.data_dir, options.data, options.cache) if named else None
     if path is None:
-        system = Statistics(open_tf1(config, str(options.tf1_checkpoint)), dataset).independent()
+        system = Statistics(open_tf1(config, options.tf1_checkpoint), dataset).independent()
         model = TrainedModel(system, str(options.tf1_checkpoint))
     else:
         model = open_trained(path, dataset)
     write(model, RunFolders.of(model.config.name, options.out).results / "export")
+
+
+def report(
+    config: Config,
+    options: Options,
+    settings: FigureSettings,
+    *,
+    results: pathlib.Path | None = None,
+    file: pathlib.Path | None = None,
+) -> None:
+    """Write a page that shows a trained run, with what is in `results`, as `file`; by default in the run's results."""
+    if results is not None and not results.is_dir():
+        raise UserError(f"--results {results} is not a folder: it should hold log.csv and metrics.json")
+    if file is not None and not file.parent.is_dir():
+        raise UserError(f"--file {file} cannot be written: there is no folder {file.parent}")
+    run = runs.open_with_data(config, options, load_dataset, open_tf1)
+    from common.evaluation.report.write import write_report
+
+    about = (run.system, run.dataset, results or run.results, run.checkpoint)
+    write_report(*about, settings, file=file, statistics=_saved_statistics(run))
 
 
 def sample(config: Config, options: SampleOptions) -> None:

@@ -15,6 +15,7 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from common import surroundings
 from common.config import BATCH_NORMS, PRECISIONS, Config
 from common.errors import UserError, did_you_mean
 from common.fields import described, flag_of, type_of
@@ -26,17 +27,25 @@ COMMANDS = {
     "train": "Write sample grids and checkpoints after each epoch.",
     "evaluate": "Measure a trained run of {script} and write metrics.json.",
     "figures": "Draw the paper's figures from a trained run of {script}.",
+    "report": "Write one HTML page that shows a trained run of {script}.",
     "sample": "Generate images with a trained run of {script}.",
-    "data": "Say what {script} would read, and draw the first images as training sees them.",
     "export": "Write generator and encoder of a trained run of {script} as SavedModel and ONNX.",
+    "data": "Say what {script} would read, and draw the first images as training sees them.",
 }
 EXAMPLES = {
     "train": ("--epochs 2 --steps-per-epoch 200", "--resume auto --epochs 20"),
     "evaluate": ("evaluate", "evaluate --quick --checkpoint models/{name}"),
     "figures": ("figures", "figures --codes 0 --range -2 2"),
+    "report": ("report", "report --draws 8 --range -2 2"),
     "sample": ("sample --count 64 --category 3 --out threes.png", "sample --latents l.npz --out g.npz"),
-    "data": ("data", "data --data-dir DIR --json data.json"),
     "export": ("export", "export --checkpoint models/{name} --out FOLDER"),
+    "data": ("data", "data --data-dir DIR --json data.json"),
+}
+_REPORT = {  # Flags of `figures` that `report` has, too -> their help there, or "" for the same.
+    "--draws": "number of samples to choose from",
+    "--codes": "continuous codes that have a slider (default: as many as fit)",
+    "--traversal-steps": "number of positions of a slider, at most 101",
+    **dict.fromkeys(("--range", "--grid-rows", "--num-reconstructions", "--information-images", "--figure-seed"), ""),
 }
 _PLACES = ("data_dir", "data", "out", "cache_dir", "use_cache")
 _RUN = ("resume", "overwrite", "evaluate")
@@ -101,6 +110,10 @@ class _Extras:
         common=True,
         metavar="DIR",
     )
+    results: pathlib.Path | None = described(
+        None, "folder of log.csv and metrics.json (default: the run's own)", common=True, metavar="DIR"
+    )
+    file: pathlib.Path | None = described(None, "file to write (default: report.html)", common=True, metavar="HTML")
     dry_run: bool = described(False, "print the resolved configuration, check the data, and exit", common=True)
 
 
@@ -161,6 +174,8 @@ def _convert(kind: Any, choices: Sequence[str], text: str) -> Any:
         raise argparse.ArgumentTypeError(
             f"must be {'one of ' * (len(choices) > 1)}{', '.join(choices)}, got {text!r}{did_you_mean(text, choices)}"
         )
+    if kind is pathlib.Path:
+        return surroundings.path(text)
     try:
         return getattr(kind, "parse", kind)(text)
     except ValueError:
@@ -220,6 +235,10 @@ def groups(command: str, config: Config, presets: Sequence[str], tf1: bool) -> l
     own = {
         "evaluate": [*flags_of(EvaluationSettings), extras["--quick"], extras["--dry-run"]],
         "figures": [*flags_of(FigureSettings), extras["--also"], extras["--quick"], extras["--dry-run"]],
+        "report": [
+            *(f._replace(help=_REPORT[f.flag] or f.help) for f in flags_of(FigureSettings) if f.flag in _REPORT),
+            *(extras[name] for name in ("--results", "--file", "--quick", "--dry-run")),
+        ],
         "sample": [*flags_of(SampleOptions), extras["--dry-run"]],
         "export": [extras["--dry-run"]],
     }[command]
@@ -276,9 +295,9 @@ def parser(
     p = _Parser(
         prog=script,
         usage=f"python {script} [{command}] [FLAGS]" if command == "train" else f"python {script} {command} [FLAGS]",
-        description=textwrap.fill(f"{description} {what}" if command == "train" else what, _width()),
+        description=textwrap.fill(f"{description} {what}".lstrip() if command == "train" else what, _width()),
         epilog="\n".join(
-            ["examples:", *examples, "", f"other commands, as first argument: {others}"]
+            ["examples:", *examples, "", f"other commands, as first word: {others}"]
             + ([] if shown == "all" else ["--help-all lists all flags"])
             + (["--model NAME --help lists a model's hyper-parameters"] if command == "train" and not shown else [])
         ),

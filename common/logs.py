@@ -2,6 +2,8 @@
 
 import logging
 
+from common import surroundings
+
 
 def log_to_stdout() -> None:
     """Print what the project logs to stdout, as plain lines. Without it, a program chooses its own handlers."""
@@ -18,4 +20,7 @@ class _Stdout(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a message."""
-        print(self.format(record), flush=True)
+        try:
+            print(self.format(record), flush=True)
+        except OSError as error:  # A run of hours should not end for this.
+            surroundings.drop_stdout(error)

@@ -11,11 +11,11 @@ without `described` has none.
 
 import argparse
 import dataclasses
-import os
 import pathlib
 import re
 from typing import NamedTuple
 
+from common import surroundings
 from common.errors import UserError
 from common.fields import described, require_ranges
 
@@ -39,7 +39,7 @@ class Cache:
 
 def default_cache_folder() -> pathlib.Path:
     """Return `infovaegan` in the user's cache folder."""
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "infovaegan"
+    return surroundings.cache_home() / "infovaegan"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +237,9 @@ class Options:
         common=True,
         metavar="PATH",
     )
-    tf1_checkpoint: str | None = described(None, "checkpoint of the original TF1 code to start from", metavar="PREFIX")
+    tf1_checkpoint: pathlib.Path | None = described(
+        None, "checkpoint of the original TF1 code to start from: its prefix, a file of it, or its folder"
+    )
 
     def __post_init__(self):
         require_ranges(self)

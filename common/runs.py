@@ -287,7 +287,7 @@ def open_networks(path: pathlib.Path | str) -> "System | None":
 
 
 def open_with_data(
-    config: Config, options: Options, load: Callable[..., Dataset], open_tf1: Callable[[Config, str], "System"]
+    config: Config, options: Options, load: Callable[..., Dataset], open_tf1: Callable[[Config, pathlib.Path], "System"]
 ) -> LoadedRun:
     """Open --checkpoint, or the newest checkpoint of the script's own run below --out, and its data.
 
@@ -316,7 +316,8 @@ def open_with_data(
     file = run.folder / RUN_FILE if run else pathlib.Path()
     dataset = load_data(config, options, load, description, file)
     if run is None:
-        system, checkpoint = open_tf1(config, options.tf1_checkpoint), options.tf1_checkpoint
+        checkpoint = str(options.tf1_checkpoint)
+        system = open_tf1(config, options.tf1_checkpoint)
     else:
         require_own_data(dataset, options, run.description, file)
         system, checkpoint = run.restore(training=False)

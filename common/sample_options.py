@@ -39,8 +39,8 @@ class SampleOptions:
         None, "checkpoint of any run, or its folder (default: this script's newest run below models/)",
         common=True, metavar="PATH",
     )  # fmt: skip
-    tf1_checkpoint: str | None = described(
-        None, "checkpoint of the original TF1 code instead", common=True, metavar="PREFIX"
+    tf1_checkpoint: pathlib.Path | None = described(
+        None, "checkpoint of the original TF1 code instead: its prefix, a file of it, or its folder", common=True
     )
 
     def __post_init__(self):

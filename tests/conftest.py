@@ -44,6 +44,17 @@ def threads_as_before():
 
 
 @pytest.fixture(autouse=True)
+def keras_home_as_before():
+    """No test finds what a program run by another test made of Keras's folder."""
+    names = ("KERAS_HOME", "INFOVAEGAN_KERAS_HOME")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    yield
+    for name in names:
+        os.environ.pop(name, None)
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def log_as_before():
     """No test finds the handler that a script's command line gave the project's log in another."""
     yield

@@ -9,11 +9,12 @@ import json
 import pathlib
 import sys
 
-from common import cli, threads
+from common import cli, program, threads
 from common.config import PRECISIONS
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.runs import SCRIPTS, load_script
+from common.surroundings import path as path_argument
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,14 +41,18 @@ def parser() -> argparse.ArgumentParser:
             metavar="PRECISION",
             help="also time the step with Keras's own batch norm and Adam, interleaved, in float32 or PRECISION",
         )
-        step.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all numbers and operations to FILE")
-        step.add_argument("--against", type=pathlib.Path, metavar="FILE", help="print ratios to an earlier --json FILE")
-        step.add_argument("--profile", metavar="DIR", help="write a TensorFlow profile of three more steps to DIR")
+        step.add_argument("--json", type=path_argument, metavar="FILE", help="write all numbers and operations to FILE")
+        step.add_argument(
+            "--against", type=path_argument, metavar="FILE", help="print ratios to an earlier --json FILE"
+        )
+        step.add_argument(
+            "--profile", type=path_argument, metavar="DIR", help="write a TensorFlow profile of three more steps to DIR"
+        )
     data = commands.add_parser("input", help="reading and preprocessing of images", allow_abbrev=False)
     data.add_argument("dataset", choices=SCRIPTS, help="data set to read")
     data.add_argument(
         "--data-dir",
-        type=pathlib.Path,
+        type=path_argument,
         metavar="DIR",
         help="folder of the real data (default: temporary synthetic files)",
     )
@@ -87,23 +92,21 @@ def benchmark_step(given: dict, rest: list[str]) -> None:
         write_json(report, output)
 
 
+def benchmark_input(given: dict, rest: list[str]) -> None:
+    """Measure how fast images are read and preprocessed, and print the table."""
+    if rest:
+        raise UserError(f"unknown argument {rest[0]}")
+    from common.benchmark import input_pipeline
+
+    input_pipeline.report(given["dataset"], given["data_dir"], given["images"], given["steps"])
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parsed, rest = parser().parse_known_args(argv)
     given = vars(parsed)
-    try:
-        if given["command"] == "input":
-            if rest:
-                raise UserError(f"unknown argument {rest[0]}")
-            from common.benchmark import input_pipeline
-
-            input_pipeline.report(given["dataset"], given["data_dir"], given["images"], given["steps"])
-        else:
-            benchmark_step(given, rest)
-    except UserError as error:
-        print(f"python -m common.benchmark: error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = benchmark_input if given["command"] == "input" else benchmark_step
+    return program.run("python -m common.benchmark", lambda: command(given, rest))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 
+from common import surroundings
 from common.data import formats, tfds
 from common.data.dataset import Dataset, Factor, Split, SyntheticImages
 from common.data.entries import Entry, list_files, not_found, shorten, unused, with_members
@@ -44,7 +45,7 @@ Parts = dict[tuple[str, int], Entry]
 
 def default_paths() -> list[pathlib.Path]:
     """Return where earlier downloads may have left MNIST."""
-    return [tfds.place("mnist"), pathlib.Path.home() / ".keras" / "datasets" / "mnist.npz"]
+    return [tfds.place("mnist"), surroundings.keras_home() / "datasets" / "mnist.npz"]
 
 
 def download(cache: Cache) -> Dataset:

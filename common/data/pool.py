@@ -23,7 +23,12 @@ def parallel_map(function: Callable[[Any], Any], arguments: Iterable[Any], count
         yield from map(function, arguments)
         return
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork.
-    with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
+    try:
+        executor = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_start_worker)
+    except OSError:  # No semaphores: /dev/shm is missing or cannot be written to.
+        yield from map(function, arguments)
+        return
+    with executor as pool:
         pending = collections.deque()
         try:
             for argument in arguments:

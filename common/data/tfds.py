@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from common import surroundings
 from common.errors import UserError, first_line
 from common.io.notices import import_tensorflow
 
@@ -25,7 +26,7 @@ _TIMEOUT_S = 4.0
 
 def data_dir() -> pathlib.Path:
     """Return TFDS's data folder: $TFDS_DATA_DIR or ~/tensorflow_datasets."""
-    return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or pathlib.Path.home() / "tensorflow_datasets")
+    return surroundings.tfds_home()
 
 
 def manual_dir() -> pathlib.Path:

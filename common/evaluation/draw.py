@@ -14,21 +14,13 @@ from common.data.pixels import RANGES
 from common.errors import UserError
 from common.evaluation.clustering import class_names
 from common.evaluation.draw_experts import expert_figures
-from common.evaluation.encode import (
-    RECONSTRUCTIONS,
-    encode,
-    evaluation_seed,
-    lacks,
-    mixed_images,
-    sample_split,
-    to_inputs,
-)
+from common.evaluation.encode import RECONSTRUCTIONS, evaluation_seed, lacks, mixed_images, to_inputs
 from common.evaluation.figures import generated
 from common.evaluation.figures.captions import caption, run_title, short
 from common.evaluation.figures.image_files import save_picture
 from common.evaluation.figures.tables import heatmap, image_table
-from common.evaluation.metrics import mutual_information
-from common.evaluation.report import Progress
+from common.evaluation.findings import Progress
+from common.evaluation.information import information
 from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
 from common.models.system import System
@@ -86,7 +78,7 @@ def draw_figures(
         UserError: `settings` asks for codes that the system does not have.
     """
     settings = settings or FigureSettings()
-    _require_codes(system, settings)
+    require_codes(system, settings)
     statistics = statistics or Statistics(system, dataset)
     inference = statistics.under()
     independent = statistics.independent() if inference.can("sample") else inference
@@ -111,7 +103,7 @@ def draw_figures(
     return paths
 
 
-def _require_codes(system: System, settings: FigureSettings) -> None:
+def require_codes(system: System, settings: FigureSettings) -> None:
     """Raise UserError if `settings` asks for codes that the system does not have."""
     count = system.config.latent.continuous
     if any(not 0 <= code < count for code in settings.codes or ()):
@@ -279,27 +271,23 @@ class Figures:
 
     def information(self) -> Iterator[Figure]:
         """Yield the mutual information of every code with every factor."""
-        dataset, settings = self.dataset, self.settings
-        split = sample_split(dataset.test or dataset.train, settings.information_images, settings.seed)
-        factors = split.factors
-        entropies = np.zeros(0) if factors is None else mutual_information.entropies(factors)
-        varying = np.flatnonzero(entropies > 0)
-        if factors is None or not len(varying):  # There is nothing to inform about.
+        settings = self.settings
+        if (self.dataset.test or self.dataset.train).factors is None:
             return
-        codes = encode(self.system, split.images)
-        values = mutual_information.matrix(codes, factors[:, varying]) / entropies[varying]
-        names = [*(f"c{i}" for i in range(codes.continuous.shape[1])), *(["d"] if codes.category is not None else [])]
+        found = information(self.system, self.dataset, settings.information_images, settings.seed)
+        if not found.factors:
+            return
         picture = heatmap(
             self.title("Mutual information of codes and factors"),
-            values.T,
-            [dataset.factors[i].name for i in varying],
-            names,
+            found.values,
+            found.factors,
+            found.codes,
             ylabel="factor",
             xlabel="code; mutual information as a fraction of the factor's entropy",
             dpi=settings.dpi,
         )
-        shows = f"mutual information of codes and factors over {len(split)} {self.images_are}, 20 bins"
-        yield Figure("figure_mutual_information", picture, {"shows": shows, "images": len(split)})
+        shows = f"mutual information of codes and factors over {found.images} {self.images_are}, 20 bins"
+        yield Figure("figure_mutual_information", picture, {"shows": shows, "images": found.images})
 
     def experts(self) -> Iterator[Figure]:
         """Yield what each expert of a mixture contributes, samples and stands for."""

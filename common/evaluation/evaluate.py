@@ -20,9 +20,9 @@ from common.evaluation.encode import (
     sample_indices,
     sample_split,
 )
+from common.evaluation.findings import Findings, Progress
 from common.evaluation.metrics import classification, factor_vae
 from common.evaluation.metrics.codes import Codes
-from common.evaluation.report import Progress, Report
 from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
 from common.models.system import System
@@ -62,7 +62,7 @@ def evaluate(
         UserError: the InceptionV3 weights file that `settings` names is invalid.
     """
     settings = settings or EvaluationSettings()
-    report = Evaluation(dataset, settings, statistics or Statistics(system, dataset)).measure()
+    findings = Evaluation(dataset, settings, statistics or Statistics(system, dataset)).measure()
     weights = settings.inception_weights
     result = {
         **provenance(system.config, dataset.source),
@@ -71,7 +71,7 @@ def evaluate(
         "step": int(system.step.numpy()),
         "quick": settings.quick,
         "settings": {**dataclasses.asdict(settings), "inception_weights": weights and str(weights)},
-        **dataclasses.asdict(report),
+        **dataclasses.asdict(findings),
     }
     path = folder / (QUICK_METRICS_FILE if settings.quick else METRICS_FILE)
     write_json(result, path)
@@ -91,13 +91,13 @@ class Evaluation:
 
     def __init__(self, dataset: Dataset, settings: EvaluationSettings, statistics: Statistics):
         self.dataset, self.settings, self.statistics = dataset, settings, statistics
-        self.system, self.report = statistics.under(), Report()
+        self.system, self.findings = statistics.under(), Findings()
         side = self.system.config.image_shape[0]
         self.limit, self.num_samples = settings.images_of(side), settings.samples_of(side)
         self.no_classes = clustering.lacks_classes(dataset)
         self.no_category = lacks(self.system, "encode", "category")
 
-    def measure(self) -> Report:
+    def measure(self) -> Findings:
         """Measure all families."""
         classified = 0 if self.no_classes else min(self.settings.classifier_images, len(self.dataset.train))
         encoded = 3 * min(self.limit or len(self.dataset.train), len(self.dataset.train))
@@ -115,27 +115,27 @@ class Evaluation:
         for name, (measure, _) in families.items():
             progress.start(name)
             measure()
-        for why in dict.fromkeys(self.report.skipped.values()):
-            names = (name for name, reason in self.report.skipped.items() if reason == why)
+        for why in dict.fromkeys(self.findings.skipped.values()):
+            names = (name for name, reason in self.findings.skipped.items() if reason == why)
             logger.info("  without %s: %s", ", ".join(names), why)
-        return self.report
+        return self.findings
 
     def prepare_features(self) -> None:
         """Open or train the feature extractors; first, since a mistake here should not come after an hour."""
         scaling, settings = self.system.config.scaling, self.settings
         self.extractors, self.classifier = {}, None
         if settings.inception_weights is None:
-            self.report.skip("no InceptionV3 weights given (--inception-weights)", *distances.names("keras"))
+            self.findings.skip("no InceptionV3 weights given (--inception-weights)", *distances.names("keras"))
         else:
             self.extractors["keras"] = features.inception(scaling, settings.inception_weights)
         if self.no_classes:
-            self.report.skip(self.no_classes, *distances.names("classifier"), clustering.PURITY)
+            self.findings.skip(self.no_classes, *distances.names("classifier"), clustering.PURITY)
             return
         count = min(settings.classifier_images, len(self.dataset.train))
         self.classifier = features.small_classifier(self.dataset, scaling, settings.seed, count)
         self.extractors["classifier"] = self.classifier.features
-        self.report.add({"classifier_accuracy": self.classifier.accuracy})
-        self.report.sizes["classifier_train"] = count
+        self.findings.add({"classifier_accuracy": self.classifier.accuracy})
+        self.findings.sizes["classifier_train"] = count
 
     def measure_codes(self) -> None:
         """Encode both splits, and measure categories and disentanglement."""
@@ -147,7 +147,7 @@ class Evaluation:
         factors = dataset.train.factors
         plan = None
         if not no_factors and factors is not None:
-            with self.report.leaving_out("factor_vae"):
+            with self.findings.leaving_out("factor_vae"):
                 plan = disentanglement.factor_vae_plan(factors, self.settings)
         fit = np.zeros(0, np.int64) if no_accuracy else sample_indices(dataset.train, self.limit, seed)
         most = min(self.limit or disentanglement.MIG_IMAGES, disentanglement.MIG_IMAGES)
@@ -155,25 +155,25 @@ class Evaluation:
         wanted = np.unique(np.concatenate([fit, mig, *([] if plan is None else [plan.images])]))
         train = encode_split(self.system, dataset.train, wanted) if len(wanted) else None
         if self.no_category:
-            self.report.skip(self.no_category, clustering.AGREEMENT)
+            self.findings.skip(self.no_category, clustering.AGREEMENT)
         else:
             test = sample_split(dataset.test or dataset.train, self.limit, seed)
             codes = encode(self.system, test.images)
-            self.report.add({clustering.AGREEMENT: clustering.category_agreement(self.system, test, codes, seed)})
-            self.report.sizes[clustering.AGREEMENT] = len(test)
+            self.findings.add({clustering.AGREEMENT: clustering.category_agreement(self.system, test, codes, seed)})
+            self.findings.sizes[clustering.AGREEMENT] = len(test)
             if train and not no_accuracy:
                 self.measure_accuracy(choose(dataset.train, fit), train.of(fit), test, codes)
         if no_accuracy:
-            self.report.skip(no_accuracy, *clustering.ACCURACY)
+            self.findings.skip(no_accuracy, *clustering.ACCURACY)
         if no_factors:
-            self.report.skip(no_factors, *disentanglement.NAMES)
+            self.findings.skip(no_factors, *disentanglement.NAMES)
         elif train:
             self.measure_disentanglement(train, mig, plan)
 
     def measure_accuracy(self, train: Split, train_codes: Codes, test: Split, test_codes: Codes) -> None:
         """The accuracies, under the run's own statistics and under the other kinds."""
         own = self.system.config.batch_norm
-        self.report.sizes |= {"accuracy_train": len(train), "accuracy_test": len(test)}
+        self.findings.sizes |= {"accuracy_train": len(train), "accuracy_test": len(test)}
         for kind in sorted(BATCH_NORMS, key=lambda kind: kind != own):
             end = "" if kind == own else f"_{kind}_statistics"
             if end and not self.settings.other_statistics:
@@ -184,77 +184,77 @@ class Evaluation:
             fitted = clustering.category_counts(train_codes, self.dataset, train)
             scored = clustering.category_counts(test_codes, self.dataset, test)
             scores = clustering.accuracies(fitted, scored)
-            self.report.add({f"{name}{end}": value for name, value in scores.items()})
+            self.findings.add({f"{name}{end}": value for name, value in scores.items()})
             labels = classification.majority_labels(fitted)
-            self.report.tables[f"category_labels{end}"] = labels.tolist()
-            self.report.tables[f"confusion{end}"] = classification.confusion(scored, labels).tolist()
+            self.findings.tables[f"category_labels{end}"] = labels.tolist()
+            self.findings.tables[f"confusion{end}"] = classification.confusion(scored, labels).tolist()
 
     def measure_disentanglement(self, train: Encoded, mig: np.ndarray, plan: factor_vae.Plan | None) -> None:
         """The FactorVAE score of the images of `plan`, MIG and SAP of the images `mig`."""
-        report = self.report
+        findings = self.findings
         if plan is None:
             if self.settings.factor_vae == "none":
-                report.skip("not asked for (--factor-vae none)", "factor_vae")
+                findings.skip("not asked for (--factor-vae none)", "factor_vae")
         else:
             codes = train.of(plan.images)
-            report.add(disentanglement.factor_vae_scores(plan, codes))
-            report.sizes |= {f"factor_vae_{name}": value for name, value in plan.sizes._asdict().items()}
-            report.sizes["factor_vae_images"] = len(plan.images)
-            report.tables["active_dimensions"] = factor_vae.active_dimensions(plan, codes).tolist()
+            findings.add(disentanglement.factor_vae_scores(plan, codes))
+            findings.sizes |= {f"factor_vae_{name}": value for name, value in plan.sizes._asdict().items()}
+            findings.sizes["factor_vae_images"] = len(plan.images)
+            findings.tables["active_dimensions"] = factor_vae.active_dimensions(plan, codes).tolist()
         factors = choose(self.dataset.train, mig).factors
         if factors is None:
             raise ValueError("the training images have no factors")
-        with report.leaving_out("mig"):
-            report.add(disentanglement.mig_scores(train.of(mig), factors))
-            report.sizes["mig"] = len(factors)
-        with report.leaving_out("sap"):
+        with findings.leaving_out("mig"):
+            findings.add(disentanglement.mig_scores(train.of(mig), factors))
+            findings.sizes["mig"] = len(factors)
+        with findings.leaving_out("sap"):
             meanings, seed = self.dataset.factors, self.settings.seed
             scores, sizes = disentanglement.sap_scores(train.of(mig), factors, meanings, seed)
-            report.add(scores)
-            report.sizes |= sizes
+            findings.add(scores)
+            findings.sizes |= sizes
 
     def measure_reconstructions(self) -> None:
         """The squared error and, if the system infers z too, the bound on the log-likelihood."""
         missing = lacks(self.system, "reconstruct")
         if missing:
-            self.report.skip(missing, *reconstruction.ERRORS, reconstruction.BOUND)
+            self.findings.skip(missing, *reconstruction.ERRORS, reconstruction.BOUND)
             return
         split = sample_split(self.dataset.test or self.dataset.train, self.num_samples, self.settings.seed)
         scores = reconstruction.reconstruction_scores(reconstruct(self.system, split.images, self.settings.seed))
-        self.report.add(scores)
-        self.report.sizes["reconstruction"] = len(split)
+        self.findings.add(scores)
+        self.findings.sizes["reconstruction"] = len(split)
         if reconstruction.BOUND not in scores:
-            self.report.skip(f"{self.system.name} does not infer all of z, d and c", reconstruction.BOUND)
+            self.findings.skip(f"{self.system.name} does not infer all of z, d and c", reconstruction.BOUND)
 
     def measure_experts(self) -> None:
         """How the experts of a mixture share the test images, and the squared errors with and without the mask."""
         dataset, seed = self.dataset, self.settings.seed
         split = sample_split(dataset.test or dataset.train, self.num_samples, seed)
         weights = experts.mixing_weights(self.system, split.images)
-        self.report.add(experts.expert_scores(self.system, split.images, weights, seed))
-        self.report.sizes["experts"] = len(split)
+        self.findings.add(experts.expert_scores(self.system, split.images, weights, seed))
+        self.findings.sizes["experts"] = len(split)
         tables = experts.weight_tables(weights, dataset, split)
-        self.report.tables |= {f"expert_weights_{factor}": table.tolist() for factor, table in tables.items()}
+        self.findings.tables |= {f"expert_weights_{factor}": table.tolist() for factor, table in tables.items()}
 
     def measure_samples(self) -> None:
         """Generated images: their categories, and their distances from real ones."""
-        dataset, report, seed = self.dataset, self.report, self.settings.seed
+        dataset, findings, seed = self.dataset, self.findings, self.settings.seed
         names = [name for extractor in self.extractors for name in distances.names(extractor)]
         missing = lacks(self.system, "sample")
         if missing:
-            report.skip(missing, *clustering.GENERATED, *names)
+            findings.skip(missing, *clustering.GENERATED, *names)
             return
         pair = None
-        with report.leaving_out(*names):
+        with findings.leaving_out(*names):
             pair = distances.two_real_sets(dataset, self.num_samples, seed)
         images, categories = generate(self.system, len(pair[0]) if pair else self.num_samples, seed)
-        report.sizes["generated"] = len(images)
+        findings.sizes["generated"] = len(images)
         if categories is None or self.no_category:
-            report.skip(self.no_category or "images have no category", *clustering.GENERATED)
+            findings.skip(self.no_category or "images have no category", *clustering.GENERATED)
         else:
             logits = None if self.classifier is None else self.classifier.logits(images)
-            report.add(clustering.generated_scores(categories, encode(self.system, images), logits))
+            findings.add(clustering.generated_scores(categories, encode(self.system, images), logits))
         for name, extract in self.extractors.items() if pair else ():
             scores, sizes = distances.distances(name, extract, *pair, images, seed=seed)
-            report.add(scores)
-            report.sizes |= sizes
+            findings.add(scores)
+            findings.sizes |= sizes

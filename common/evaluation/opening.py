@@ -53,12 +53,12 @@ def saved_statistics(system: System, dataset: Dataset, checkpoint: str) -> Stati
 def _own_data(system: System, checkpoint: str) -> tuple[Dataset | None, str | None]:
     """Return the data that a run was trained on, or None and why it is not there."""
     run = runs.read_run(pathlib.Path(checkpoint).parent / runs.RUN_FILE)
-    trained_on, place = run["data"], pathlib.Path(run["data_dir"]) if run["data_dir"] else None
+    trained_on, place = run["data"], run["data_dir"]
     text = f"to encode, {checkpoint} needs images that it was trained on ({trained_on}): "
     text += "name them (--data-dir, or load_run(path, images))"
     mode = "synthetic" if system.config.name.endswith("-synthetic") else "real"
     try:
-        dataset = load_dataset(system.config, place, mode, Options().cache)
+        dataset = load_dataset(system.config, pathlib.Path(place) if place else None, mode, Options().cache)
     except (UserError, ImportError):
         return None, text
     return (dataset, None) if dataset.source == trained_on else (None, text)

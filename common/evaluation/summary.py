@@ -11,6 +11,7 @@ import pathlib
 import statistics
 import sys
 
+from common import program, surroundings
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.runs import CHANGEABLE, METRICS_FILE
@@ -106,11 +107,11 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("runs", type=pathlib.Path, nargs="+", metavar="METRICS.json")
+    p.add_argument("runs", type=surroundings.path, nargs="+", metavar="METRICS.json")
     which = f"metrics to show (default: those of {', '.join(DEFAULT)} that the first run has)"
     p.add_argument("--metrics", nargs="+", metavar="NAME", help=which)
     p.add_argument(
-        "--json", type=pathlib.Path, metavar="FILE", help="file for the numbers and the shared configuration"
+        "--json", type=surroundings.path, metavar="FILE", help="file for the numbers and the shared configuration"
     )
     return p
 
@@ -119,22 +120,22 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     p = parser()
     given = p.parse_args(argv)
-    try:
-        reports = [read(path) for path in given.runs]
-        require_alike(reports, given.runs)
-        found = reports[0]["metrics"]
-        names = given.metrics or [name for name in DEFAULT if name in found] or sorted(found)
-        if not names:
-            raise UserError(f"{given.runs[0]} has no metrics")
-        summary = summarise(reports, names)
-        print(table(summary))
-        if given.json:
-            shared = {name: value for name, value in reports[0]["config"].items() if name not in _FREE}
-            write_json({"step": reports[0]["step"], "config": shared, "metrics": summary}, given.json)
-    except (UserError, OSError) as error:
-        print(f"{p.prog}: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return program.run(p.prog, lambda: print_summary(given.runs, given.metrics, given.json))
+
+
+def print_summary(paths: list[pathlib.Path], metrics: list[str] | None, output: pathlib.Path | None) -> None:
+    """Print the table of the runs at `paths`, and write it to `output`. Raises UserError if they differ too much."""
+    reports = [read(path) for path in paths]
+    require_alike(reports, paths)
+    found = reports[0]["metrics"]
+    names = metrics or [name for name in DEFAULT if name in found] or sorted(found)
+    if not names:
+        raise UserError(f"{paths[0]} has no metrics")
+    summary = summarise(reports, names)
+    print(table(summary))
+    if output:
+        shared = {name: value for name, value in reports[0]["config"].items() if name not in _FREE}
+        write_json({"step": reports[0]["step"], "config": shared, "metrics": summary}, output)
 
 
 if __name__ == "__main__":

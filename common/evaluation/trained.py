@@ -36,7 +36,7 @@ class Encoding(NamedTuple):
 
 
 class TrainedModel:
-    """A trained system whose images do not depend on each other: one image gives what it gives among others.
+    """A trained system whose images and codes do not depend on the others of the call. Reconstructions also draw noise.
 
     Images go in as uint8 from 0 to 255 (0 or 1 for dSprites) or floats from 0 to 1: one image [h, w, c], or n images
     [n, h, w, c]; grey ones also without the last axis. They come out as float32 from 0 to 1.

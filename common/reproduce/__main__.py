@@ -10,7 +10,7 @@ import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
-from common import runs
+from common import program, runs, surroundings
 from common.errors import UserError
 from common.io.lock import write_lock
 from common.reproduce import execute, experiments
@@ -30,12 +30,12 @@ def parser(names: Sequence[str]) -> argparse.ArgumentParser:
     p.add_argument("--preset", metavar="NAME", help="InfoVAEGAN's settings in table 2 and figures (default: original)")
     p.add_argument("--seeds", type=int, metavar="N", help="train seeds 1 to N (default: 4 in table 1, 3 in table 2)")
     p.add_argument(
-        "--runs", type=pathlib.Path, default=pathlib.Path("reproduction"), metavar="DIR",
+        "--runs", type=surroundings.path, default=pathlib.Path("reproduction"), metavar="DIR",
         help="folder of all runs and of what comes out (default: reproduction)",
     )  # fmt: skip
     places = "DIR/mnist, DIR/dsprites, DIR/celeba and DIR/3dchairs, as far as they are there"
     p.add_argument(
-        "--data-dir", type=pathlib.Path, metavar="DIR",
+        "--data-dir", type=surroundings.path, metavar="DIR",
         help=f"folder of the real data: {places} (default: as each script finds its data)",
     )  # fmt: skip
     p.add_argument("--no-training", action="store_true", help="only write items, of the runs that are there")
@@ -154,24 +154,22 @@ def main(argv: list[str] | None = None) -> int:
     presets = {name: tuple(runs.load_script(script)[1]) for name, script in runs.SCRIPTS.items()}
     names = list(experiments.items(presets))
     given = parser([*dict.fromkeys(_group(name) for name in names), "all"]).parse_args(argv)
-    try:
-        if given.seeds is not None and given.seeds < 1:
-            raise UserError(f"--seeds must be at least 1, got {given.seeds}")
-        found = experiments.items(presets, given.preset)
-        chosen = {name: item for name, item in found.items() if {"all", _group(name)} & set(given.items)}
-        plan = Plan.of(chosen, given.runs, given.seeds)
-        if given.dry_run:
-            describe(plan, given.data_dir)
-            return 0
-        runs.make_writable_folder(given.runs)
-        with write_lock(given.runs, remedy="name another --runs"):
-            if not given.no_training:
-                carry_out(plan, given.runs, given.data_dir)
-            _write(plan, given.runs)
-    except (UserError, OSError) as error:
-        print(f"{_PROG}: error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 2)
-    return 0
+    return program.run(_PROG, lambda: _reproduce(given, presets))
+
+
+def _reproduce(given: argparse.Namespace, presets: Mapping[str, tuple[str, ...]]) -> None:
+    if given.seeds is not None and given.seeds < 1:
+        raise UserError(f"--seeds must be at least 1, got {given.seeds}")
+    found = experiments.items(presets, given.preset)
+    chosen = {name: item for name, item in found.items() if {"all", _group(name)} & set(given.items)}
+    plan = Plan.of(chosen, given.runs, given.seeds)
+    if given.dry_run:
+        return describe(plan, given.data_dir)
+    runs.make_writable_folder(given.runs)
+    with write_lock(given.runs, remedy="name another --runs"):
+        if not given.no_training:
+            carry_out(plan, given.runs, given.data_dir)
+        _write(plan, given.runs)
 
 
 def _group(name: str) -> str:

@@ -125,10 +125,9 @@ def _table_text(name: str, title: str, table: Table, rows: Sequence[Row], missin
         lines.append(f"| {' | '.join([*cells, f'`{_command(row.experiment)}`'])} |")
     lines += [f"| {label} (quoted by the paper) | {paper} |" + " |" * 8 for label, paper in table.quoted]
     lines += ["", "## Every seed", ""]
-    lines += [
-        f"- {row.experiment.label}: {', '.join(f'{number(table, value)} ({seed})' for seed, value in row.values.items())}"
-        for row in rows
-    ]
+    for row in rows:
+        seeds = [f"{number(table, value)} ({seed})" for seed, value in row.values.items()]
+        lines.append(f"- {row.experiment.label}: {', '.join(seeds)}")
     if any(row.others for row in rows):
         names = [other for other in table.others if any(other in row.others for row in rows)]
         lines += [

@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import sys
 
+from common import program, surroundings
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.models import registry
@@ -21,19 +22,19 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     c = command("compare", "Compare this port with recordings of the original; exit with 1 if it deviates", compare)
-    c.add_argument("paths", nargs="+", type=pathlib.Path, metavar="RECORDING", help="a .json, or a folder of them")
+    c.add_argument("paths", nargs="+", type=surroundings.path, metavar="RECORDING", help="a .json, or a folder of them")
     c.add_argument("--summary", action="store_true", help="print one line per stage instead of one per number")
     c.add_argument("--iterations", type=int, metavar="N", help="compare at most N training iterations (default: all)")
     c = command("export", "Write a checkpoint of this project as one that TF1's Saver reads", export)
-    c.add_argument("checkpoint", type=pathlib.Path, help="a checkpoint, NAME-STEP, or a folder, for its newest")
-    c.add_argument("prefix", metavar="OUT_PREFIX", help="path of the TF1 checkpoint, without ending")
+    c.add_argument("checkpoint", type=surroundings.path, help="a checkpoint, NAME-STEP, or a folder, for its newest")
+    c.add_argument("prefix", type=surroundings.path, metavar="OUT_PREFIX", help="path to write to, without ending")
     c = command("import", "Write a checkpoint of the original TF1 code as one of this project", import_)
-    c.add_argument("prefix", metavar="PREFIX", help="path of the TF1 checkpoint, without ending")
-    c.add_argument("folder", type=pathlib.Path, metavar="OUT_FOLDER", help="folder for the checkpoint and its run.json")
+    c.add_argument("path", type=surroundings.path, metavar="PATH", help="its prefix, a file of it, or its folder")
+    c.add_argument("folder", type=surroundings.path, metavar="OUT_FOLDER", help="folder to write it and run.json to")
     which = c.add_mutually_exclusive_group(required=True)
     which.add_argument("--script", choices=SCRIPTS.values(), help="script that the checkpoint belongs to")
     which.add_argument(
-        "--config", type=pathlib.Path, metavar="JSON", help="run.json of such a run, or the output of --dry-run"
+        "--config", type=surroundings.path, metavar="JSON", help="run.json of such a run, or the output of --dry-run"
     )
     return p
 
@@ -60,7 +61,7 @@ def compare(paths: list[pathlib.Path], summary: bool, iterations: int | None) ->
     return int(failed)
 
 
-def export(checkpoint: pathlib.Path, prefix: str) -> int:
+def export(checkpoint: pathlib.Path, prefix: pathlib.Path) -> int:
     """Write `checkpoint` to `prefix` under the original's names."""
     from common.tf1 import checkpoints
 
@@ -69,8 +70,8 @@ def export(checkpoint: pathlib.Path, prefix: str) -> int:
     return 0
 
 
-def import_(prefix: str, folder: pathlib.Path, script: str | None, config: pathlib.Path | None) -> int:
-    """Write the TF1 checkpoint at `prefix` to `folder`, as step 0 of a run: TF1 stored no step."""
+def import_(path: pathlib.Path, folder: pathlib.Path, script: str | None, config: pathlib.Path | None) -> int:
+    """Write the TF1 checkpoint at `path` to `folder`, as step 0 of a run: TF1 stored no step."""
     chosen = read_config(config) if config else load_script(str(script))[0]
     from common.tf1 import checkpoints
     from common.training.checkpoints import Checkpoints, saved
@@ -78,10 +79,10 @@ def import_(prefix: str, folder: pathlib.Path, script: str | None, config: pathl
     if saved(folder) or (folder / RUN_FILE).exists():
         raise UserError(f"{folder} already holds a run: name another folder")
     system = registry.build(chosen)
-    checkpoints.load(system, prefix)
+    checkpoints.load(system, path)
     make_writable_folder(folder)
     written = Checkpoints(system, folder, chosen.checkpoint_name).save()
-    write_json({**provenance(chosen, "unknown: imported from TF1"), "start": prefix}, folder / RUN_FILE)
+    write_json({**provenance(chosen, "unknown: imported from TF1"), "start": str(path)}, folder / RUN_FILE)
     print(f"Wrote {written}")
     return 0
 
@@ -89,11 +90,7 @@ def import_(prefix: str, folder: pathlib.Path, script: str | None, config: pathl
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = vars(parser().parse_args(argv))
-    try:
-        return arguments.pop("run")(**arguments)
-    except UserError as error:
-        print(f"python -m common.tf1: error: {error}", file=sys.stderr)
-        return error.exit_code
+    return program.run("python -m common.tf1", lambda: arguments.pop("run")(**arguments))
 
 
 if __name__ == "__main__":

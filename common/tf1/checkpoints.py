@@ -1,5 +1,7 @@
 """TF1 checkpoints of the original: names of variables, reading and writing, bit-exactly."""
 
+import logging
+import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,12 @@ from common.training.checkpoint_index import literal_path, read_index
 from common.training.checkpoints import DAMAGE
 
 _SHOWN = 10  # Names of each kind in a message.
+_FILE = re.compile(r"(.+)\.(?:index|meta|data-\d{5}-of-\d{5})", re.DOTALL)
+_OPTIMIZER = re.compile(r".+/Adam(_\d+)?|beta[12]_power(_\d+)?")  # Names of what optimizers keep.
+_OWN = "_CHECKPOINTABLE_OBJECT_GRAPH"  # Only in a checkpoint of TensorFlow 2.
 _ORIGINAL = {"width": 1.0, "rim_multiplier": 0.0}  # Hyper-parameters that change which variables there are.
+
+logger = logging.getLogger(__name__)
 
 
 def require_original(config: Config) -> None:
@@ -60,11 +67,12 @@ def all_variables(system: System) -> dict[str, keras.Variable]:
     return {**variables, **slots}
 
 
-def match(ours: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+def match(ours: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], exact: bool = True) -> dict[str, Any]:
     """Pair the TF1 names in `shapes` with our variables, whose names are those of the original's 64-pixel scripts.
 
     If an original numbers its layers differently (at other sizes), layers of the same scope and kind are paired in the
-    order of the numbers in their names. Raises UserError naming what is missing, unexpected or of another shape.
+    order of the numbers in their names. Raises UserError naming what is missing, of another shape or, if the match must
+    be exact, unexpected.
     """
     renamed = _renamed_layers(ours, shapes)
     own = {renamed.get(_layer(name), _layer(name)) + name[len(_layer(name)) :]: v for name, v in ours.items()}
@@ -75,17 +83,17 @@ def match(ours: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[
     ]
     kinds = {
         "missing": sorted(own.keys() - shapes.keys()),
-        "unexpected": sorted(shapes.keys() - own.keys()),
+        "unexpected": sorted(shapes.keys() - own.keys()) if exact else [],
         "of another shape": wrong,
     }
-    problems = [
-        f"{len(names)} {kind}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
-        for kind, names in kinds.items()
-        if names
-    ]
+    problems = [f"{len(names)} {kind}: {_first(names)}" for kind, names in kinds.items() if names]
     if problems:
         raise UserError("; ".join(problems))
     return own
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _layer(name: str) -> str:
@@ -116,14 +124,56 @@ def _natural(name: str) -> list:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def load(system: System, prefix: str) -> None:
-    """Set networks and optimizers of `system` to the original's checkpoint at `prefix`; it holds no `step`.
+def find(path: pathlib.Path | str) -> str:
+    """Return the prefix of the checkpoint that `path` means: its prefix, one of its files, or its folder.
+
+    Of several in a folder it is the one that the folder's file `checkpoint` names. Raises UserError if a folder has
+    none, or several and nothing says which.
+    """
+    text, file = os.fspath(path), _FILE.fullmatch(os.fspath(path))
+    if os.path.isfile(f"{text}.index"):
+        return text
+    if os.path.basename(text) == "checkpoint" and os.path.isfile(text):
+        return _in_folder(os.path.dirname(text) or os.curdir)
+    if os.path.isdir(text):
+        return _in_folder(text)
+    return file[1] if file else text
+
+
+def _in_folder(folder: str) -> str:
+    try:
+        names = sorted(name.removesuffix(".index") for name in os.listdir(folder) if name.endswith(".index"))
+        state = tf.train.get_checkpoint_state(folder)
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror or error}") from None
+    except DAMAGE:
+        state = None
+    named = os.path.basename(state.model_checkpoint_path) if state else None  # The folder may have been moved.
+    if not names:
+        raise UserError(
+            f"{folder} contains no TF1 checkpoint: it should contain NAME.index and NAME.data-00000-of-00001"
+        )
+    if len(names) > 1 and named not in names:
+        raise UserError(f"{folder} contains {len(names)} checkpoints, name one of them: {_first(names)}")
+    return os.path.join(folder, named if named in names else names[0])
+
+
+def load(system: System, path: pathlib.Path | str) -> None:
+    """Set `system` to a checkpoint of the original; it holds no `step`.
+
+    A system with optimizers takes networks and optimizers, and the checkpoint must hold exactly these. One without
+    takes only the networks; what else the checkpoint holds is logged, except for the state of optimizers.
+
+    Args:
+        system: the system.
+        path: as for `find`.
 
     Raises:
         UserError: the original has no such system, or the checkpoint cannot be read or does not fit. Nothing has
             changed then.
     """
     require_original(system.config)
+    prefix = find(path)
     try:
         index = read_index(prefix)
     except OSError as error:
@@ -131,13 +181,18 @@ def load(system: System, prefix: str) -> None:
         raise UserError(f"{prefix} is not a readable TF1 checkpoint: {reason}") from None
     except ValueError as error:
         raise UserError(f"{prefix} is damaged: {first_line(error)}") from None
+    if _OWN in index:
+        raise UserError(f"{prefix} is not a checkpoint of the original but of this project: use --checkpoint")
+    shapes = {name: shape for name, (shape, _) in index.items()}
     try:
-        variables = match(all_variables(system), {name: shape for name, (shape, _) in index.items()})
-        for name, (_, dtype) in index.items():
-            if dtype != tf.float32.as_datatype_enum:
-                raise UserError(f"{name} is {tf.as_dtype(dtype).name}, should be float32")
+        variables = match(all_variables(system), shapes, exact=bool(system.optimizers))
+        for name in variables:
+            if index[name][1] != tf.float32.as_datatype_enum:
+                raise UserError(f"{name} is {tf.as_dtype(index[name][1]).name}, should be float32")
     except UserError as error:
-        raise UserError(f"{prefix} does not fit this configuration: {error}") from None
+        enough = ": sample, evaluate and figures work with it, they need only the networks"
+        remedy = enough if system.optimizers and _has_networks(system, shapes) else ""
+        raise UserError(f"{prefix} does not fit this configuration: {error}{remedy}") from None
     try:
         with literal_path(prefix) as path:
             reader = tf.train.load_checkpoint(path)
@@ -146,9 +201,19 @@ def load(system: System, prefix: str) -> None:
         raise UserError(f"{prefix} is damaged: {first_line(error)}") from None
     for name, value in values.items():
         variables[name].assign(value)
+    unused = sorted(name for name in shapes.keys() - variables.keys() if not _OPTIMIZER.fullmatch(name))
+    if unused:
+        logger.info("%s: %d variables are not used: %s", prefix, len(unused), _first(unused))
 
 
-def save(system: System, prefix: str) -> int:
+def _has_networks(system: System, shapes: Mapping[str, Sequence[int]]) -> bool:
+    try:
+        return bool(match(network_variables(system), shapes, exact=False))
+    except UserError:
+        return False
+
+
+def save(system: System, prefix: pathlib.Path | str) -> int:
     """Write networks and optimizers of `system` as a checkpoint that TF1's `Saver` reads.
 
     Returns:
@@ -162,7 +227,7 @@ def save(system: System, prefix: str) -> int:
     try:
         pathlib.Path(prefix).parent.mkdir(parents=True, exist_ok=True)
         tf.raw_ops.SaveV2(
-            prefix=prefix,
+            prefix=str(prefix),
             tensor_names=list(variables),
             shape_and_slices=[""] * len(variables),
             tensors=[v.numpy() for v in variables.values()],

@@ -6,21 +6,21 @@ import numpy as np
 import tensorflow as tf
 
 from common.config import Config, LatentSpec
-from common.errors import UserError
 from common.models import registry
 from common.models.adversarial import StepRandom
 from common.models.infovaegan import CodeNoise
 from common.models.system import System
 from common.nn.distributions import Latents, Posterior, PosteriorNoise
 from common.tf1.recording import BATCH_SEED, Recording
-from common.tf1.replay import Point, Replay
+from common.tf1.replay import Point, Replay, recorded_config
 
 
 def config_of(recording: Recording) -> Config:
     """Return the recorded configuration. What the .json does not name follows from its variables and losses."""
     fields = recording.fields
     infogan = not any("log_sigma" in name for name in recording.variables)  # Its encoder has no deviation.
-    try:
+
+    def describe() -> dict[str, Any]:
         hyper = {
             "learning_rate": fields["learning_rate"],
             "generator_multiplier": fields["multipliers"]["g"],
@@ -31,20 +31,15 @@ def config_of(recording: Recording) -> Config:
             weight = 0.001 if "KL_y" in recording.losses else 0.0
             hyper.update(vae_multiplier=fields["multipliers"]["v"], categorical_kl_weight=weight)
         spec = registry.find("infogan" if infogan else "infovaegan", "code")
-        return Config(
-            name=recording.path.stem,
-            checkpoint_name=recording.path.stem,
-            dataset="",
-            image_shape=tuple(recording.batch_shape[1:]),
-            scaling="tanh",
-            latent=LatentSpec(*(recording.length(f) for f in ("noise_len", "discrete_len", "continous_len"))),
-            epochs=1,
-            batch_size=recording.batch_shape[0],
-            hyper=spec.hyperparameters(**hyper),
-            model=spec.model,
-        )
-    except (KeyError, TypeError, ValueError, OverflowError, UserError) as error:
-        raise UserError(f"{recording.path} describes a configuration that cannot be built: {error}") from None
+        return {
+            "image_shape": tuple(recording.batch_shape[1:]),
+            "scaling": "tanh",
+            "latent": LatentSpec(*(recording.length(f) for f in ("noise_len", "discrete_len", "continous_len"))),
+            "hyper": spec.hyperparameters(**hyper),
+            "model": spec.model,
+        }
+
+    return recorded_config(recording, describe)
 
 
 def batch(recording: Recording, index: int) -> tuple[tf.Tensor, Latents]:

@@ -14,7 +14,7 @@ from common.nn import mixture_losses
 from common.nn.mixture_networks import HIDDEN, is_dense
 from common.nn.mixture_sampling import GivenGamma
 from common.tf1.recording import BATCH_SEED, Recording
-from common.tf1.replay import Point, Replay
+from common.tf1.replay import Point, Replay, recorded_config
 
 _TERMS = {"reconstruction": "reconstruction_loss"}  # The recordings' names for ours.
 _REPARAMETERISED = "loss_reparameterised"
@@ -54,7 +54,8 @@ def config_of(recording: Recording) -> Config:
     """The recorded configuration. What the .json does not name follows from its noise and losses."""
     fields, shape, terms = recording.fields, recording.batch_shape[1:], recording.losses
     kind, _ = mask_of(recording)
-    try:
+
+    def describe() -> dict[str, Any]:
         others = sum(terms.get(name, 0.0) for name in ("reconstruction", "kl_dirichlet", "dhsic", "regularizer"))
         hyper: dict[str, Any] = {
             "learning_rate": fields["learning_rate"],
@@ -66,20 +67,15 @@ def config_of(recording: Recording) -> Config:
         if fields["hidden_units"] is not None:
             hyper["width"] = recording.length("hidden_units") / HIDDEN
         spec = registry.find("mixture", "code")
-        return Config(
-            name=recording.path.stem,
-            checkpoint_name=recording.path.stem,
-            dataset="",
-            image_shape=(28, 28, 1) if shape == [784] else tuple(shape),
-            scaling="unit" if shape == [784] else "tanh",
-            latent=LatentSpec(0, recording.length("experts"), recording.length("latent_len")),
-            epochs=1,
-            batch_size=recording.batch_shape[0],
-            hyper=spec.hyperparameters(**hyper),
-            model=spec.model,
-        )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, UserError) as error:
-        raise UserError(f"{recording.path} names no configuration that can be built: {error}") from None
+        return {
+            "image_shape": (28, 28, 1) if shape == [784] else tuple(shape),
+            "scaling": "unit" if shape == [784] else "tanh",
+            "latent": LatentSpec(0, recording.length("experts"), recording.length("latent_len")),
+            "hyper": spec.hyperparameters(**hyper),
+            "model": spec.model,
+        }
+
+    return recorded_config(recording, describe)
 
 
 class MixtureReplay(Replay):

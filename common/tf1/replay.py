@@ -3,12 +3,14 @@
 A new family is a `Replay` in a file of its own and its entry in `compare.FAMILIES`; nothing else changes.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from common.config import Config
+from common.errors import UserError
 from common.models.system import System
 from common.tf1.checkpoints import match, network_variables
 from common.tf1.recording import Recording, initial_value
@@ -92,6 +94,19 @@ class Replay:
     def final_error(self, computed: np.ndarray, recorded: np.ndarray) -> float:
         """Return how far outputs after the last iteration are from the recorded ones."""
         return relative_error(computed, recorded)
+
+
+def recorded_config(recording: Recording, describe: Callable[[], dict[str, Any]]) -> Config:
+    """Return the configuration of a recording, whose remaining fields `describe` takes from the .json.
+
+    Raises UserError if these are not there or out of range.
+    """
+    name = recording.path.stem
+    try:
+        size = recording.batch_shape[0]
+        return Config(name=name, checkpoint_name=name, dataset="", epochs=1, batch_size=size, **describe())
+    except (KeyError, TypeError, ValueError, ArithmeticError, UserError) as error:
+        raise UserError(f"{recording.path} describes a configuration that cannot be built: {error}") from None
 
 
 def relative_error(computed: np.ndarray, recorded: np.ndarray) -> float:

@@ -21,7 +21,10 @@ _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 _FOOTER, _TRAILER = 48, 5  # Bytes at the end of the file, and of each block.
 _ENDINGS = (".index", ".data-00000-of-00001")
 _MAX_INDEX = 1 << 26  # Bytes; the original's have less than 2^15.
-_DTYPES = (tf.float32, tf.float64, tf.int32, tf.int64, tf.bool)
+_DTYPES = (
+    *(tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.bool),
+    *(tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64),
+)
 _SIZES = {dtype.as_datatype_enum: dtype.size for dtype in _DTYPES}  # Bytes per value.
 
 

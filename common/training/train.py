@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -91,13 +92,16 @@ class Training:
             Diverged: a loss or a variable is not finite.
             Interrupted: a signal came; the state is saved.
         """
+        began, first = time.monotonic(), callbacks.step_of(self.system)
         try:
             self._fit_with_rollbacks(observers)
             networks = observers.networks() if observers.networks else self.system.networks
             for name, network in networks.items():
                 with atomic_write(self.folders.models / f"{name}.keras") as temporary:
                     network.save(temporary)
-            write_json({**self.description, "step": callbacks.step_of(self.system)}, self.folders.models / RUN_FILE)
+            session = {"from_step": first, "minutes": round((time.monotonic() - began) / 60, 2)}
+            step = {"step": callbacks.step_of(self.system), "session": session}
+            write_json({**self.description, **step}, self.folders.models / RUN_FILE)
         except (OSError, CheckpointWriteError) as error:
             raise UserError(f"{first_line(error)}; {self._rescue()}") from None
         except Interrupted as stop:

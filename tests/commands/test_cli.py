@@ -112,6 +112,7 @@ script = runpy.run_path("InfoVAE_MNIST.py")
 sample = ["sample", "--latents", "a.npz", "--out", "b.npz", "--checkpoint", "c"]
 for arguments, code in (
     (["--help"], 0), (["--dry-run"], 0), (["evaluate", "--dry-run"], 0), (["figures", "--dry-run"], 0),
+    (["report", "--dry-run"], 0), (["report", "--results", "nowhere"], 2), (["report", "--file", "nowhere/x.html"], 2),
     ([*sample, "--dry-run"], 0), (["--epochs", "0"], 2), (["--epoch", "3"], 2), (["evaluate", "--num-images", "0"], 2),
     (["sample", "--checkpoint", {str(tmp_path)!r}], 2),
     (["evaluate", "--out", {str(tmp_path)!r}], 2), (["figures", "--checkpoint", {str(tmp_path)!r}], 2),
@@ -236,6 +237,9 @@ def test_a_dry_run_checks_that_the_data_is_there(capsys, mnist):
         ("figures --range 1 0", "--range must rise, got 1 0"),
         ("figures --range 0 nan", "--range must be finite"),
         ("figures --range 0", "--range needs 2 value(s)"),
+        ("report --results nowhere", "--results nowhere is not a folder: it should hold log.csv and metrics.json"),
+        ("report --file no/x.html", "--file no/x.html cannot be written: there is no folder no"),
+        ("report --grid-rows 0", "--grid-rows must be at least 1, got 0"),
         ("sample --latents x.npz --count 3", "--latents cannot be combined with --count"),
         ("sample --tf1-checkpoint p --seed 1 --checkpoint c", "--checkpoint cannot be combined with --tf1-checkpoint"),
     ],
@@ -275,7 +279,7 @@ def test_the_exit_code_says_how_a_run_ended(error, code, words, capsys, monkeypa
     assert capsys.readouterr().err.strip().endswith(words)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "figures", "export"])
+@pytest.mark.parametrize("command", ["evaluate", "figures", "report", "export"])
 def test_before_training_it_says_to_train_first(capsys, tmp_path, mnist, command):
     said = mistake(capsys, command, "--data-dir", mnist(), "--out", tmp_path / "out")
     assert said.startswith(f"there is no trained run in {tmp_path}/out/models/InfoVAE_MNIST: train first (python Info")

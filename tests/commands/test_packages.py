@@ -22,6 +22,7 @@ BELOW = {
     "reproduce": {"benchmark", "evaluation", "io", "training"},
 }
 LIGHT = {"config", "errors", "fields", "options", "runs", "sample_options", "suggestions", "threads"}
+LIGHT |= {"program", "requirements", "surroundings"}
 
 
 def module_name(file):

@@ -19,7 +19,7 @@ COMMAND = "pip install -e ."
 @pytest.fixture
 def clone(tmp_path):
     """The files that an installation reads, in a folder of their own."""
-    pytest.importorskip("setuptools", minversion="77")
+    pytest.importorskip("setuptools", minversion="77", reason="needs setuptools 77: pip install -U setuptools")
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "common" / "nn").mkdir(parents=True)

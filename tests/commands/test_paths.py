@@ -6,6 +6,7 @@ import gzip
 import pathlib
 import runpy
 import struct
+import typing
 
 import numpy as np
 import pytest
@@ -44,11 +45,21 @@ def odd(request, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "flag", ["--data-dir", "--cache-dir", "--out", "--latents", "--checkpoint", "--tf1-checkpoint"]
 )
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
+@pytest.mark.parametrize("name", NAMES[:-1], ids=ascii)  # Not ~, which is the home folder.
 def test_every_flag_takes_it(flag, name):
     command = "sample" if flag in ("--latents", "--checkpoint") else "train"
     given, rest = flags.parser(command, CONFIG, "", tf1=True).parse_known_args([f"{flag}={name}"])
     assert str(vars(given)[flag]) == name and not rest
+
+
+def test_every_flag_takes_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for command in flags.COMMANDS:
+        for _, group in flags.groups(command, CONFIG, (), tf1=False):
+            for flag in group:
+                if pathlib.Path in (flag.kind, *typing.get_args(flag.kind)):
+                    given, _ = flags.parser(command, CONFIG, "").parse_known_args([f"{flag.flag}=~/x"])
+                    assert vars(given)[flag.flag] in (tmp_path / "x", [tmp_path / "x"])
 
 
 def test_data(odd):

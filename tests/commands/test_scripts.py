@@ -56,7 +56,8 @@ def test_a_run_ends_with_what_came_out(mnist_run):
     assert re.fullmatch(r"Finished 2 epochs after \d+ (s|min)\.", finished)
     assert re.match(r"accuracy 0\.\d+: .* \(higher is better; the paper's: 0\.9542\)$", accuracy)
     assert re.match(r"\w+ [\d.e+]+: .* \(lower is better\)$", error)
-    assert (mnist_run / "results/InfoVAE_MNIST/figure_class_grid.png").as_posix() in picture
+    results = mnist_run / "results/InfoVAE_MNIST"
+    assert picture == f"Look at {results}/figure_class_grid.png, or open {results}/report.html in a browser."
     assert more.startswith("More: python InfoVAE_MNIST.py ")
 
 
@@ -73,6 +74,7 @@ def test_training_writes_every_file_it_promises(mnist_run, mnist):
             "tensorboard",
             "metrics-quick.json",
             "losses.png",
+            "report.html",
             "figures.json",
             "figure_class_grid.png",
             "figure_reconstructions.png",
@@ -89,6 +91,7 @@ def test_training_writes_every_file_it_promises(mnist_run, mnist):
             assert image.size == size
     assert all(list(results.glob(f"tensorboard/{part}/events*")) for part in ("train", "grids"))
     run_file = json.loads((models / "run.json").read_text())
+    assert run_file["session"]["from_step"] == 0 < run_file["session"]["minutes"]
     assert run_file["config"]["seed"] == 3 and run_file["data"] == str(mnist / "mnist.npz")
 
 

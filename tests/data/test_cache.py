@@ -300,7 +300,7 @@ def orphan(pipe, images):
     time.sleep(60)
 
 
-@pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="needs /proc")
+@pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="needs /proc, which says whether a process lives")
 def test_workers_end_with_a_killed_parent(images):
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()

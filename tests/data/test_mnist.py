@@ -2,14 +2,18 @@
 
 import gzip
 import io
+import runpy
 import zipfile
 
 import numpy as np
 import pytest
 
+from common import cli
 from common.data import mnist, tfds
+from common.data.load import load_dataset
 from common.errors import UserError
 from common.options import Cache
+from helpers.paths import ROOT
 from helpers.prepared import store_mnist
 
 pytestmark = pytest.mark.fast
@@ -59,6 +63,25 @@ def test_npz(tmp_path):
 @pytest.mark.parametrize("separator", "-.")
 def test_idx(tmp_path, zipped, separator):
     check(mnist.read(save_idx(tmp_path, zipped, separator), CACHE))
+
+
+def test_fashion_mnist_is_read_as_it_is(tmp_path):
+    """Its publishers' four files have MNIST's names and format; nearly no pixel is black."""
+    images, labels = RANDOM.integers(1, 256, (6, 28, 28), dtype=np.uint8), np.array([9, 0, 0, 3, 7, 2], np.uint8)
+    for name, array in (
+        ("train-images-idx3-ubyte.gz", images),
+        ("train-labels-idx1-ubyte.gz", labels),
+        ("t10k-images-idx3-ubyte.gz", images[:2]),
+        ("t10k-labels-idx1-ubyte.gz", labels[:2]),
+    ):
+        (tmp_path / name).write_bytes(gzip.compress(idx(array)))
+    config = runpy.run_path(str(ROOT / "InfoVAE_MNIST.py"))["CONFIG"]
+    config = cli.configure(config, {}, ["--model", "mixture", "--experts", "6"])
+    dataset = load_dataset(config, tmp_path, "real", CACHE)
+    np.testing.assert_array_equal(dataset.train.take(0, 6)[..., 0], images)
+    np.testing.assert_array_equal(dataset.labels(dataset.train), labels)
+    np.testing.assert_array_equal(dataset.labels(dataset.test), labels[:2])
+    assert not dataset.synthetic
 
 
 def test_layout_of_torchvision(tmp_path):

@@ -35,7 +35,7 @@ def animation():
 
 def test_every_pixel_of_the_official_frames():
     if not GIF.exists():
-        pytest.skip(f"no {GIF}")
+        pytest.skip(f"needs {GIF}, the official animation of dSprites, which is not part of a clone")
     with Image.open(GIF) as file:
         frames = np.stack([np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(file)])
     drawn = sprites.images(animation())[..., 0]

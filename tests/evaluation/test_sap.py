@@ -69,7 +69,9 @@ def test_no_direction_improves_on_the_optimum(size):
 
 @pytest.mark.parametrize("levels", [2, 3, 7])
 def test_accuracies_are_those_of_scikit_learn(levels):
-    svm = pytest.importorskip("sklearn.svm", reason="scikit-learn is no dependency of this project")
+    svm = pytest.importorskip(
+        "sklearn.svm", reason="compares with scikit-learn, if it is there: pip install scikit-learn"
+    )
     random = np.random.RandomState(levels)
     factors, test_factors = random.randint(0, levels, 600) ** 2, random.randint(0, levels, 300) ** 2
     x, x_test = (f / levels + random.randn(len(f)) for f in (factors, test_factors))

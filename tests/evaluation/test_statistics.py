@@ -78,18 +78,6 @@ def test_a_copy_is_reused_and_follows_the_system(trained):
     variable.assign(saved)
 
 
-def test_averages_do_not_depend_on_what_was_averaged_before(trained):
-    """A run is scored after each epoch (encoders alone), saved, evaluated and drawn with the same copies."""
-    used, fresh = Statistics(trained, DATASET), Statistics(trained, DATASET)
-    trained.step.assign_add(1)
-    used.under("standing", generates=False)
-    trained.step.assign_add(1)
-    used.under("standing", generates=False)
-    for one, other in zip(batch_norms(used.under("standing")), batch_norms(fresh.under("standing")), strict=True):
-        np.testing.assert_array_equal(one.moving_mean, other.moving_mean)
-        np.testing.assert_array_equal(one.moving_variance, other.moving_variance)
-
-
 def test_an_image_is_independent_of_its_batch(trained):
     independent = Statistics(trained, DATASET).independent()
     np.testing.assert_allclose(independent.encode(IMAGES).mean[:1], independent.encode(IMAGES[:1]).mean, atol=1e-5)
@@ -120,3 +108,15 @@ def test_a_short_run_or_a_large_image_takes_fewer_batches(monkeypatch, step, sid
     monkeypatch.setattr(statistics, "BATCHES", 150)
     system = types.SimpleNamespace(config=make_config(image_shape=(side, side, 1)), step=tf.constant(step))
     assert Statistics(system, None).count_batches() == count
+
+
+def test_averages_do_not_depend_on_what_was_averaged_before(trained):
+    """A run is scored after each epoch (encoders alone), saved, evaluated and drawn with the same copies."""
+    used, fresh = Statistics(trained, DATASET), Statistics(trained, DATASET)
+    trained.step.assign_add(1)
+    used.under("standing", generates=False)
+    trained.step.assign_add(1)
+    used.under("standing", generates=False)
+    for one, other in zip(batch_norms(used.under("standing")), batch_norms(fresh.under("standing")), strict=True):
+        np.testing.assert_array_equal(one.moving_mean, other.moving_mean)
+        np.testing.assert_array_equal(one.moving_variance, other.moving_variance)

@@ -10,10 +10,13 @@ from common.data.dataset import Dataset, Factor, Split
 from common.errors import UserError
 from common.evaluation.draw import draw_figures
 from common.evaluation.evaluate import evaluate
+from common.evaluation.report.write import write_report
 from common.evaluation.sample import sample
 from common.models import registry
+from common.nn.layers import plain
 from common.options import QUICK_EVALUATION, QUICK_FIGURES
 from common.sample_options import SampleOptions
+from helpers.page import Page
 from helpers.systems import EVERY, make_config
 
 
@@ -60,6 +63,31 @@ def test_figures_show_what_the_system_has(system, dataset, tmp_path):
     assert "figure_mutual_information.png" in paths
     skipped = json.loads((tmp_path / "figures.json").read_text())["skipped"]
     assert ("class grid" in skipped) == ("figure_class_grid.png" not in paths)
+
+
+def test_saved_networks_have_only_keras_own_layers_but_two(system):
+    """docs/api.md names the two."""
+    layers = {
+        name: {type(layer).__module__ for layer in plain(network)._flatten_layers()}
+        for name, network in system.networks.items()
+    }
+    ours = {name for name, modules in layers.items() if any(module.startswith("common.") for module in modules)}
+    assert ours == {"infocatvae": {"encoder"}, "mixture": {"mask"}}.get(system.config.model, set())
+
+
+def test_a_report_shows_what_the_system_has(system, dataset, tmp_path):
+    path = write_report(system, dataset, tmp_path, str(tmp_path), QUICK_FIGURES)
+    page, latent, generates = Page(path.read_text(encoding="utf-8")), system.config.latent, system.can("sample")
+    choices = [one.get("name", "slider") for one in page.all("input")]
+    assert choices.count("category") == (latent.categories if generates else 0)
+    assert choices.count("sample") == generates and choices.count("slider") == (generates and latent.continuous > 0)
+    for lacks, why in (
+        (not generates, "cannot sample"),
+        (generates and not latent.categories, "has no category code"),
+        (not system.can("reconstruct"), "cannot reconstruct"),
+    ):
+        assert (f"Not shown: {system.name} {why}." in page.text) == lacks
+    assert "Not shown: there is no log.csv." in page.text and len(page.all("section")) == 9
 
 
 def test_samples_are_images_of_given_latents(system, tmp_path):

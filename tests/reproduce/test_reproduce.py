@@ -1,9 +1,11 @@
 """The paper in one command: plans, what is trained, and what comes out, with a script that only writes files."""
 
+import itertools
 import json
 import os
 import signal
 import threading
+import types
 
 import pytest
 from PIL import Image
@@ -52,10 +54,11 @@ TABLE = Table("A table", (FIRST, SECOND), "score", ("floor",), (("third", "0.25"
 
 @pytest.fixture
 def scripts(tmp_path, monkeypatch):
-    """A checkout whose script for MNIST is `SCRIPT`, where a step takes 2 seconds and a run has 30."""
+    """A checkout whose script for MNIST is `SCRIPT`, where a run takes 60 s, and a clock that gains 1 s per look."""
     (tmp_path / "checkout").mkdir()
     (tmp_path / "checkout" / "InfoVAE_MNIST.py").write_text(SCRIPT)
     monkeypatch.setattr(trained, "_ROOT", tmp_path / "checkout")
+    monkeypatch.setattr(execute, "time", types.SimpleNamespace(monotonic=itertools.count().__next__))
     monkeypatch.setattr(execute, "step_seconds", lambda _: 2.0)
     monkeypatch.setattr(execute, "steps_of", lambda _: 30)
     monkeypatch.setattr(execute, "config_of", lambda _: type("Config", (), {"epochs": 3}))
@@ -85,7 +88,7 @@ def test_missing_runs_are_trained_and_others_reused(scripts, capsys):
     command.carry_out(plan, scripts, None)
     shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
     assert shown[0].startswith("[1/3, 3 min left] mnist/first seed 1: did --x 1 --seed 1 --out")
-    assert [line.split("]")[0] for line in shown] == ["[1/3, 3 min left", "[2/3, 2 min left", "[3/3, 60 s left"]
+    assert [line.split("]")[0] for line in shown] == ["[1/3, 3 min left", "[2/3, 2 min left", "[3/3, 58 s left"]
     assert not plan.missing()
     command.carry_out(plan, scripts, None)
     assert not capsys.readouterr().out

@@ -78,7 +78,8 @@ def test_noise_names_the_mask(kind, noise):
         ({"experts": 5}, "noise is not that of a mixture of 5 experts"),
         ({"experts": 65}, "65 experts are implausible"),
         ({"hidden_units": 10**9}, "hidden_units is 1000000000, should be a length"),
-        ({"adam": {}}, "names no configuration"),
+        ({"adam": {}}, "describes a configuration that cannot be built"),
+        ({"learning_rate": 10**400}, "describes a configuration that cannot be built"),
         ({"dropout_initial": "x"}, "dropout_initial is x, should be a number"),
     ],
 )

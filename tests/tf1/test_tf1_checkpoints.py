@@ -13,6 +13,7 @@ from common.models import registry
 from common.runs import RUN_FILE, open_run, provenance, read_run
 from common.tf1 import __main__ as tf1
 from common.tf1 import checkpoints as tf1_checkpoints
+from common.tf1 import compare
 from common.training.checkpoints import Checkpoints
 from helpers.paths import RECORDINGS
 
@@ -105,6 +106,73 @@ def test_export_of_a_trained_system(system, values, prefix, tmp_path):
     write_json(provenance(system.config, "a test"), tmp_path / RUN_FILE)
     assert tf1.main(["export", str(tmp_path / "tiny-7"), str(tmp_path / "exported")]) == 0
     assert_same_bits(read_checkpoint(values, tmp_path / "exported"), values)
+
+
+def test_any_file_of_a_checkpoint_and_its_folder_name_it(tmp_path, monkeypatch):
+    for ending in ("index", "data-00000-of-00001", "meta"):
+        (tmp_path / f"model.ckpt-9.{ending}").touch()
+        assert tf1_checkpoints.find(tmp_path / f"model.ckpt-9.{ending}") == str(tmp_path / "model.ckpt-9")
+    assert tf1_checkpoints.find(str(tmp_path / "model.ckpt-9")) == str(tmp_path / "model.ckpt-9")
+    assert tf1_checkpoints.find(tmp_path) == str(tmp_path / "model.ckpt-9")
+    (tmp_path / "model.ckpt-10.index").touch()
+    with pytest.raises(UserError, match="contains 2 checkpoints, name one of them: model.ckpt-10, model.ckpt-9$"):
+        tf1_checkpoints.find(tmp_path)
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/where/it/was/model.ckpt-9"\n')
+    for name in (tmp_path, tmp_path / "checkpoint"):
+        assert tf1_checkpoints.find(name) == str(tmp_path / "model.ckpt-9")
+    monkeypatch.chdir(tmp_path)
+    assert tf1_checkpoints.find("checkpoint") == "./model.ckpt-9"
+    for damaged in (b"\xff", b"x", b'model_checkpoint_path: "other"', b""):
+        (tmp_path / "checkpoint").write_bytes(damaged)
+        with pytest.raises(UserError, match="contains 2 checkpoints"):
+            tf1_checkpoints.find(tmp_path)
+
+
+def test_a_folder_without_a_checkpoint_says_what_it_lacks(tmp_path):
+    with pytest.raises(UserError, match="contains no TF1 checkpoint: it should contain NAME.index and"):
+        tf1_checkpoints.find(tmp_path)
+
+
+def test_a_prefix_that_ends_like_a_file_is_a_prefix(tmp_path):
+    (tmp_path / "x.index.index").touch()
+    assert tf1_checkpoints.find(tmp_path / "x.index") == str(tmp_path / "x.index")
+
+
+def test_without_optimizers_the_networks_are_enough(make_config, values, tmp_path, caplog):
+    system = registry.build(make_config(), training=False)
+    networks = tf1_checkpoints.network_variables(system)
+    weights = {name: values[name] for name in networks}
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "weights"),
+        tensor_names=[*weights, "global_step", "ema/decay", "beta1_power", "half"],
+        shape_and_slices=[""] * (len(weights) + 4),
+        tensors=[*weights.values(), np.int64(7), np.float64(0.9), np.float32(0.5), np.float16(1)],
+    )
+    with caplog.at_level("INFO", "common"):
+        tf1_checkpoints.load(system, tmp_path)
+    assert caplog.messages == [f"{tmp_path}/weights: 3 variables are not used: ema/decay, global_step, half"]
+    assert all(v.numpy().tobytes() == values[name].tobytes() for name, v in networks.items())
+
+
+def test_training_needs_the_optimizers_and_says_what_does_not(system, values, tmp_path):
+    write_checkpoint({name: values[name] for name in tf1_checkpoints.network_variables(system)}, tmp_path / "weights")
+    with pytest.raises(UserError, match=r"missing: .*/Adam.*: sample, evaluate and figures work with it"):
+        tf1_checkpoints.load(system, tmp_path / "weights")
+
+
+def test_a_checkpoint_of_this_project_is_told_apart(system, tmp_path):
+    Checkpoints(system, tmp_path, "tiny").save()
+    with pytest.raises(UserError, match=r"tiny-\d is not a checkpoint of the original .*: use --checkpoint"):
+        tf1_checkpoints.load(system, tmp_path)
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def interrupt(paths):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "recordings_in", interrupt)
+    assert tf1.main(["compare", "x"]) == 130
+    assert capsys.readouterr().err == "python -m common.tf1: stopped\n"
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,7 @@ def test_a_finished_run_is_evaluated_if_that_was_missed(tmp_path, at, monkeypatc
     tiny.run(tmp_path, resume="auto", evaluate=True)
     assert evaluated == [10]
     write_json({"step": 10}, tmp_path / "results/tiny/figures.json")
+    (tmp_path / "results/tiny/report.html").touch()
     tiny.run(tmp_path, resume="auto", evaluate=True)
     assert evaluated == [10]
 

@@ -28,14 +28,20 @@ def draw_log(log: pathlib.Path, picture: pathlib.Path, title: str = "") -> None:
         picture: the image file to write.
         title: the line above everything.
     """
-    with open(log, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = list(rows[0]) if rows else []
+    axis, x, curves = read_log(log)
+    if x and curves:
+        save_picture(curve_table(axis, x, curves, title), picture)
+
+
+def read_log(log: pathlib.Path) -> tuple[str, list[float], dict[str, list[float]]]:
+    """Return the horizontal axis of a log.csv (its name and values) and the other columns by name; NaN if no number."""
+    with open(log, encoding="utf-8", errors="replace", newline="") as file:
+        reader = csv.DictReader(file)
+        names, rows = reader.fieldnames or [], list(reader)
     axis = "step" if "step" in names else "epoch"
-    curves = {name: [_number(row[name]) for row in rows] for name in names}
-    panels = [name for name in names if name not in ("step", "epoch")]
-    if panels:
-        save_picture(curve_table(axis, curves[axis], {name: curves[name] for name in panels}, title), picture)
+    columns = {name: [_number(row[name]) for row in rows] for name in names}
+    curves = {name: values for name, values in columns.items() if name not in ("step", "epoch")}
+    return axis, columns.get(axis, []), curves
 
 
 def curve_table(axis: str, x: list[float], curves: dict[str, list[float]], title: str = "") -> Image.Image:

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
-class Report:
+class Findings:
     """Metrics by name, the numbers of images behind them, the tables they come from, and why others are missing."""
 
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
