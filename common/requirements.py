@@ -29,10 +29,11 @@ def check():
     problem = _unfit_python() or _unfit_packages()
     if not problem:
         return
-    main = os.path.abspath(getattr(sys.modules.get("__main__"), "__file__", None) or "-")
-    if sys.argv[:1] != ["-m"] and os.path.dirname(main) != ROOT:  # "-m": Python is looking for `python -m common...`.
+    main = getattr(sys.modules.get("__main__"), "__file__", None)  # None for `python -c` and in notebooks.
+    of_module = sys.argv[:1] == ["-m"]  # Python is looking for `python -m common...`.
+    if not of_module and (not main or os.path.dirname(os.path.abspath(main)) != ROOT):
         raise ImportError(problem)
-    name = "common" if sys.argv[0] == "-m" else os.path.basename(main)
+    name = "common" if of_module else os.path.basename(main)
     if sys.stderr is not None:
         sys.stderr.write(name + ": error: " + problem + "\n")
     sys.exit(2)

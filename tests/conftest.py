@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -12,6 +13,12 @@ from common import threads
 pytest.register_assert_rewrite("helpers")
 
 SLOW = ("test_devices.py", "test_scripts.py", "test_smoke.py", "test_faults.py", "test_compare.py")
+
+
+def pytest_configure():
+    """Handle signals as in a terminal: started by nohup or in the background, they would be ignored and stay so."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items):

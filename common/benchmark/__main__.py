@@ -85,7 +85,8 @@ def benchmark_step(given: dict, rest: list[str]) -> None:
     threads.configure_threads(config)
     from common.benchmark.measure import Plan, measure, table
 
-    plan = Plan(given["steps"], given["warm_up"], given["jit"], given["plain"], given["profile"])
+    profile = str(given["profile"]) if given["profile"] else None
+    plan = Plan(given["steps"], given["warm_up"], given["jit"], given["plain"], profile)
     report = measure(config, plan)
     print(table(report, earlier))
     if output:

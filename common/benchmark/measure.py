@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import pathlib
 import statistics
 import time
 
@@ -68,7 +67,7 @@ class Plan:
     warm_up: int
     jit: bool = False
     plain: str | None = None
-    profile: pathlib.Path | None = None
+    profile: str | None = None
 
 
 class _Step:
@@ -134,7 +133,7 @@ def measure(config: Config, plan: Plan) -> dict:
     numbers |= _inference_rates(system, images, plan.steps)
     numbers["input_images_per_s"] = reading_rate(dataset, config.scaling, max(plan.steps, 50), config.batch_size)
     if plan.profile:
-        with tf.profiler.experimental.Profile(str(plan.profile)):
+        with tf.profiler.experimental.Profile(plan.profile):
             for _ in range(3):
                 step.run()
     about = {"machine": machine.describe(), "plan": dataclasses.asdict(plan)}
