@@ -29,7 +29,7 @@ def check():
     problem = _unfit_python() or _unfit_packages()
     if not problem:
         return
-    main = getattr(sys.modules.get("__main__"), "__file__", None)  # None for `python -c` and in notebooks.
+    main = getattr(sys.modules.get("__main__"), "__file__", None) or ""  # None for `python -c` and in notebooks.
     of_module = sys.argv[:1] == ["-m"]  # Python is looking for `python -m common...`.
     if not of_module and (not main or os.path.dirname(os.path.abspath(main)) != ROOT):
         raise ImportError(problem)
