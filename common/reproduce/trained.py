@@ -13,7 +13,6 @@ from common.io.atomic import write_json
 from common.options import RUN_FILE
 from common.reproduce.experiments import Experiment
 from common.runs import METRICS_FILE, SCRIPTS, read_run
-from common.training.checkpoint_files import saved
 
 TIME_FILE = "reproduce.json"  # In a run's folder: how long its commands have taken.
 HISTORY_FILE = "history.json"  # Measures after each epoch, where a figure shows them.
@@ -78,8 +77,7 @@ class Run(NamedTuple):
 
     def training(self, *more: str) -> list[str]:
         """Return the command that trains it, or the rest of it, with flags that are not the experiment's own."""
-        resume = ["--resume"] if self.models is not None and saved(self.models) else []
-        return self.command(flags=(*self.experiment.flags, "--seed", str(self.seed), *resume, *more))
+        return self.command(flags=(*self.experiment.flags, "--seed", str(self.seed), "--resume", "auto", *more))
 
     def history(self) -> dict[str, dict[int, float]]:
         """Return the measures after each epoch: name -> step -> value. Empty if there are none."""

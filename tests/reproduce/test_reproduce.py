@@ -87,7 +87,7 @@ def test_missing_runs_are_trained_and_others_reused(scripts, capsys):
     plan = command.Plan.of({"t": TABLE}, scripts, None)
     command.carry_out(plan, scripts, None)
     shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
-    assert shown[0].startswith("[1/3, 3 min left] mnist/first seed 1: did --x 1 --seed 1 --out")
+    assert shown[0].startswith("[1/3, 3 min left] mnist/first seed 1: did --x 1 --seed 1 --resume auto --out")
     assert [line.split("]")[0] for line in shown] == ["[1/3, 3 min left", "[2/3, 2 min left", "[3/3, 58 s left"]
     assert not plan.missing()
     command.carry_out(plan, scripts, None)
@@ -97,7 +97,7 @@ def test_missing_runs_are_trained_and_others_reused(scripts, capsys):
 def test_half_a_run_is_resumed_and_a_trained_one_measured(scripts):
     run = Run.of(FIRST, 1, scripts)
     execute.execute(run, [run.training("--no-evaluate")], lambda line: None)
-    assert run.trained() and not run.measured() and "--resume" in run.training()
+    assert run.trained() and not run.measured()
     command.train(run, (), ["--data-dir", "D"], execute.Progress({run: 1.0}))
     did = [line for line in (run.folder / "log.txt").read_text().splitlines() if line.startswith("did")]
     assert did[1:] == ["did evaluate --out --data-dir D", "did figures --out --data-dir D"]
@@ -194,7 +194,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(scripts, capsys):
     assert command.main(arguments) == 0
     printed = capsys.readouterr().out
     assert "table1: 0 runs are there, 10 are missing" in printed and "About 10 min of training" in printed
-    assert "python InfoVAE_MNIST.py --preset light --seed 1 --out" in printed
+    assert "python InfoVAE_MNIST.py --preset light --seed 1 --resume auto --out" in printed
     assert not scripts.exists()
 
 
