@@ -180,7 +180,9 @@ def test_interrupted_build_leaves_nothing(images, folder, monkeypatch, interrupt
 
 BUILD = """
 import sys, time, pathlib
+from common import log_to_stdout
 from common.data import cache
+log_to_stdout()
 def fill(folder):
     (folder / "images.npy").write_bytes(b"half")
     print("filling", flush=True)
