@@ -20,7 +20,7 @@ from common.errors import Interrupted, UserError
 from common.fields import flag_of
 from common.io.notices import import_tensorflow
 from common.models import registry
-from common.options import RunFolders, TrainingOptions
+from common.options import SYNTHETIC, RunFolders, TrainingOptions
 
 import_tensorflow()
 import tensorflow as tf  # noqa: E402
@@ -131,7 +131,7 @@ def train(
     except Interrupted as stop:
         reason = str(stop).split("; resume with")[0]
         raise Interrupted(stop.exit_code - 128, f"{reason}; continue with train(..., resume=True)") from None
-    name = f"{config.name}-synthetic" if data.synthetic else config.name
+    name = f"{config.name}{SYNTHETIC}" if data.synthetic else config.name
     return load_run(RunFolders.of(name, pathlib.Path(out)).models)
 
 

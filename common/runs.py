@@ -268,7 +268,7 @@ def open_networks(path: pathlib.Path | str) -> "System | None":
     """Open a run from its `.keras` files, whose averages are those of inference.
 
     Returns:
-        The system; None if there are no such files, they are damaged, or they are of another step than the checkpoint.
+        The system; None if there are no such files, or if they are damaged or from another step than the checkpoint.
 
     Raises:
         UserError: there is no run at `path`, which is as `open_run` takes it.

@@ -124,6 +124,11 @@ class Dataset:
     unused: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
+    @property
+    def classes(self) -> Factor | None:
+        """The factor that is the class, or None."""
+        return next((factor for factor in self.factors if factor.name == self.label), None)
+
     def labels(self, split: Split) -> np.ndarray | None:
         """Return the class of each image of `split`, int64 [n], or None."""
         if self.label is None or split.factors is None:

@@ -19,14 +19,13 @@ def facts(dataset: Dataset) -> dict[str, Any]:
     in a sample of the training images; the names of files that are `unused`, and of images left out as `broken`.
     """
     others = [factor for factor in dataset.factors if factor.name != dataset.label]
-    classes = [factor.levels for factor in dataset.factors if factor.name == dataset.label]
     count = len(dataset.train)
     sample = dataset.train.images[np.unique(np.linspace(0, count - 1, _SAMPLE).astype(np.int64))]
     return {
         "source": dataset.source,
         "train": count,
         "test": len(dataset.test) if dataset.test else 0,
-        "classes": sum(classes),
+        "classes": dataset.classes.levels if dataset.classes else 0,
         "attributes": [factor.name for factor in others if factor.values == SIGNS],
         "factors": {factor.name: factor.levels for factor in others if factor.values != SIGNS},
         "pixels": {"min": int(sample.min()), "max": int(sample.max())},

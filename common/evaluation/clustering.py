@@ -26,7 +26,7 @@ def category_counts(codes: Codes, dataset: Dataset, split: Split) -> np.ndarray:
     labels = dataset.labels(split)
     if codes.category is None or labels is None:
         raise ValueError("there are no categories, or no classes")
-    levels = next(factor.levels for factor in dataset.factors if factor.name == dataset.label)
+    levels = dataset.classes.levels
     return classification.contingency(codes.category, labels, codes.num_categories, levels)
 
 
@@ -46,7 +46,7 @@ def class_names(system: System, dataset: Dataset, count: int, seed: int) -> list
         return None
     split = sample_split(dataset.train, count, seed)
     counts = category_counts(encode(system, split.images), dataset, split)
-    factor = next(factor for factor in dataset.factors if factor.name == dataset.label)
+    factor = dataset.classes
     values = [factor.values[label] for label in classification.majority_labels(counts)]
     names = [value if isinstance(value, str) else f"{factor.name} {value}" for value in values]
     return [name if images else "-" for name, images in zip(names, counts.sum(axis=1), strict=True)]

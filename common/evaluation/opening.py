@@ -9,7 +9,7 @@ from common.errors import UserError
 from common.evaluation.statistics import Statistics
 from common.evaluation.trained import TrainedModel
 from common.models.system import System
-from common.options import Options
+from common.options import SYNTHETIC, Options
 
 
 def open_trained(path: pathlib.Path | str, dataset: Dataset | None = None) -> TrainedModel:
@@ -56,7 +56,7 @@ def _own_data(system: System, checkpoint: str) -> tuple[Dataset | None, str | No
     trained_on, place = run["data"], run["data_dir"]
     text = f"to encode, {checkpoint} needs images that it was trained on ({trained_on}): "
     text += "name them (--data-dir, or load_run(path, images))"
-    mode = "synthetic" if system.config.name.endswith("-synthetic") else "real"
+    mode = "synthetic" if system.config.name.endswith(SYNTHETIC) else "real"
     try:
         dataset = load_dataset(system.config, pathlib.Path(place) if place else None, mode, Options().cache)
     except (UserError, ImportError):

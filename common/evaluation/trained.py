@@ -14,9 +14,10 @@ from common.evaluation.encode import RECONSTRUCTIONS, evaluation_seed, lacks
 from common.evaluation.figures import generated
 from common.models.system import System
 from common.nn.distributions import Latents
+from common.options import FigureSettings
 
 _DRAW = 1 << 22  # Number of a draw that no figure has.
-VALUES = tuple(round(-1 + 0.2 * i, 1) for i in range(11))  # Of a traversal.
+VALUES = tuple(FigureSettings().values)  # Of a traversal.
 
 
 class Encoding(NamedTuple):

@@ -12,6 +12,7 @@ from common.evaluation.figures.curves import lines
 from common.evaluation.figures.image_files import save_picture
 from common.evaluation.figures.tables import text_size, write_text
 from common.io.atomic import atomic_write, write_json
+from common.options import SYNTHETIC
 from common.reproduce.experiments import Curves, Experiment, Figure, Item, Table
 from common.reproduce.trained import Run, shown
 from common.runs import SCRIPTS, package_versions
@@ -165,8 +166,8 @@ def _dots(title: str, table: Table, rows: Sequence[Row]) -> Image.Image:
     picture = Image.new("RGB", (width, top + size + 2 * _MARGIN + text_size("0")[1]), "white")
     draw = ImageDraw.Draw(picture)
     write_text(picture, title, (_MARGIN, _MARGIN), (0, 0))
-    for number, row in enumerate(rows):
-        y = top + _LINE * number + _LINE // 2
+    for index, row in enumerate(rows):
+        y = top + _LINE * index + _LINE // 2
         write_text(picture, row.experiment.label, (left - _MARGIN, y), (1, 0.5))
         draw.line((left, y, left + _PLOT, y), fill=(225, 225, 225))
         mean = factor * row.summary()["mean"]
@@ -234,7 +235,7 @@ def _save(name: str, folder: pathlib.Path, text: str, facts: Mapping[str, Any], 
 
 
 def _named(name: str, title: str, synthetic: bool) -> tuple[str, str]:
-    return (f"{name}-synthetic", f"{title} (synthetic images)") if synthetic else (name, title)
+    return (f"{name}{SYNTHETIC}", f"{title} (synthetic images)") if synthetic else (name, title)
 
 
 def _command(experiment: Experiment) -> str:
@@ -243,4 +244,4 @@ def _command(experiment: Experiment) -> str:
 
 
 def _made_by(name: str) -> str:
-    return f"Made by `python -m common.reproduce {name.removesuffix('-synthetic')}`."
+    return f"Made by `python -m common.reproduce {name.removesuffix(SYNTHETIC)}`."

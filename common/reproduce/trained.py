@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from common.errors import UserError
 from common.evaluation import summary
 from common.io.atomic import write_json
-from common.options import RUN_FILE
+from common.options import RUN_FILE, SYNTHETIC
 from common.reproduce.experiments import Experiment
 from common.runs import METRICS_FILE, SCRIPTS, read_run
 
@@ -69,7 +69,7 @@ class Run(NamedTuple):
         seed, name = report["config"]["seed"], str(report["config"].get("name", ""))
         if seed != self.seed:
             raise UserError(f"{self.results / METRICS_FILE} is of seed {seed}, not {self.seed}: move it away")
-        return {**report, "synthetic": name.endswith("-synthetic")}
+        return {**report, "synthetic": name.endswith(SYNTHETIC)}
 
     def command(self, *first: str, flags: Sequence[str] = ()) -> list[str]:
         """Return the command line of the script's command `first` (train: none) for this run."""

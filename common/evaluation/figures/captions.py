@@ -5,6 +5,7 @@ import importlib
 from common.data import images
 from common.models import registry
 from common.models.system import System
+from common.options import SYNTHETIC
 
 _LONGEST = 16  # Letters of a name in a label.
 
@@ -26,7 +27,7 @@ def data_title(dataset: str, name: str) -> str:
     if dataset == images.NAME:
         return name.partition("-")[2] or name
     title = importlib.import_module(f"common.data.{dataset}").TITLE
-    return f"synthetic {title}" if name.endswith("-synthetic") else title
+    return f"synthetic {title}" if name.endswith(SYNTHETIC) else title
 
 
 def short(name: str) -> str:

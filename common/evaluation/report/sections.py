@@ -107,8 +107,7 @@ def confusion(measured: Measured | str, dataset: Dataset) -> str:
 
 def class_values(dataset: Dataset) -> list[str]:
     """Return the names of the classes of a data set, or none."""
-    factor = next((factor for factor in dataset.factors if factor.name == dataset.label), None)
-    return [] if factor is None else [str(value) for value in factor.values]
+    return [] if dataset.classes is None else [str(value) for value in dataset.classes.values]
 
 
 def category_names(measured: Measured | str, dataset: Dataset) -> list[str]:
