@@ -9,7 +9,7 @@ from typing import Any
 
 from common.errors import UserError
 
-SCALINGS = ("unit", "tanh", "binary")
+SCALINGS = ("unit", "tanh", "binary", "signed")
 PRECISIONS = ("float32", "bfloat16")
 BATCH_NORMS = ("batch", "moving", "standing")
 _MAX_LENGTH = 1 << 14  # Of an axis or a code: larger values in a damaged file would exhaust memory.
@@ -47,7 +47,8 @@ class Config:
         checkpoint_name: the name that the original gave its checkpoints.
         dataset: a module of `common.data`.
         image_shape: (height, width, channels).
-        scaling: how stored pixels become x: "unit" x/255, "tanh" x/127.5 - 1, "binary" {0, 1} as they are.
+        scaling: how stored pixels become x: "unit" x/255, "tanh" x/127.5 - 1, "binary" {0, 1} as they are, "signed"
+            {0, 1} as {-1, 1}.
         latent: the lengths of z, d and c.
         epochs, batch_size: the length of training and the size of its steps.
         hyper: the hyper-parameters of the system, a dataclass of its own (`common.models.registry`).
@@ -92,6 +93,11 @@ class Config:
         _require(sizes, "image_shape", self.image_shape, "height, width and channels")
         for field, choices in (("scaling", SCALINGS), ("precision", PRECISIONS), ("batch_norm", BATCH_NORMS)):
             _require(getattr(self, field) in choices, field, getattr(self, field), f"one of {', '.join(choices)}")
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether x is from -1 to 1, instead of 0 to 1."""
+        return self.scaling in ("tanh", "signed")
 
     def to_dict(self) -> dict[str, Any]:
         """Return this configuration as JSON-ready values."""

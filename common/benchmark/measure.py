@@ -15,6 +15,7 @@ from common.benchmark.plain import build_plain
 from common.config import Config
 from common.data.dataset import Dataset, Split
 from common.data.pipeline import scale
+from common.data.pixels import RANGES
 from common.models import registry
 from common.models.system import System
 from common.runs import provenance
@@ -100,8 +101,7 @@ def step_seconds(config: Config, steps: int, warm_up: int) -> float:
 
 def _noise(config: Config, count: int) -> tuple[Dataset, tf.Tensor]:
     """Return a data set of `count` images of noise of a configuration's shape, and a batch of it."""
-    levels = 2 if config.scaling == "binary" else 256
-    pixels = np.random.RandomState(0).randint(0, levels, (count, *config.image_shape))
+    pixels = np.random.RandomState(0).randint(0, RANGES[config.scaling].highest + 1, (count, *config.image_shape))
     dataset = Dataset("noise", Split(pixels.astype(np.uint8)))
     return dataset, scale(tf.constant(dataset.train.take(0, config.batch_size)), config.scaling)
 

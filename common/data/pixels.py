@@ -8,22 +8,21 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class PixelRange:
-    """How stored pixels p become the networks' values x = p / divisor - offset.
+    """The ranges of stored pixels and of the networks' values.
 
     Attributes:
-        divisor, offset: see above.
-        low, high: the range of x, which is also that of the generator's output.
+        highest: stored pixels are integers from 0 to this.
+        low: the networks' values are from this, 0 or -1, to 1.
     """
 
-    divisor: float
-    offset: float
+    highest: int
     low: float
-    high: float = 1.0
 
     def to_network(self, pixels: Any) -> Any:
         """Map stored pixels, as floats of any shape, to the networks' values."""
-        scaled = pixels if self.divisor == 1.0 else pixels / self.divisor
-        return scaled - self.offset if self.offset else scaled
+        divisor = self.highest / (1.0 - self.low)
+        scaled = pixels if divisor == 1.0 else pixels / divisor
+        return scaled + self.low if self.low else scaled
 
     def to_unit(self, values: Any) -> Any:
         """Map the networks' values, floats of any shape, to [0, 1]."""
@@ -39,7 +38,8 @@ class PixelRange:
 
 
 RANGES = {
-    "unit": PixelRange(divisor=255.0, offset=0.0, low=0.0),
-    "tanh": PixelRange(divisor=127.5, offset=1.0, low=-1.0),
-    "binary": PixelRange(divisor=1.0, offset=0.0, low=0.0),
+    "unit": PixelRange(highest=255, low=0.0),
+    "tanh": PixelRange(highest=255, low=-1.0),
+    "binary": PixelRange(highest=1, low=0.0),
+    "signed": PixelRange(highest=1, low=-1.0),
 }

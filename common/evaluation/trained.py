@@ -228,10 +228,10 @@ def to_network(images: Any, config: Config) -> tuple[tf.Tensor, bool]:
         raise UserError(
             f"images must be {list(shape)}, or [n, {', '.join(map(str, shape))}], got {list(np.shape(images))}"
         )
-    pixels, highest = RANGES[config.scaling], 1 if config.scaling == "binary" else 255
+    pixels = RANGES[config.scaling]
     if array.dtype == np.uint8:
-        if array.max() > highest:
-            raise UserError(f"uint8 pixels of {config.dataset} must be 0 or {highest}, got {array.max()}")
+        if array.max() > pixels.highest:
+            raise UserError(f"uint8 pixels of {config.dataset} must be from 0 to {pixels.highest}, got {array.max()}")
         return tf.constant(pixels.to_network(array.astype(np.float32)), tf.float32), alone
     if not np.all((array >= 0) & (array <= 1)):  # Also if they are not finite.
         raise UserError(f"floats must be from 0 to 1, got {array.min():.4g} to {array.max():.4g}; or give uint8")

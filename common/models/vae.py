@@ -19,8 +19,8 @@ LOSSES = ("loss", "reconstruction_loss", "continuous_kl")
 class VariationalSystem(System):
     """An encoder q(u|x) and a decoder p(x|u), trained by one optimizer on one loss, `objective`.
 
-    Pixels are Bernoulli variables, and so in [0, 1]: images in [-1, 1] (scaling "tanh") are mapped there, and what is
-    decoded is mapped back. The prior of the continuous codes is N(0, I), that of the category is uniform.
+    Pixels are Bernoulli variables, and so in [0, 1]: images in [-1, 1] are mapped there, and what is decoded is mapped
+    back. The prior of the continuous codes is N(0, I), that of the category is uniform.
     """
 
     CAPABILITIES = frozenset({"encode", "sample", "reconstruct"})
@@ -79,12 +79,12 @@ class VariationalSystem(System):
 
     def to_pixels(self, images: tf.Tensor) -> tf.Tensor:
         """`images` [B, h, w, c] as the configuration scales them, in [0, 1]."""
-        return (images + 1.0) / 2.0 if self.config.scaling == "tanh" else images
+        return (images + 1.0) / 2.0 if self.config.symmetric else images
 
     def to_images(self, logits: tf.Tensor) -> tf.Tensor:
         """Return the means of the pixels with `logits` [B, h, w, c], scaled as the configuration scales images."""
         pixels = tf.sigmoid(logits)
-        return pixels * 2.0 - 1.0 if self.config.scaling == "tanh" else pixels
+        return pixels * 2.0 - 1.0 if self.config.symmetric else pixels
 
     def sample_prior(self, batch_size: int, seed: tf.Tensor) -> Latents:
         """Sample latents of `batch_size` images from `seed` (int32 [2]): d ~ Cat(K, 1/K), c ~ N(0, I), no z."""

@@ -1,10 +1,12 @@
 """The order of the data, a function of (seed, epoch) from any step on; and the scaling of pixels."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.data.dataset import Split, Subset
+from common.data.dataset import Split, Subset, SyntheticImages
 from common.data.pipeline import Batches, scale
 from common.data.pixels import RANGES
 from common.errors import UserError
@@ -112,6 +114,7 @@ def test_error_of_the_data_is_kept():
         ("unit", [0, 1, 255], [0, np.float32(1) / 255, 1], [0, 1 / 255, 1]),
         ("tanh", [0, 1, 255], [-1, np.float32(1) / np.float32(127.5) - 1, 1], [0, 1 / 255, 1]),
         ("binary", [0, 1, 1], [0, 1, 1], [0, 1, 1]),
+        ("signed", [0, 1, 1], [-1, 1, 1], [0, 1, 1]),
     ],
 )
 def test_pixel_ranges(scaling, stored, expected, unit):
@@ -119,7 +122,7 @@ def test_pixel_ranges(scaling, stored, expected, unit):
     assert scaled.dtype == tf.float32
     np.testing.assert_array_equal(scaled, np.float32(expected))
     pixels = RANGES[scaling]
-    assert (pixels.low, pixels.high) == (expected[0], expected[-1])
+    assert (pixels.low, pixels.highest) == (expected[0], stored[-1])
     np.testing.assert_allclose(pixels.to_unit(scaled), unit, atol=1e-7)
     np.testing.assert_array_equal(pixels.to_uint8(scaled.numpy()), np.rint(np.multiply(unit, 255)))
     assert pixels.to_uint8(np.array([-7.0, 7.0])).tolist() == [0, 255]
@@ -129,6 +132,23 @@ def test_stored_pixels_survive_the_round_trip():
     stored = np.arange(256, dtype=np.uint8)
     for scaling in ("unit", "tanh"):
         np.testing.assert_array_equal(RANGES[scaling].to_uint8(scale(tf.constant(stored), scaling).numpy()), stored)
+
+
+def test_synthetic_images_are_drawn_once_and_kept_up_to_a_limit(monkeypatch):
+    drawn = []
+
+    def images(indices):
+        """Image i is black but for its pixel i, which is white."""
+        drawn.extend(indices.tolist())
+        return (np.eye(16, dtype=np.uint8)[indices] * 255).reshape(-1, 4, 4, 1).repeat(3, axis=-1)
+
+    synthetic = SyntheticImages(types.SimpleNamespace(images=images), start=3, stop=9, crop=4, size=4)
+    monkeypatch.setattr(SyntheticImages, "KEPT", 2 * 4 * 4 * 3)  # Two images.
+    for indices in ([0, 5, 0, 1], [5, 1, 0]):
+        got = synthetic[np.array(indices)]
+        assert got[..., 0].reshape(-1, 16).argmax(axis=1).tolist() == [3 + i for i in indices]
+        assert set(np.unique(got)) == {0, 255}
+    assert drawn == [3, 8, 4, 4]
 
 
 def test_subset_is_a_view_by_indices():

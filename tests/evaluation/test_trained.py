@@ -135,6 +135,7 @@ def test_a_model_without_images_for_its_averages_says_so():
         ("unit", np.uint8([0, 255]), [0, 1]),
         ("tanh", np.uint8([0, 255]), [-1, 1]),
         ("binary", np.uint8([0, 1]), [0, 1]),
+        ("signed", np.uint8([0, 1]), [-1, 1]),
         ("unit", np.array([0, 0.5]), [0, 0.5]),
         ("tanh", np.array([0, 0.75]), [-1, 0.5]),
     ],
@@ -146,5 +147,5 @@ def test_pixels_come_in_the_range_of_the_networks(scaling, pixels, wanted):
 
 
 def test_grey_levels_of_binary_images_are_refused():
-    with pytest.raises(UserError, match="uint8 pixels of mnist must be 0 or 1, got 255"):
+    with pytest.raises(UserError, match="uint8 pixels of mnist must be from 0 to 1, got 255"):
         to_network(np.full((28, 28, 1), 255, np.uint8), make_config(scaling="binary"))
