@@ -95,11 +95,13 @@ class Evaluation:
         side = self.system.config.image_shape[0]
         self.limit, self.num_samples = settings.images_of(side), settings.samples_of(side)
         self.no_classes = clustering.lacks_classes(dataset)
+        known = dataset.factors and dataset.train.factors is not None and len(dataset.train) > 1
+        self.no_classifier = None if known else "the data set has no two images of known classes or factors"
         self.no_category = lacks(self.system, "encode", "category")
 
     def measure(self) -> Findings:
         """Measure all families."""
-        classified = 0 if self.no_classes else min(self.settings.classifier_images, len(self.dataset.train))
+        classified = 0 if self.no_classifier else min(self.settings.classifier_images, len(self.dataset.train))
         encoded = 3 * min(self.limit or len(self.dataset.train), len(self.dataset.train))
         if len(self.dataset.factors) > 1:
             encoded += (self.settings.votes or 500) * (self.settings.vote_images or 100)
@@ -129,7 +131,9 @@ class Evaluation:
         else:
             self.extractors["keras"] = features.inception(scaling, settings.inception_weights)
         if self.no_classes:
-            self.findings.skip(self.no_classes, *distances.names("classifier"), clustering.PURITY)
+            self.findings.skip(self.no_classes, clustering.PURITY)
+        if self.no_classifier:
+            self.findings.skip(self.no_classifier, *distances.names("classifier"))
             return
         count = min(settings.classifier_images, len(self.dataset.train))
         self.classifier = features.small_classifier(self.dataset, scaling, settings.seed, count)
@@ -252,7 +256,7 @@ class Evaluation:
         if categories is None or self.no_category:
             findings.skip(self.no_category or "images have no category", *clustering.GENERATED)
         else:
-            logits = None if self.classifier is None else self.classifier.logits(images)
+            logits = None if self.no_classes or self.classifier is None else self.classifier.logits(images)
             findings.add(clustering.generated_scores(categories, encode(self.system, images), logits))
         for name, extract in self.extractors.items() if pair else ():
             scores, sizes = distances.distances(name, extract, *pair, images, seed=seed)

@@ -1,5 +1,6 @@
 """Features of images for FID and KID: of Keras's InceptionV3, or of a small classifier that is trained on the spot."""
 
+import functools
 import pathlib
 import warnings
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.data.dataset import Dataset, Images
+from common.data.dataset import Dataset, Images, Split
 from common.data.pipeline import scale
 from common.data.pixels import RANGES
 from common.errors import UserError, first_line
@@ -22,6 +23,7 @@ Extractor = Callable[[Images], np.ndarray]
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _INCEPTION_SIDE = 299
 _CHUNK = 64  # Images at a time, so that a call takes no more memory for more images.
+_HELD_OUT = 2000  # Training images that score the classifier of data without test images.
 
 
 class Classifier(NamedTuple):
@@ -29,8 +31,9 @@ class Classifier(NamedTuple):
 
     Attributes:
         features: images -> float32 [n, 128], the activations before the logits.
-        logits: images -> float32 [n, L].
-        accuracy: its accuracy on the test images, in [0, 1]: how much its features can be trusted.
+        logits: images -> float32 [n, sum of L]: L of each factor that it predicts, one after the other.
+        accuracy: its accuracy on images that did not train it, in [0, 1], the mean over the factors that it predicts:
+            how much its features can be trusted.
     """
 
     features: Extractor
@@ -63,35 +66,53 @@ def inception(scaling: str, weights: pathlib.Path) -> Extractor:
 def small_classifier(
     dataset: Dataset, scaling: str, seed: int, images: int = 20_000, batch_size: int = 64
 ) -> Classifier:
-    """Train a small convolutional network on the classes of `dataset` for one epoch; on a CPU, a function of the seed.
+    """Train a small convolutional network for one epoch; on a CPU, a function of the seed.
+
+    It predicts the class of an image or, if the data set has no classes, the level of each of its factors.
 
     Args:
-        dataset: with labels, and a test split.
+        dataset: with factors. Without test images, some training images are held out to score the classifier.
         scaling: see `common.data.pipeline.scale`.
         seed: decides initial weights, and which training images are used in which order.
         images: how many training images at most.
         batch_size: of training.
 
     Raises:
-        UserError: the data set has no labels or no test images.
+        UserError: the factors are not known.
     """
-    labels = dataset.labels(dataset.train)
-    if labels is None or dataset.test is None:
-        raise UserError("a classifier's features need a data set with labels and a test split; this one has none")
-    levels = next(f.levels for f in dataset.factors if f.name == dataset.label)
-    chosen = np.random.RandomState(seed).permutation(len(dataset.train))[:images]
-    pixels = dataset.train.images[chosen]
+    columns = [k for k, factor in enumerate(dataset.factors) if dataset.label in (None, factor.name)]
+    if not columns or dataset.train.factors is None or len(dataset.train) < 2:
+        raise UserError("a classifier's features need images of known classes or factors; there are none")
+    order = np.random.RandomState(seed).permutation(len(dataset.train))
+    if dataset.test:
+        held_out = dataset.test
+    else:
+        order, rest = np.split(order, [-min(_HELD_OUT, len(order) // 2)])
+        held_out = Split(dataset.train.images[rest], dataset.train.factors[rest])
+    if held_out.factors is None:
+        raise UserError("a classifier's features need test images of known classes or factors; there are none")
+    chosen = order[:images]
+    pixels, targets = dataset.train.images[chosen], dataset.train.factors[chosen][:, columns]
+    levels = [dataset.factors[k].levels for k in columns]
     to_unit = RANGES[scaling].to_unit
-    network = _classifier(pixels.shape[1:], levels, layer_seed(seed, "small_classifier"))
-    network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
-    batches = tf.data.Dataset.from_tensor_slices((pixels, labels[chosen])).batch(batch_size)
+    network = _classifier(pixels.shape[1:], sum(levels), layer_seed(seed, "small_classifier"))
+    network.compile("adam", functools.partial(_mean_cross_entropy, levels=levels), jit_compile=False)
+    batches = tf.data.Dataset.from_tensor_slices((pixels, targets)).batch(batch_size)
     network.fit(batches.map(lambda x, y: (to_unit(scale(x, scaling)), y)), shuffle=False, verbose=0)
 
     penultimate = keras.Model(network.inputs, network.layers[-2].output)
     logits = _in_chunks(lambda x: network(to_unit(x), training=False), scaling)
-    correct = logits(dataset.test.images).argmax(axis=1) == dataset.labels(dataset.test)
     extract = _in_chunks(lambda x: penultimate(to_unit(x), training=False), scaling)
-    return Classifier(extract, logits, float(correct.mean()))
+    parts = np.split(logits(held_out.images), np.cumsum(levels)[:-1], axis=1)
+    predicted = np.stack([part.argmax(axis=1) for part in parts], axis=1)
+    return Classifier(extract, logits, float((predicted == held_out.factors[:, columns]).mean()))
+
+
+def _mean_cross_entropy(targets: tf.Tensor, logits: tf.Tensor, levels: list[int]) -> tf.Tensor:
+    """Return the mean cross-entropy [B] of F factors: their levels, int [B, F], and logits [B, sum(levels)]."""
+    parts = zip(tf.unstack(targets, len(levels), axis=1), tf.split(logits, levels, axis=1), strict=True)
+    losses = [keras.losses.sparse_categorical_crossentropy(y, part, from_logits=True) for y, part in parts]
+    return tf.add_n(losses) / len(levels)
 
 
 def _classifier(shape: tuple[int, int, int], levels: int, seed: int) -> keras.Model:

@@ -72,12 +72,29 @@ def test_the_classifier_takes_no_more_images_than_it_should(dataset):
     np.testing.assert_allclose(one_batch.features(images / 127.5 - 1.0), one_batch.features(images), atol=1e-6)
 
 
-def test_unlabelled_or_untested_data_has_no_classifier(dataset):
+def test_without_classes_it_predicts_every_factor_of_images_held_out(dataset):
+    """The second factor is at random, so it is predicted right half of the time; 400 of 800 images are held out."""
+    noise = np.random.RandomState(7).randint(0, 2, (800, 1))
+    train = Split(dataset.train.images, np.hstack([dataset.train.factors, noise]))
+    factors = (*dataset.factors, Factor("noise", (0, 1)))
+    both = features.small_classifier(Dataset("", train, None, factors), "unit", seed=3, batch_size=16)
+    assert both.logits(train.images[:5]).shape == (5, 6)
+    assert both.accuracy == pytest.approx((0.98 + 0.5) / 2, abs=0.06)
+
+
+def test_the_cross_entropy_of_several_factors_is_their_mean():
+    logits = np.log(np.float32([[0.5, 0.25, 0.25, 0.9, 0.1]]))
+    loss = features._mean_cross_entropy(tf.constant([[1, 0]]), tf.constant(logits), [3, 2])
+    np.testing.assert_allclose(loss, [-(np.log(0.25) + np.log(0.9)) / 2], rtol=1e-6)
+
+
+def test_images_of_unknown_factors_have_no_classifier(dataset):
     for lacking in (
-        Dataset("", dataset.train, dataset.test),
-        Dataset("", dataset.train, None, dataset.factors, "corner"),
+        Dataset("", Split(dataset.train.images)),
+        Dataset("", dataset.train),
+        Dataset("", dataset.train, Split(dataset.test.images), dataset.factors, "corner"),
     ):
-        with pytest.raises(UserError, match="labels and a test split"):
+        with pytest.raises(UserError, match="of known classes or factors"):
             features.small_classifier(lacking, "unit", seed=0)
 
 
