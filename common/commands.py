@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from common import runs, threads
+from common import run_json, runs, threads
 from common.config import Config
 from common.data import images
 from common.data.dataset import Dataset
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 def describe(config: Config, options: Options) -> dict[str, Any]:
     """Return the provenance of a run that has not begun. Raises UserError if the data that it needs is missing."""
-    return runs.provenance(config, _find_data(config, options))
+    return run_json.provenance(config, _find_data(config, options))
 
 
 def _find_data(config: Config, options: Options) -> str:
@@ -149,7 +149,7 @@ def _train(
         place = absolute(options.data_dir) if options.data_dir else run and run["data_dir"]
         about_data = {"data_dir": place and str(place), "fingerprint": content}
         about_run = {"start": start, "devices": strategy.num_replicas_in_sync}
-        description = {**runs.provenance(config, dataset.source), **about_data, **about_run}
+        description = {**run_json.provenance(config, dataset.source), **about_data, **about_run}
         with write_lock(folders.models):
             initialise = _load_tf1(options.tf1_checkpoint) if options.tf1_checkpoint else None
             training = prepare(

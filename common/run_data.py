@@ -30,7 +30,7 @@ def load_data(
         config: gives the data set.
         options: `data_dir` and `data` name other data than the run's.
         load: loads the data, as `load_dataset` does.
-        run: what run.json says of the run (`common.runs.read_run`); None without a run.
+        run: what run.json says of the run (`common.run_json.read_run`); None without a run.
         file: that run.json, for messages.
 
     Raises:

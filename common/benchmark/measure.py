@@ -18,7 +18,7 @@ from common.data.pipeline import scale
 from common.data.pixels import RANGES
 from common.models import registry
 from common.models.system import System
-from common.runs import provenance
+from common.run_json import provenance
 
 _IMAGES = 2048  # Of the noise that the input pipeline reads.
 _UPDATED = (

@@ -25,7 +25,7 @@ from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
 from common.models.system import System
 from common.options import FigureSettings
-from common.runs import provenance
+from common.run_json import provenance
 
 FIGURES_FILE = "figures.json"
 _MAX_TRAVERSED = 32  # Codes that are traversed unless --codes names others; a mixture has 256.

@@ -27,7 +27,7 @@ from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
 from common.models.system import System
 from common.options import EvaluationSettings
-from common.runs import METRICS_FILE, provenance
+from common.run_json import METRICS_FILE, provenance
 
 QUICK_METRICS_FILE = "metrics-quick.json"  # Of sizes too small to report.
 

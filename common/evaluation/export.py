@@ -17,7 +17,8 @@ from common.io.atomic import write_json
 from common.models import registry
 from common.models.system import System
 from common.nn.distributions import Latents
-from common.runs import make_writable_folder, provenance
+from common.run_json import provenance
+from common.runs import make_writable_folder
 
 if TYPE_CHECKING:
     from common.evaluation.trained import TrainedModel

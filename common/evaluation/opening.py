@@ -2,7 +2,7 @@
 
 import pathlib
 
-from common import runs
+from common import run_json, runs
 from common.data.dataset import Dataset
 from common.data.load import load_dataset
 from common.errors import UserError
@@ -52,7 +52,7 @@ def saved_statistics(system: System, dataset: Dataset, checkpoint: str) -> Stati
 
 def _own_data(system: System, checkpoint: str) -> tuple[Dataset | None, str | None]:
     """Return the data that a run was trained on, or None and why it is not there."""
-    run = runs.read_run(pathlib.Path(checkpoint).parent / runs.RUN_FILE)
+    run = run_json.read_run(pathlib.Path(checkpoint).parent / runs.RUN_FILE)
     trained_on, place = run["data"], run["data_dir"]
     text = f"to encode, {checkpoint} needs images that it was trained on ({trained_on}): "
     text += "name them (--data-dir, or load_run(path, images))"

@@ -23,7 +23,8 @@ from common.io.npz import read_npz
 from common.models.system import System
 from common.nn.distributions import Latents
 from common.options import RunFolders
-from common.runs import make_writable_folder, provenance
+from common.run_json import provenance
+from common.runs import make_writable_folder
 from common.sample_options import SampleOptions
 
 _COUNT = 64

@@ -15,7 +15,8 @@ from common.io.atomic import atomic_write, write_json
 from common.options import SYNTHETIC
 from common.reproduce.experiments import Curves, Experiment, Figure, Item, Table
 from common.reproduce.trained import Run, shown
-from common.runs import SCRIPTS, package_versions
+from common.run_json import package_versions
+from common.runs import SCRIPTS
 
 _MARGIN, _LINE, _PLOT = 12, 30, 420  # Pixels of a table's picture: around everything; per row; width of the axis.
 _DOT, _GREY, _BLUE = 4, (170, 170, 170), (31, 90, 166)

@@ -12,7 +12,8 @@ from common.evaluation import summary
 from common.io.atomic import write_json
 from common.options import RUN_FILE, SYNTHETIC
 from common.reproduce.experiments import Experiment
-from common.runs import METRICS_FILE, SCRIPTS, read_run
+from common.run_json import METRICS_FILE, read_run
+from common.runs import SCRIPTS
 
 TIME_FILE = "reproduce.json"  # In a run's folder: how long its commands have taken.
 HISTORY_FILE = "history.json"  # Measures after each epoch, where a figure shows them.

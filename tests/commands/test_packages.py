@@ -21,7 +21,7 @@ BELOW = {
     "benchmark": {"data", "io", "models", "nn"},
     "reproduce": {"benchmark", "evaluation", "io", "training"},
 }
-LIGHT = {"config", "errors", "fields", "options", "runs", "sample_options", "suggestions", "threads"}
+LIGHT = {"config", "errors", "fields", "options", "run_json", "runs", "sample_options", "suggestions", "threads"}
 LIGHT |= {"program", "requirements", "surroundings"}
 
 

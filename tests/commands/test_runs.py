@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from common import cli, commands, run_folders, runs
+from common import cli, commands, run_folders, run_json, runs
 from common.config import LatentSpec
 from common.data import mnist as mnist_module
 from common.data.dataset import Dataset, Split
@@ -20,7 +20,7 @@ from common.evaluation.opening import saved_statistics
 from common.io.atomic import write_json
 from common.nn.layers import plain
 from common.options import Cache, Options
-from common.runs import provenance, read_config, read_run, require_same_run
+from common.run_json import provenance, read_config, read_run, require_same_run
 from common.training.checkpoints import Checkpoints
 from helpers.paths import ROOT
 
@@ -41,13 +41,13 @@ def test_provenance_names_configuration_data_and_versions(make_config):
     result = provenance(make_config(), "some data")
     assert result["config"] == make_config().to_dict()
     assert result["data"] == "some data"
-    assert result["versions"].keys() == {"python", *runs.PACKAGES}
+    assert result["versions"].keys() == {"python", *run_json.PACKAGES}
     assert all(version[0].isdigit() for version in result["versions"].values())
 
 
 def test_a_missing_package_is_said_to_be(monkeypatch):
-    monkeypatch.setattr(runs, "PACKAGES", ("no-such-package-of-ours",))
-    assert runs.package_versions()["no-such-package-of-ours"] == "not installed"
+    monkeypatch.setattr(run_json, "PACKAGES", ("no-such-package-of-ours",))
+    assert run_json.package_versions()["no-such-package-of-ours"] == "not installed"
 
 
 def test_a_run_comes_back_from_its_file(make_config, run_file):

@@ -72,7 +72,7 @@ def test_the_classifier_takes_no_more_images_than_it_should(dataset):
     np.testing.assert_allclose(one_batch.features(images / 127.5 - 1.0), one_batch.features(images), atol=1e-6)
 
 
-def test_without_classes_it_predicts_every_factor_of_images_held_out(dataset):
+def test_without_classes_it_predicts_every_factor(dataset):
     """The second factor is at random, so it is predicted right half of the time; 400 of 800 images are held out."""
     noise = np.random.RandomState(7).randint(0, 2, (800, 1))
     train = Split(dataset.train.images, np.hstack([dataset.train.factors, noise]))

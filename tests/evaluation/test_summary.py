@@ -6,7 +6,7 @@ import re
 import pytest
 
 from common.evaluation import summary
-from common.runs import provenance
+from common.run_json import provenance
 
 pytestmark = pytest.mark.fast
 

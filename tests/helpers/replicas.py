@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from common.data.pipeline import Batches
 from common.models import registry
-from common.runs import read_config
+from common.run_json import read_config
 from common.training import devices
 from common.training.checkpoints import Checkpoints
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.models import registry
-from common.runs import provenance
+from common.run_json import provenance
 from common.training import devices
 from common.training.checkpoints import Checkpoints
 from helpers import replicas

@@ -12,7 +12,7 @@ import tensorflow as tf
 from common.config import Config
 from common.errors import UserError
 from common.options import RUN_FILE
-from common.runs import provenance, read_config, require_same_run
+from common.run_json import provenance, read_config, require_same_run
 from common.tf1 import infovaegan
 from common.tf1.recording import Recording, initial_value
 from helpers import mutations

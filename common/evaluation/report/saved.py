@@ -10,7 +10,7 @@ import numpy as np
 
 from common.evaluation.evaluate import QUICK_METRICS_FILE
 from common.evaluation.figures.curves import read_log
-from common.runs import METRICS_FILE
+from common.run_json import METRICS_FILE
 
 _MAX_BYTES = 1 << 24
 _MAX_CLASSES = 200  # Of a confusion matrix that is shown.
