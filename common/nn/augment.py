@@ -11,12 +11,12 @@ class Affine(NamedTuple):
 
     Attributes:
         stretch: factors of height and width, [B, 2].
-        shear: columns by which each row moves right of the row above it, [B].
+        shear: columns by which each row moves right of the row above it, [B]; None for none, which is much faster.
         shift: pixels down and right, [B, 2].
     """
 
     stretch: tf.Tensor
-    shear: tf.Tensor
+    shear: tf.Tensor | None
     shift: tf.Tensor
 
 
@@ -29,7 +29,7 @@ def sample_affine(seed: tf.Tensor, batch_size: int, shift: int, shear: float, st
     shifts = tf.random.stateless_uniform([batch_size, 2], seed, -shift, shift + 1, tf.int32)
     return Affine(
         tf.exp(tf.random.stateless_uniform([batch_size, 2], stretches, -stretch, stretch)),
-        tf.random.stateless_uniform([batch_size], shears, -shear, shear),
+        tf.random.stateless_uniform([batch_size], shears, -shear, shear) if shear else None,
         tf.cast(shifts, tf.float32),
     )
 
@@ -40,13 +40,11 @@ def apply_affine(images: tf.Tensor, view: Affine) -> tf.Tensor:
     middle, centre = (height - 1) / 2, (width - 1) / 2
     # Where each pixel comes from. Its source row depends on its row alone, so the axes can be done one after the other.
     rows = tf.range(height, dtype=tf.float32) - middle - view.shift[:, :1]
-    columns = (
-        tf.range(width, dtype=tf.float32)
-        - centre
-        - view.shift[:, None, 1:]
-        - view.shear[:, None, None] * rows[..., None]
-    )
+    columns = tf.range(width, dtype=tf.float32) - centre - view.shift[:, 1:]
     images = tf.einsum("biy,byxc->bixc", _weights(rows / view.stretch[:, :1] + middle, height), images)
+    if view.shear is None:
+        return tf.einsum("bjx,bixc->bijc", _weights(columns / view.stretch[:, 1:] + centre, width), images)
+    columns = columns[:, None] - view.shear[:, None, None] * rows[..., None]
     return tf.einsum("bijx,bixc->bijc", _weights(columns / view.stretch[:, None, 1:] + centre, width), images)
 
 

@@ -11,7 +11,8 @@ pytestmark = pytest.mark.fast
 
 def view(stretch=(1, 1), shear=0, shift=(0, 0)):
     """The view of a single image."""
-    return Affine(*(tf.constant([value], tf.float32) for value in (stretch, shear, shift)))
+    stretch, shear, shift = (tf.constant([value], tf.float32) for value in (stretch, shear, shift))
+    return Affine(stretch, shear if shear[0] else None, shift)
 
 
 def look(image, **how):
@@ -59,6 +60,13 @@ def test_images_are_sheared_about_their_middle_row():
         look(column, shear=-0.5)[[0, 2, 3]], [[0, 0, 0, 8, 0], [0, 0, 8, 0, 0], [0, 4, 4, 0, 0]], atol=1e-6
     )
     np.testing.assert_allclose(look(column, shear=1, shift=(1, 0))[1:], 8 * np.eye(5)[:4], atol=1e-6)
+
+
+def test_no_shear_is_a_shear_of_zero():
+    assert sample_affine(tf.constant([3, 4]), 2, 1, 0.0, 0.2).shear is None
+    images = tf.constant(np.random.RandomState(1).normal(size=(2, 6, 4, 3)), tf.float32)
+    none = sample_affine(tf.constant([3, 4]), 2, 1, 0.0, 0.2)
+    np.testing.assert_allclose(apply_affine(images, none), apply_affine(images, none._replace(shear=tf.zeros(2))))
 
 
 def test_each_image_has_its_own_view_in_all_channels():
