@@ -20,7 +20,8 @@ from common.errors import Interrupted, UserError
 from common.fields import flag_of
 from common.io.notices import import_tensorflow
 from common.models import registry
-from common.options import SYNTHETIC, RunFolders, TrainingOptions
+from common.options import RunFolders, TrainingOptions
+from common.run_folders import run_name
 
 import_tensorflow()
 import tensorflow as tf  # noqa: E402
@@ -131,8 +132,7 @@ def train(
     except Interrupted as stop:
         reason = str(stop).split("; resume with")[0]
         raise Interrupted(stop.exit_code - 128, f"{reason}; continue with train(..., resume=True)") from None
-    name = f"{config.name}{SYNTHETIC}" if data.synthetic else config.name
-    return load_run(RunFolders.of(name, pathlib.Path(out)).models)
+    return load_run(RunFolders.of(run_name(config.name, data.synthetic), pathlib.Path(out)).models)
 
 
 def load_run(path: pathlib.Path | str, images: np.ndarray | Dataset | None = None) -> TrainedModel:

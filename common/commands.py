@@ -19,24 +19,16 @@ from common.config import Config
 from common.data import images
 from common.data.dataset import Dataset
 from common.data.fingerprint import fingerprint
-from common.data.load import load_dataset
+from common.data.load import existing, load_dataset
 from common.errors import Interrupted, UserError
 from common.io.atomic import write_json
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
 from common.observers import observers_of
-from common.options import (
-    SYNTHETIC,
-    DataOptions,
-    EvaluationSettings,
-    FigureSettings,
-    Options,
-    RunFolders,
-    TrainingOptions,
-)
+from common.options import DataOptions, EvaluationSettings, FigureSettings, Options, RunFolders, TrainingOptions
 from common.run_data import absolute, is_named, load_data
-from common.run_folders import find_run, newest, run_to_resume, script_of, trained_folder
+from common.run_folders import find_run, newest, run_name, run_to_resume, script_of, trained_folder
 from common.sample_options import SampleOptions
 from common.training import workers
 from common.training.duration import duration
@@ -69,10 +61,7 @@ def _find_data(config: Config, options: Options) -> str:
     if options.data == "synthetic":
         return "synthetic"
     if options.data_dir is not None:
-        if not options.data_dir.exists():
-            wanted = f"it should be or contain {module.ACCEPTED_FORMATS}"
-            raise UserError(f"--data-dir {options.data_dir} does not exist; {wanted}")
-        return str(options.data_dir)
+        return str(existing(module, options.data_dir))
     found = next((path for path in module.default_paths() if path.exists()), None)
     instead = "an error" if options.data == "real" else "synthetic data"
     return str(found) if found else f"not on this machine: a download will be tried, or else {instead}"
@@ -138,8 +127,7 @@ def _train(
         strategy = devices.open_strategy(options.strategy)
         devices.require_divisible_batch(config, strategy.num_replicas_in_sync)
         dataset = load_data(config, options, load, run, file)
-        if dataset.synthetic:
-            config = dataclasses.replace(config, name=f"{config.name}{SYNTHETIC}")
+        config = dataclasses.replace(config, name=run_name(config.name, dataset.synthetic))
         runs.require_matching_images(dataset, config, config.name)
         batches = Batches(dataset.train.images, config.batch_size, config.scaling, config.seed)
         if not devices.is_chief(strategy):  # What it writes is thrown away.
@@ -330,7 +318,7 @@ def data(config: Config, options: DataOptions) -> None:
 
     dataset = load_dataset(config, options.data_dir, options.data, options.cache)
     runs.require_matching_images(dataset, config, config.name)
-    name, side, pixels = f"{config.name}{SYNTHETIC * dataset.synthetic}", 8, RANGES[config.scaling]
+    name, side, pixels = run_name(config.name, dataset.synthetic), 8, RANGES[config.scaling]
     found = facts.facts(dataset)
     results = RunFolders.of(name, options.out).results
     runs.make_writable_folder(results)

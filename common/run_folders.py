@@ -23,6 +23,11 @@ def script_of(name: str) -> str:
     return next(scripts, name.removesuffix(SYNTHETIC))
 
 
+def run_name(name: str, synthetic: bool) -> str:
+    """Return the name of a run of the script or run `name`; those on synthetic data have an ending of their own."""
+    return f"{name}{SYNTHETIC}" if synthetic and not name.endswith(SYNTHETIC) else name
+
+
 def newest(config: Config) -> pathlib.Path:
     """Return the folder of checkpoints of the script's newest run below models/, on any data.
 
@@ -42,7 +47,7 @@ def find_run(config: Config, options: Options) -> pathlib.Path | None:
 
     A run on real data is preferred to one on synthetic data, unless the options name data.
     """
-    real, synthetic = (RunFolders.of(name, options.out).models for name in (config.name, f"{config.name}{SYNTHETIC}"))
+    real, synthetic = (RunFolders.of(run_name(config.name, it), options.out).models for it in (False, True))
     asks_for_real = options.data_dir is not None or options.data == "real"
     folders = [synthetic] if options.data == "synthetic" else [real] if asks_for_real else [real, synthetic]
     return next((folder for folder in folders if saved(folder)), None)
@@ -56,7 +61,7 @@ def trained_folder(config: Config, options: Options) -> pathlib.Path:
         other = find_run(config, dataclasses.replace(options, data="auto", data_dir=None))
         if other is not None:
             remedy = f"--checkpoint {other} names the run that there is"
-        name = f"{config.name}{SYNTHETIC}" if options.data == "synthetic" else config.name
+        name = run_name(config.name, options.data == "synthetic")
         raise UserError(f"there is no trained run in {RunFolders.of(name, options.out).models}: {remedy}")
     return folder
 

@@ -15,10 +15,10 @@ from common.io.atomic import atomic_write
 from common.io.lock import refuse_if_locked
 from common.io.notices import import_tensorflow
 from common.models import registry
-from common.options import RUN_FILE, SYNTHETIC, Options, RunFolders, TrainingOptions
+from common.options import RUN_FILE, Options, RunFolders, TrainingOptions
 from common.run_data import load_data, require_own_data
 from common.run_folders import SCRIPTS as SCRIPTS  # Where others look for them.
-from common.run_folders import script_of, trained_folder
+from common.run_folders import run_name, script_of, trained_folder
 from common.run_json import config_from, read_run, require_same_run
 from common.training.checkpoint_files import saved
 
@@ -233,13 +233,9 @@ def open_with_data(
         require_own_data(dataset, options, run.description, file)
         system, checkpoint = run.restore(training=False)
     require_matching_images(dataset, system.config, checkpoint)
-    results = RunFolders.of(_name_on(dataset, run.config.name if run else config.name), options.out).results
+    results = RunFolders.of(run_name(run.config.name if run else config.name, dataset.synthetic), options.out).results
     make_writable_folder(results)
     return LoadedRun(system, dataset, checkpoint, description, results)
-
-
-def _name_on(dataset: Dataset, name: str) -> str:
-    return f"{name}{SYNTHETIC}" if dataset.synthetic and not name.endswith(SYNTHETIC) else name
 
 
 def open_others(run: LoadedRun, paths: list[pathlib.Path]) -> list[tuple["System", str]]:

@@ -18,7 +18,8 @@ from common.data.dataset import Dataset
 from common.data.load import load_dataset
 from common.errors import UserError
 from common.evaluation.encode import sample_split
-from common.options import SYNTHETIC, RunFolders, TrainingOptions
+from common.options import RunFolders, TrainingOptions
+from common.run_folders import run_name
 from common.training.checkpoint_files import saved
 
 BATCH_SIZE, STEPS, IMAGES = 4, 2, 200  # Images per step; steps per epoch; images per split.
@@ -49,7 +50,7 @@ def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
     """
     began = time.monotonic()
     config = dataclasses.replace(config, batch_size=BATCH_SIZE, steps_per_epoch=STEPS, epochs=2)
-    name = config.name if data_dir else f"{config.name}{SYNTHETIC}"
+    name = run_name(config.name, not data_dir)
     with tempfile.TemporaryDirectory(prefix="infovaegan-smoke-") as folder:
         whole, resumed = (pathlib.Path(folder, part) for part in ("whole", "resumed"))
         options = TrainingOptions(

@@ -34,9 +34,7 @@ def load_dataset(config: Config, data_dir: pathlib.Path | None, mode: str, cache
             raise UserError("--data synthetic and --data-dir exclude each other: leave one out")
         return module.synthetic()
     if data_dir is not None:
-        if not data_dir.exists():
-            raise UserError(f"--data-dir {data_dir} does not exist; it should be or contain {module.ACCEPTED_FORMATS}")
-        return module.read(data_dir, cache)
+        return module.read(existing(module, data_dir), cache)
     paths = module.default_paths()
     for path in paths:
         if path.exists():
@@ -50,6 +48,13 @@ def load_dataset(config: Config, data_dir: pathlib.Path | None, mode: str, cache
             raise UserError(f"no real data: not in {tried}. {remedy}") from None
         logger.warning(_banner(module, config, tried))
         return module.synthetic()
+
+
+def existing(module: ModuleType, data_dir: pathlib.Path) -> pathlib.Path:
+    """Return --data-dir. Raises UserError if it does not exist, with the forms that the data set `module` has."""
+    if not data_dir.exists():
+        raise UserError(f"--data-dir {data_dir} does not exist; it should be or contain {module.ACCEPTED_FORMATS}")
+    return data_dir
 
 
 def _banner(module: ModuleType, config: Config, tried: str) -> str:
