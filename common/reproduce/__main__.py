@@ -153,7 +153,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     presets = {name: tuple(runs.load_script(script)[1]) for name, script in runs.SCRIPTS.items()}
     names = list(experiments.items(presets))
-    given = parser([*dict.fromkeys(_group(name) for name in names), "all"]).parse_args(argv)
+    given = parser([*dict.fromkeys(experiments.group_of(name) for name in names), "all"]).parse_args(argv)
     return program.run(_PROG, lambda: _reproduce(given, presets))
 
 
@@ -161,7 +161,7 @@ def _reproduce(given: argparse.Namespace, presets: Mapping[str, tuple[str, ...]]
     if given.seeds is not None and given.seeds < 1:
         raise UserError(f"--seeds must be at least 1, got {given.seeds}")
     found = experiments.items(presets, given.preset)
-    chosen = {name: item for name, item in found.items() if {"all", _group(name)} & set(given.items)}
+    chosen = {name: item for name, item in found.items() if {"all", experiments.group_of(name)} & set(given.items)}
     plan = Plan.of(chosen, given.runs, given.seeds)
     if given.dry_run:
         return describe(plan, given.data_dir)
@@ -170,11 +170,6 @@ def _reproduce(given: argparse.Namespace, presets: Mapping[str, tuple[str, ...]]
         if not given.no_training:
             carry_out(plan, given.runs, given.data_dir)
         _write(plan, given.runs)
-
-
-def _group(name: str) -> str:
-    """Return what asks for an item: its own name, or that of its group."""
-    return next((group for group, names in experiments.GROUPS.items() if name in names), name)
 
 
 def _write(plan: Plan, folder: pathlib.Path) -> None:

@@ -37,6 +37,7 @@ class Table:
         quoted: other published numbers: (system, number).
         seeds: how many seeds are trained unless the user says otherwise.
         percent: whether the metric is printed in percent.
+        preset: the settings that --preset chose for it, if any.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Table:
     quoted: tuple[tuple[str, str], ...] = ()
     seeds: int = 4
     percent: bool = False
+    preset: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +58,13 @@ class Figure:
         title: what it shows.
         pictures: (experiment, name of a picture that the command figures draws for it), from top to bottom.
         also: experiments whose runs add rows to the first picture.
+        preset: as that of a table.
     """
 
     title: str
     pictures: tuple[tuple[Experiment, str], ...]
     also: tuple[Experiment, ...] = ()
+    preset: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +76,14 @@ class Curves:
         rows: what is trained.
         metric: the measure, a key of metrics.json.
         floor: the measure's value between two sets of real images, another key.
+        preset: as that of a table.
     """
 
     title: str
     rows: tuple[Experiment, ...]
     metric: str
     floor: str
+    preset: str | None = None
 
 
 Item = Table | Figure | Curves
@@ -94,6 +100,11 @@ _QUOTED = (
 )
 _WITHOUT_MI = "--no-mutual-information"
 _ALSO = "accuracy_one_to_one", "reconstruction_error_per_value", "fid_classifier"
+
+
+def group_of(name: str) -> str:
+    """Return what asks for an item: its own name, or that of its group."""
+    return next((group for group, names in GROUPS.items() if name in names), name)
 
 
 def items(presets: Mapping[str, Collection[str]], preset: str | None = None) -> dict[str, Item]:
@@ -141,7 +152,7 @@ def items(presets: Mapping[str, Collection[str]], preset: str | None = None) -> 
     )
     faces = ours("celeba")
     codes = [("figure3" + letter, f"figure_traversal_c{code}.png") for code, letter in enumerate("abcd")]
-    return {
+    found = {
         "table1": Table("MNIST without labels: accuracy of the categories in percent", table1, "accuracy",
                         _ALSO, _QUOTED, percent=True),
         "table2": Table("dSprites: FactorVAE score", table2, "factor_vae",
@@ -156,3 +167,4 @@ def items(presets: Mapping[str, Collection[str]], preset: str | None = None) -> 
         "chairs": Figure("The continuous codes of 3D Chairs", tuple(
             (ours("3dchairs"), f"figure_traversal_c{code}.png") for code in range(4))),
     }  # fmt: skip
+    return {name: dataclasses.replace(item, preset=preset) for name, item in found.items()}

@@ -13,7 +13,7 @@ from common.evaluation.figures.image_files import save_picture
 from common.evaluation.figures.tables import text_size, write_text
 from common.io.atomic import atomic_write, write_json
 from common.options import SYNTHETIC
-from common.reproduce.experiments import Curves, Experiment, Figure, Item, Table
+from common.reproduce.experiments import Curves, Experiment, Figure, Item, Table, group_of
 from common.reproduce.trained import Run, shown
 from common.run_json import package_versions
 from common.runs import SCRIPTS
@@ -144,7 +144,7 @@ def _table_text(name: str, title: str, table: Table, rows: Sequence[Row], missin
             lines.append(f"| {row.experiment.label} | {' | '.join(values)} |")
     if missing:
         lines += ["", f"Not run: {', '.join(one.label for one in missing)}."]
-    return "\n".join([*lines, "", _made_by(name)])
+    return "\n".join([*lines, "", _made_by(name, table)])
 
 
 def number(table: Table, value: float | None) -> str:
@@ -198,7 +198,7 @@ def _write_curves(name: str, item: Curves, runs: Mapping[Experiment, Sequence[Ru
         f"| {label} | {step:,} | {value:.2f} |" for label, found in points.items() for step, value in found.items()
     ]
     text += [] if floor is None else ["", f"Between two sets of real images it is {floor:.2f}."]
-    return _save(name, folder, "\n".join([*text, "", _made_by(name)]), facts, lines(title, "step", points, floor))
+    return _save(name, folder, "\n".join([*text, "", _made_by(name, item)]), facts, lines(title, "step", points, floor))
 
 
 def _write_figure(name: str, item: Figure, runs: Mapping[Experiment, Sequence[Run]], folder: pathlib.Path):
@@ -223,7 +223,7 @@ def _write_figure(name: str, item: Figure, runs: Mapping[Experiment, Sequence[Ru
     facts = {"title": title, "systems": systems, "versions": package_versions()}
     text = [f"# {title}", "", f"![{title}]({name}.png)", ""]
     text += [f"- {one['system']}, seed {one['seed']}: `{one['command']}`" for one in systems]
-    return _save(name, folder, "\n".join([*text, "", _made_by(name)]), facts, sheet)
+    return _save(name, folder, "\n".join([*text, "", _made_by(name, item)]), facts, sheet)
 
 
 def _save(name: str, folder: pathlib.Path, text: str, facts: Mapping[str, Any], picture: Image.Image):
@@ -244,5 +244,6 @@ def _command(experiment: Experiment) -> str:
     return shown([f"{SCRIPTS[experiment.data]}.py", *experiment.flags])
 
 
-def _made_by(name: str) -> str:
-    return f"Made by `python -m common.reproduce {name.removesuffix(SYNTHETIC)}`."
+def _made_by(name: str, item: Item) -> str:
+    flags = [] if item.preset is None else ["--preset", item.preset]
+    return f"Made by `{shown(['-m', 'common.reproduce', group_of(name.removesuffix(SYNTHETIC)), *flags])}`."

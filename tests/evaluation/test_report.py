@@ -243,8 +243,9 @@ def test_what_cannot_be_shown_is_refused(changes, words, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_committed_report_is_small_and_leads_to_files():
-    path = ROOT / "results" / "mnist" / "light" / "report.html"
+@pytest.mark.parametrize("name", ["mnist", "3dchairs", "celeba"])
+def test_a_committed_report_is_small_and_leads_to_files(name):
+    path = ROOT / "results" / name / "light" / "report.html"
     page = Page(path.read_text(encoding="utf-8"))
     assert path.stat().st_size < 1_500_000
     assert all((path.parent / one["href"]).is_file() for one in page.all("a") if one["href"].startswith("./"))

@@ -1,8 +1,10 @@
 """The paper in one command: plans, what is trained, and what comes out, with a script that only writes files."""
 
+import dataclasses
 import itertools
 import json
 import os
+import re
 import signal
 import threading
 import types
@@ -143,6 +145,9 @@ def test_a_table_has_every_seed_and_its_statistics(tmp_path):
     assert row in text and "- first: 0.200 (1), 0.300 (2), 0.400 (3)" in text
     assert "| third (quoted by the paper) | 0.25 |" in text and "Not run: second." in text
     assert "Made by `python -m common.reproduce table9`." in text
+    preset = dataclasses.replace(TABLE, preset="light")
+    text = outputs.write("table9", preset, {FIRST: runs, SECOND: []}, tmp_path)[0].read_text()
+    assert "Made by `python -m common.reproduce table9 --preset light`." in text
     assert facts["rows"][0]["by_seed"] == {"1": 0.2, "2": 0.3, "3": 0.4} and facts["rows"][0]["floor"] == 2.0
     with Image.open(paths[2]) as picture:
         assert picture.width > 400
@@ -235,3 +240,16 @@ def test_kept_tables_are_made_of_the_kept_runs(tmp_path):
     for row in json.loads(facts.read_text())["rows"]:
         mean, best = (outputs.number(table, row[name]) for name in ("mean", "best"))
         assert f"{mean} ({best}), {len(row['by_seed'])} seeds" in readme
+
+
+@pytest.mark.parametrize("name", ["chairs", "figure3a", "figure3b", "figure3c", "figure3d"])
+def test_kept_figures_are_of_the_kept_runs(name, tmp_path):
+    """Not compared pixel by pixel, since the captions depend on Pillow's version."""
+    presets = {name: tuple(load_script(script)[1]) for name, script in SCRIPTS.items()}
+    item = experiments.items(presets, "light")[name]
+    plan = command.Plan.of({name: item}, ROOT / "results", None)
+    text = outputs.write(name, item, plan.measured(), tmp_path)[0]
+    assert text.read_text() == (ROOT / "results" / text.name).read_text()
+    assert (ROOT / "results" / text.name).with_suffix(".png").is_file()
+    (asked,) = re.findall(r"`python -m common.reproduce (\w+) --preset light`", text.read_text())
+    assert name.startswith(asked) and command.parser([asked]).parse_args([asked]).items == [asked]
