@@ -112,7 +112,7 @@ def _mean_cross_entropy(targets: tf.Tensor, logits: tf.Tensor, levels: list[int]
     """Return the mean cross-entropy [B] of F factors: their levels, int [B, F], and logits [B, sum(levels)]."""
     parts = zip(tf.unstack(targets, len(levels), axis=1), tf.split(logits, levels, axis=1), strict=True)
     losses = [keras.losses.sparse_categorical_crossentropy(y, part, from_logits=True) for y, part in parts]
-    return tf.add_n(losses) / len(levels)
+    return tf.reduce_mean(tf.stack(losses), axis=0)
 
 
 def _classifier(shape: tuple[int, int, int], levels: int, seed: int) -> keras.Model:
