@@ -96,7 +96,7 @@ class Evaluation:
         self.limit, self.num_samples = settings.images_of(side), settings.samples_of(side)
         self.no_classes = clustering.lacks_classes(dataset)
         known = dataset.factors and dataset.train.factors is not None and len(dataset.train) > 1
-        self.no_classifier = None if known else "the data set has no two images of known classes or factors"
+        self.no_classifier = None if known else "fewer than two training images have a known class or known factors"
         self.no_category = lacks(self.system, "encode", "category")
 
     def measure(self) -> Findings:
