@@ -108,12 +108,20 @@ def _look_ahead(config: Config, argv: list[str], presets: Mapping[str, Config]) 
         given, _ = first.parse_known_args(argv)
     except argparse.ArgumentError:
         return config, False  # Without a value; the parser of the command says so.
-    config = presets.get(given.preset, config)
-    model, variant = given.model or config.model, given.variant or config.variant
+    preset = presets.get(given.preset, config)
+    model, variant = given.model or preset.model, given.variant or preset.variant
     chosen = given.model is not None or given.variant is not None
     if model not in registry.models() or variant not in registry.variants():
-        return config, chosen  # The parser of the command says what they may be.
-    return registry.with_system(config, model, variant), chosen
+        return preset, chosen  # The parser of the command says what they may be.
+    return registry.with_system(preset, model, variant, **_shared(config, preset, model, variant)), chosen
+
+
+def _shared(config: Config, preset: Config, model: str, variant: str) -> dict[str, Any]:
+    """Return what a preset changes among the hyper-parameters that its system and another one share, by name."""
+    wanted = registry.find(model, variant).hyperparameters
+    common = next(kind for kind in type(preset.hyper).__mro__ if issubclass(wanted, kind))
+    values = {field.name: getattr(preset.hyper, field.name) for field in dataclasses.fields(common)}
+    return {name: value for name, value in values.items() if value != getattr(config.hyper, name, None)}
 
 
 def _train(config: Config, given: Mapping[str, Any], presets: Mapping[str, Config]) -> None:

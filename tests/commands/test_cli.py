@@ -149,6 +149,14 @@ def test_a_preset_changes_the_defaults_and_flags_overrule_it(capsys):
     }
 
 
+def test_a_preset_changes_what_another_model_shares_with_its_own(capsys):
+    tuned = read_script()["PRESETS"]["tuned"].to_dict()["hyper"]
+    infogan, betavae = (resolved(capsys, "--preset", "tuned", "--model", name) for name in ("infogan", "betavae"))
+    assert all(infogan["hyper"][name] == tuned[name] for name in ("learning_rate_hold", "encoder_shear"))
+    assert infogan["hyper"]["first_batch_norm"]  # The preset does not change it: InfoGAN's own.
+    assert betavae["hyper"] == resolved(capsys, "--model", "betavae")["hyper"]  # Its learning rate is another thing.
+
+
 def test_the_tuned_preset_decays_in_its_last_two_epochs():
     config = read_script()["PRESETS"]["tuned"]
     assert config.hyper.learning_rate_hold == (config.epochs - 2) * (60_000 // config.batch_size)

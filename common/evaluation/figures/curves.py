@@ -4,7 +4,7 @@ import csv
 import itertools
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from PIL import Image, ImageDraw
 
@@ -108,36 +108,66 @@ def lines(title: str, axis: str, curves: Mapping[str, Mapping[float, float]], fl
     """
     places = [x for curve in curves.values() for x in curve]
     values = [y for curve in curves.values() for y in curve.values()] + ([] if floor is None else [floor])
-    (first, last), (low, high) = (min(places), max(places)), (min(values), max(values))
-    names = max(text_size(name)[0] for name in curves)
-    left, right, top, bottom = _LEFT, 2 * _WIDTH - _RIGHT, _TOP, 2 * _HEIGHT - _BOTTOM
-    picture = Image.new("RGB", (right + names + 2 * _RIGHT, 2 * _HEIGHT), "white")
-    draw = ImageDraw.Draw(picture)
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return left + (x - first) / ((last - first) or 1) * (right - left), bottom - (y - low) / ((high - low) or 1) * (
-            bottom - top
-        )
-
-    write_text(picture, title, (_RIGHT, top - 8), (0, 1))
-    write_text(picture, axis, ((left + right) // 2, 2 * _HEIGHT - 4), (0.5, 1))
-    draw.rectangle((left, top, right, bottom), outline=_GREY)
-    for x in ticks(first, last):
-        if x == int(x):
-            write_text(picture, f"{x:.8g}", (int(place(x, low)[0]), bottom + 4), (0.5, 0))
-    for y in ticks(low, high):
-        write_text(picture, f"{y:.8g}", (left - 6, int(place(first, y)[1])), (1, 0.5))
+    axes = _Axes(title, axis, places, values, curves)
     if floor is not None:
-        height = place(first, floor)[1]
-        for start in range(left, right, 12):
-            draw.line((start, height, start + 6, height), fill=_INK)
+        height = axes.place(min(places), floor)[1]
+        for start in range(axes.left, axes.right, 12):
+            axes.draw.line((start, height, start + 6, height), fill=_INK)
     for colour, (name, curve) in zip(itertools.cycle(_COLOURS), curves.items(), strict=False):
-        points = [place(x, curve[x]) for x in sorted(curve)]
-        draw.line(points, fill=colour, width=2)
+        points = [axes.place(x, curve[x]) for x in sorted(curve)]
+        axes.draw.line(points, fill=colour, width=2)
+        axes.dots(points, colour)
+        write_text(axes.picture, name, (int(points[-1][0]) + 8, int(points[-1][1])), (0, 0.5))
+    return axes.picture
+
+
+def scatter(title: str, axis: str, groups: Mapping[str, Sequence[tuple[float, float]]]) -> Image.Image:
+    """Points in one panel, one colour per group, with a key.
+
+    Args:
+        title: the line above.
+        axis: what the horizontal axis is.
+        groups: name -> finite points (x, y); none is empty.
+    """
+    points = [point for group in groups.values() for point in group]
+    axes = _Axes(title, axis, [x for x, _ in points], [y for _, y in points], groups)
+    for number, (name, group) in enumerate(groups.items()):
+        colour, height = _COLOURS[number % len(_COLOURS)], _TOP + 10 + 20 * number
+        axes.dots([axes.place(*point) for point in group], colour)
+        axes.dots([(axes.right + 12, height)], colour)
+        write_text(axes.picture, name, (axes.right + 20, height), (0, 0.5))
+    return axes.picture
+
+
+class _Axes:
+    """A large panel with its axes, and room for `names` on the right; `place` maps values to pixels."""
+
+    left, right, top, bottom = _LEFT, 2 * _WIDTH - _RIGHT, _TOP, 2 * _HEIGHT - _BOTTOM
+
+    def __init__(self, title: str, axis: str, x: Sequence[float], y: Sequence[float], names: Iterable[str]):
+        self._first, self._low = min(x), min(y)
+        self._across, self._up = (max(x) - self._first) or 1, (max(y) - self._low) or 1
+        room = max(text_size(name)[0] for name in names)
+        self.picture = Image.new("RGB", (self.right + room + 2 * _RIGHT, 2 * _HEIGHT), "white")
+        self.draw = ImageDraw.Draw(self.picture)
+        write_text(self.picture, title, (_RIGHT, self.top - 8), (0, 1))
+        write_text(self.picture, axis, ((self.left + self.right) // 2, 2 * _HEIGHT - 4), (0.5, 1))
+        self.draw.rectangle((self.left, self.top, self.right, self.bottom), outline=_GREY)
+        for value in ticks(self._first, max(x)):
+            if value == int(value) or self._across < 2:
+                write_text(self.picture, f"{value:.8g}", (int(self.place(value, 0)[0]), self.bottom + 4), (0.5, 0))
+        for value in ticks(self._low, max(y)):
+            write_text(self.picture, f"{value:.8g}", (self.left - 6, int(self.place(0, value)[1])), (1, 0.5))
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Return the pixel of a point."""
+        across = (x - self._first) / self._across * (self.right - self.left)
+        return self.left + across, self.bottom - (y - self._low) / self._up * (self.bottom - self.top)
+
+    def dots(self, points: Iterable[tuple[float, float]], colour: tuple[int, int, int]) -> None:
+        """Draw dots at pixels."""
         for x, y in points:
-            draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
-        write_text(picture, name, (int(points[-1][0]) + 8, int(points[-1][1])), (0, 0.5))
-    return picture
+            self.draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
 
 
 def ticks(low: float, high: float) -> list[float]:
