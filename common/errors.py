@@ -19,6 +19,10 @@ class Diverged(UserError):
     exit_code = 1
 
 
+class Stuck(Exception):
+    """A run is unlikely to succeed: it should start again, with other initial weights."""
+
+
 class Interrupted(UserError):
     """A signal ended training; the state is saved. The scripts exit with 128 + its number."""
 

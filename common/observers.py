@@ -18,7 +18,7 @@ def observers_of(statistics: Any, dataset: Dataset, folders: RunFolders) -> Any:
         dataset: the data.
         folders: of the run.
     """
-    from common.evaluation.clustering import Scorer
+    from common.evaluation.clustering import AGREEMENT, Scorer
     from common.evaluation.figures.captions import caption
     from common.evaluation.figures.curves import draw_log
     from common.training.train import Observers
@@ -30,6 +30,7 @@ def observers_of(statistics: Any, dataset: Dataset, folders: RunFolders) -> Any:
         _draw(statistics.system, dataset, folders),
         plot=lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png", caption(statistics.system)),
         networks=statistics.networks,
+        agreement=AGREEMENT if AGREEMENT in scorer.names else None,
     )
 
 

@@ -213,7 +213,8 @@ def config_from_plain(values: dict[str, Any]) -> Config:
     return from_plain(
         Config,
         {
-            "test_fraction": Config.test_fraction,  # Runs from before there was one do not say it.
+            "test_fraction": Config.test_fraction,  # Runs from before there was one do not say it,
+            "restart_below": Config.restart_below,  # nor this.
             **values,
             "image_shape": tuple(values["image_shape"]),
             "latent": from_plain(LatentSpec, values["latent"]),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
-from common.errors import Diverged, Interrupted
+from common.errors import Diverged, Interrupted, Stuck
 from common.io.atomic import atomic_write
 from common.models.system import System
 from common.options import SaveInterval
@@ -78,6 +78,25 @@ class Scores(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Score the system."""
         logs.update(self._score())
+
+
+class StopIfStuck(keras.callbacks.Callback):
+    """Raises Stuck after the third epoch if the score `name` is below `least`.
+
+    By then the categories of a good run have found their classes, and hardly any time is lost.
+    """
+
+    _EPOCH = 2
+
+    def __init__(self, name: str, least: float):
+        super().__init__()
+        self._name, self._least = name, least
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Check the score."""
+        value = logs[self._name]
+        if epoch == self._EPOCH and value < self._least:
+            raise Stuck(f"{self._name} is {value:.4f} after epoch {epoch + 1}, below {self._least:g}")
 
 
 class SampleGrids(keras.callbacks.Callback):

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from common.config import Config
 from common.data.pipeline import Batches
-from common.errors import Diverged, Interrupted, UserError, first_line
+from common.errors import Diverged, Interrupted, Stuck, UserError, first_line
 from common.io.atomic import atomic_write, remove_leftovers, write_json
 from common.io.lock import NAME as LOCK
 from common.models import registry
@@ -30,7 +30,8 @@ from common.training import callbacks, progress
 from common.training.checkpoints import Checkpoints, CheckpointWriteError
 from common.training.signals import StopSignals, resume_command
 
-ROLLBACKS = 3  # At most, in the whole life of a run.
+ROLLBACKS = 3  # At most, in the whole life of a run; a restart is one, to step 0.
+_RESTART_SALT = 0x2545F491
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Observers:
         draw: draws sample grids, for an epoch.
         plot: plots log.csv, after each epoch.
         networks: the networks to save at the end, by name; by default the system's.
+        agreement: the name of the score that `Config.restart_below` is about, if there is one.
     """
 
     columns: Sequence[str] = ()
@@ -52,6 +54,7 @@ class Observers:
     draw: Callable[[int], None] | None = None
     plot: Callable[[], None] | None = None
     networks: Callable[[], Mapping[str, keras.Model]] | None = None
+    agreement: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +131,10 @@ class Training:
             return f"it cannot be saved elsewhere either ({first_line(error)}); the last checkpoint is {last}"
 
     def _fit_with_rollbacks(self, observers: Observers) -> None:
-        """Run `fit`; on divergence with --on-nan rollback, restore the last checkpoint, change the noise and retry."""
+        """Run `fit`; on divergence with --on-nan rollback, restore the last checkpoint, change the noise and retry.
+
+        A run that is stuck starts again.
+        """
         rollback = self.options.on_nan == "rollback"
         if rollback and not self.checkpoints.newest():
             self.checkpoints.save()  # For a divergence in the first epoch.
@@ -140,6 +146,10 @@ class Training:
                         last = self.checkpoints.newest()
                         raise Interrupted(signals.received, f"stopped after the last step, saved as {last}")
                     return
+                except Stuck as failure:
+                    self._start_again()
+                    count = int(self.system.rollbacks.numpy())
+                    logger.warning("%s: restart %d of %d, with other initial weights", failure, count, ROLLBACKS)
                 except Diverged as failure:
                     count = int(self.system.rollbacks.numpy()) + 1
                     last = f"the last checkpoint is {self.checkpoints.newest()}"
@@ -151,6 +161,16 @@ class Training:
                     path = self.checkpoints.restore_latest()
                     logger.warning("%s: rolled back to %s; rollback %d uses other noise", failure, path, count)
                     self.system.rollbacks.assign(count)
+
+    def _start_again(self) -> None:
+        """Return to step 0, with initial weights and noise that depend on the number of the restart, and save that."""
+        count, config = int(self.system.rollbacks.numpy()) + 1, self.system.config
+        seed = (config.seed + count * _RESTART_SALT) % 2**31
+        initial = registry.build(dataclasses.replace(config, seed=seed)).state()
+        for name, variable in self.system.state().items():
+            variable.assign(initial[name])
+        self.system.rollbacks.assign(count)
+        self.checkpoints.save()  # Those of later steps are deleted.
 
     def _fit(self, signals: StopSignals, observers: Observers) -> None:
         """Run `keras.Model.fit` from the system's step to the end of its last epoch."""
@@ -180,7 +200,12 @@ class Training:
         system, steps, results = self.system, self.steps_per_epoch, self.folders.results
         bar, lines = progress.callbacks(steps, system.config.epochs, self.options.quicker)
         columns = [*system.trackers, *observers.columns]
-        board = []
+        board, stuck = [], []
+        if system.config.restart_below:
+            if observers.agreement is None:
+                raise UserError("--restart-below needs categories that can be read from images")
+            if int(system.rollbacks.numpy()) < ROLLBACKS:
+                stuck = [callbacks.StopIfStuck(observers.agreement, system.config.restart_below)]
         if self.options.tensorboard:
             board = [keras.callbacks.TensorBoard(str(results / "tensorboard")), callbacks.TensorBoardGrids(results)]
         # A loss is checked before anything is saved. Scores come before the log, and all that an epoch writes before
@@ -190,6 +215,7 @@ class Training:
             *([callbacks.RestoreEpochMeans(system)] if start % steps else []),
             *bar,
             callbacks.Scores(observers.score),
+            *stuck,
             *([callbacks.SampleGrids(observers.draw, steps)] if observers.draw else []),
             callbacks.EpochLog(results / "log.csv", start // steps, columns),
             *([callbacks.AfterEpoch(observers.plot)] if observers.plot else []),
