@@ -81,12 +81,7 @@ class Scores(keras.callbacks.Callback):
 
 
 class StopIfStuck(keras.callbacks.Callback):
-    """Raises Stuck after the third epoch if the score `name` is below `least`.
-
-    By then the categories of a good run have found their classes, and hardly any time is lost.
-    """
-
-    _EPOCH = 2
+    """Raises Stuck after the first epoch if the score `name` is below `least`."""
 
     def __init__(self, name: str, least: float):
         super().__init__()
@@ -95,8 +90,8 @@ class StopIfStuck(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Check the score."""
         value = logs[self._name]
-        if epoch == self._EPOCH and value < self._least:
-            raise Stuck(f"{self._name} is {value:.4f} after epoch {epoch + 1}, below {self._least:g}")
+        if epoch == 0 and value < self._least:
+            raise Stuck(f"{self._name} is {value:.4f} after the first epoch, below {self._least:g}")
 
 
 class SampleGrids(keras.callbacks.Callback):

@@ -30,7 +30,8 @@ from common.training import callbacks, progress
 from common.training.checkpoints import Checkpoints, CheckpointWriteError
 from common.training.signals import StopSignals, resume_command
 
-ROLLBACKS = 3  # At most, in the whole life of a run; a restart is one, to step 0.
+ROLLBACKS = 3  # At most, in the whole life of a run.
+RESTARTS = 5  # Likewise; each counts as a rollback, to step 0.
 _RESTART_SALT = 0x2545F491
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ class Training:
                 except Stuck as failure:
                     self._start_again()
                     count = int(self.system.rollbacks.numpy())
-                    logger.warning("%s: restart %d of %d, with other initial weights", failure, count, ROLLBACKS)
+                    logger.warning("%s: restart %d of at most %d, with other initial weights", failure, count, RESTARTS)
                 except Diverged as failure:
                     count = int(self.system.rollbacks.numpy()) + 1
                     last = f"the last checkpoint is {self.checkpoints.newest()}"
@@ -204,7 +205,7 @@ class Training:
         if system.config.restart_below:
             if observers.agreement is None:
                 raise UserError("--restart-below needs categories that can be read from images")
-            if int(system.rollbacks.numpy()) < ROLLBACKS:
+            if int(system.rollbacks.numpy()) < RESTARTS:
                 stuck = [callbacks.StopIfStuck(observers.agreement, system.config.restart_below)]
         if self.options.tensorboard:
             board = [keras.callbacks.TensorBoard(str(results / "tensorboard")), callbacks.TensorBoardGrids(results)]
