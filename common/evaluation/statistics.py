@@ -35,24 +35,24 @@ class Statistics:
     def __init__(self, system: System, dataset: Dataset | None, final: bool = False):
         self.system, self._dataset, self._final = system, dataset, final
         self._copies: dict[str, System] = {}
-        self._fresh: dict[str, tuple[int, bool]] = {}  # The step and `generates` of each copy.
+        self._fresh: dict[str, tuple[tuple[int, int], bool]] = {}  # The age and `generates` of each copy.
         self._sums: list[_Sums] = []
 
     def under(self, kind: str | None = None, generates: bool = True) -> System:
         """Return the system at its present weights under `kind` ("batch", "moving" or "standing"; by default its own).
 
-        A copy is refreshed if the system has moved on to another step. Without `generates`, standing averages are taken
+        A copy is refreshed if the system has moved on to another step, or was rolled back. Without `generates`, standing averages are taken
         for the encoders alone.
         """
         kind = kind or self.system.config.batch_norm
         if kind == self.system.config.batch_norm and kind != "standing":
             return self.system
-        step = int(self.system.step.numpy())
-        if self._fresh.get(kind) not in ((step, True), (step, generates)):
+        age = self._age()
+        if self._fresh.get(kind) not in ((age, True), (age, generates)):
             copy = self._copy(kind)
             if kind == "standing" and not self._final:
                 self._average(copy, generates)
-            self._fresh[kind] = step, generates
+            self._fresh[kind] = age, generates
         return self._copies[kind]
 
     def independent(self) -> System:
@@ -66,11 +66,15 @@ class Statistics:
     def adopt(self, standing: System) -> None:
         """Take `standing`, a system at the present weights and at its final averages, for the copy of that kind."""
         self._copies["standing"] = standing
-        self._fresh["standing"] = int(self.system.step.numpy()), True
+        self._fresh["standing"] = self._age(), True
 
     def networks(self) -> dict[str, keras.Model]:
         """Return the networks by name as `.keras` files hold them: at the averages of `independent`, in plain Keras."""
         return {name: plain(network) for name, network in self.independent().networks.items()}
+
+    def _age(self) -> tuple[int, int]:
+        """Return what tells the present weights from earlier ones: after a rollback, a step comes a second time."""
+        return int(self.system.step.numpy()), int(self.system.rollbacks.numpy())
 
     def _copy(self, kind: str) -> System:
         """Return the copy of that kind, at the weights and averages of the system."""
