@@ -61,7 +61,7 @@ class Config:
         test_fraction: the fraction of images of one's own that are test images, unless folders say which
             (`common.data.images`).
         restart_below: a run starts again, with other initial weights, while fewer than this fraction of real images
-            keep their category in a view after its first epoch, at most five times; 0 for never.
+            keep their category in a view after its third epoch, at most three times; 0 for never.
         seed: everything random is a function of it and of the step or epoch.
     """
 

@@ -66,7 +66,7 @@ class _Run:
     restart_below: float = described(
         0.0,
         "start again, with other initial weights, while fewer than this fraction of real images keep their category in "
-        "a view after the first epoch; at most five times (0: never)",
+        "a view after the third epoch; at most three times (0: never)",
         metavar="X",
     )
     seed: int = described(0, "random seed (initial weights, noise, data order)", common=True)

@@ -81,7 +81,9 @@ class Scores(keras.callbacks.Callback):
 
 
 class StopIfStuck(keras.callbacks.Callback):
-    """Raises Stuck after the first epoch if the score `name` is below `least`."""
+    """Raises Stuck after the third epoch if the score `name` is below `least`; earlier, it says little."""
+
+    _EPOCH = 2
 
     def __init__(self, name: str, least: float):
         super().__init__()
@@ -90,8 +92,8 @@ class StopIfStuck(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Check the score."""
         value = logs[self._name]
-        if epoch == 0 and value < self._least:
-            raise Stuck(f"{self._name} is {value:.4f} after the first epoch, below {self._least:g}")
+        if epoch == self._EPOCH and value < self._least:
+            raise Stuck(f"{self._name} is {value:.4f} after epoch {epoch + 1}, below {self._least:g}")
 
 
 class SampleGrids(keras.callbacks.Callback):

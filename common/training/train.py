@@ -31,7 +31,7 @@ from common.training.checkpoints import Checkpoints, CheckpointWriteError
 from common.training.signals import StopSignals, resume_command
 
 ROLLBACKS = 3  # At most, in the whole life of a run.
-RESTARTS = 5  # Likewise; each counts as a rollback, to step 0.
+RESTARTS = 3  # Likewise; each counts as a rollback, to step 0.
 _RESTART_SALT = 0x2545F491
 
 logger = logging.getLogger(__name__)
