@@ -106,10 +106,8 @@ def _train(
     began = time.monotonic()
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs the package of that name: pip install tensorboard")
-    if config.restart_below:
-        registry.require(config, "--restart-below", lambda spec: "categories" in spec.latents)
-        if options.strategy:
-            raise UserError("--restart-below does not work with --strategy: only one device can start again")
+    if options.strategy and getattr(config.hyper, "restart_below", 0):
+        raise UserError("--restart-below does not work with --strategy; --restart-below 0 turns it off")
     folder = run_to_resume(config, options)
     options = dataclasses.replace(options, resume=folder is not None)
     run, file = runs.description_of(folder) if folder else (None, pathlib.Path())

@@ -60,8 +60,6 @@ class Config:
         steps_per_epoch: None for as many whole batches as the data has.
         test_fraction: the fraction of images of one's own that are test images, unless folders say which
             (`common.data.images`).
-        restart_below: a run starts again, with other initial weights, while fewer than this fraction of real images
-            keep their category in a view after its third epoch, at most three times; 0 for never.
         seed: everything random is a function of it and of the step or epoch.
     """
 
@@ -81,7 +79,6 @@ class Config:
     sync_batch_norm: bool = False
     steps_per_epoch: int | None = None
     test_fraction: float = 0.1
-    restart_below: float = 0.0
     seed: int = 1
 
     def __post_init__(self):
@@ -91,7 +88,6 @@ class Config:
         # Batch statistics of a single image say nothing about it: every feature would be normalised to zero.
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, since batch norm needs a batch")
         _require(0 <= self.test_fraction < 1, "test_fraction", self.test_fraction, "at least 0 and below 1")
-        _require(0 <= self.restart_below <= 1, "restart_below", self.restart_below, "from 0 to 1")
         _require(0 <= self.seed < 2**31, "seed", self.seed, "in [0, 2^31)")
         sizes = len(self.image_shape) == 3 and all(0 < n <= _MAX_LENGTH for n in self.image_shape)
         _require(sizes, "image_shape", self.image_shape, "height, width and channels")

@@ -63,12 +63,6 @@ class _Run:
     test_fraction: float = described(
         0, "fraction of the images of --images held out as test images, unless they lie in train/ and test/"
     )
-    restart_below: float = described(
-        0.0,
-        "start again, with other initial weights, while fewer than this fraction of real images keep their category in "
-        "a view after the third epoch; at most three times (0: never)",
-        metavar="X",
-    )
     seed: int = described(0, "random seed (initial weights, noise, data order)", common=True)
 
 

@@ -23,14 +23,14 @@ def observers_of(statistics: Any, dataset: Dataset, folders: RunFolders) -> Any:
     from common.evaluation.figures.curves import draw_log
     from common.training.train import Observers
 
-    scorer = Scorer(statistics, dataset)
+    scorer, least = Scorer(statistics, dataset), getattr(statistics.system.config.hyper, "restart_below", 0.0)
     return Observers(
         scorer.names,
         scorer,
         _draw(statistics.system, dataset, folders),
         plot=lambda: draw_log(folders.results / "log.csv", folders.results / "losses.png", caption(statistics.system)),
         networks=statistics.networks,
-        agreement=AGREEMENT if AGREEMENT in scorer.names else None,
+        restart=(AGREEMENT, least) if least else None,
     )
 
 

@@ -41,8 +41,8 @@ class Statistics:
     def under(self, kind: str | None = None, generates: bool = True) -> System:
         """Return the system at its present weights under `kind` ("batch", "moving" or "standing"; by default its own).
 
-        A copy is refreshed if the system has moved on to another step, or was rolled back. Without `generates`, standing averages are taken
-        for the encoders alone.
+        A copy is refreshed if the system has moved on to another step, or was rolled back. Without `generates`,
+        standing averages are taken for the encoders alone.
         """
         kind = kind or self.system.config.batch_norm
         if kind == self.system.config.batch_norm and kind != "standing":

@@ -74,12 +74,21 @@ class AdversarialHyperparameters(Hyperparameters):
         0.25, "views of --rim-multiplier: largest stretch, factors from exp(-X) to exp(X)", minimum=0
     )
 
+    restart_below: float = hyperparameter(
+        0.0,
+        "start again, with other initial weights, if fewer than this fraction of real images keep their category in a "
+        "view after the third epoch; at most three times (0: never, as the original)",
+        minimum=0,
+    )
+
     def conflict(self) -> str | None:
         """Return what the decay or the term on real images lacks, or None."""
         if self.learning_rate_hold and self.learning_rate_half_life is None:
             return "--learning-rate-hold requires --learning-rate-half-life"
         if self.adam_beta1 >= 1 or self.adam_beta2 >= 1:
             return "--adam-beta1 and --adam-beta2 must be below 1"
+        if self.restart_below > 1:
+            return f"--restart-below is a fraction, got {self.restart_below:g}"
         if self.rim_multiplier and not (self.rim_shift or self.rim_shear or self.rim_stretch):
             return (
                 "--rim-multiplier requires --rim-shift, --rim-shear or --rim-stretch: it compares an image with a view"

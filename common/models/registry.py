@@ -207,17 +207,21 @@ def build(config: Config, training: bool = True):
     return spec_of(config).load()(config, training=training)
 
 
+def _later(kind: type[Hyperparameters]) -> dict[str, Any]:
+    """Return the defaults of hyper-parameters that the first runs did not have, by name."""
+    return {f.name: f.default for f in dataclasses.fields(kind) if f.name in ("restart_below",)}
+
+
 def config_from_plain(values: dict[str, Any]) -> Config:
     """Invert `Config.to_dict`, for untrusted values. Raises UserError, ValueError, TypeError or KeyError."""
     spec = find(values["model"], values["variant"])
     return from_plain(
         Config,
         {
-            "test_fraction": Config.test_fraction,  # Runs from before there was one do not say it,
-            "restart_below": Config.restart_below,  # nor this.
+            "test_fraction": Config.test_fraction,  # Runs from before there was one do not say it.
             **values,
             "image_shape": tuple(values["image_shape"]),
             "latent": from_plain(LatentSpec, values["latent"]),
-            "hyper": from_plain(spec.hyperparameters, values["hyper"]),
+            "hyper": from_plain(spec.hyperparameters, {**_later(spec.hyperparameters), **values["hyper"]}),
         },
     )

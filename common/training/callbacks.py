@@ -91,7 +91,7 @@ class StopIfStuck(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Check the score."""
-        value = logs[self._name]
+        value = (logs or {})[self._name]
         if epoch == self._EPOCH and value < self._least:
             raise Stuck(f"{self._name} is {value:.4f} after epoch {epoch + 1}, below {self._least:g}")
 

@@ -30,8 +30,7 @@ from common.training import callbacks, progress
 from common.training.checkpoints import Checkpoints, CheckpointWriteError
 from common.training.signals import StopSignals, resume_command
 
-ROLLBACKS = 3  # At most, in the whole life of a run.
-RESTARTS = 3  # Likewise; each counts as a rollback, to step 0.
+ROLLBACKS = 3  # At most, in the whole life of a run; a restart is one, to step 0.
 _RESTART_SALT = 0x2545F491
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ class Observers:
         draw: draws sample grids, for an epoch.
         plot: plots log.csv, after each epoch.
         networks: the networks to save at the end, by name; by default the system's.
-        agreement: the name of the score that `Config.restart_below` is about, if there is one.
+        restart: (name, value) of a score: a run below it after the third epoch starts again. None for never.
     """
 
     columns: Sequence[str] = ()
@@ -55,7 +54,7 @@ class Observers:
     draw: Callable[[int], None] | None = None
     plot: Callable[[], None] | None = None
     networks: Callable[[], Mapping[str, keras.Model]] | None = None
-    agreement: str | None = None
+    restart: tuple[str, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,9 +147,8 @@ class Training:
                         raise Interrupted(signals.received, f"stopped after the last step, saved as {last}")
                     return
                 except Stuck as failure:
-                    self._start_again()
-                    count = int(self.system.rollbacks.numpy())
-                    logger.warning("%s: restart %d of at most %d, with other initial weights", failure, count, RESTARTS)
+                    count = self._start_again()
+                    logger.warning("%s: restart %d of at most %d, from other weights", failure, count, ROLLBACKS)
                 except Diverged as failure:
                     count = int(self.system.rollbacks.numpy()) + 1
                     last = f"the last checkpoint is {self.checkpoints.newest()}"
@@ -163,8 +161,8 @@ class Training:
                     logger.warning("%s: rolled back to %s; rollback %d uses other noise", failure, path, count)
                     self.system.rollbacks.assign(count)
 
-    def _start_again(self) -> None:
-        """Return to step 0, with initial weights and noise that depend on the number of the restart, and save that."""
+    def _start_again(self) -> int:
+        """Return to step 0, with initial weights and noise of this restart, and save that. Returns its number."""
         count, config = int(self.system.rollbacks.numpy()) + 1, self.system.config
         seed = (config.seed + count * _RESTART_SALT) % 2**31
         initial = registry.build(dataclasses.replace(config, seed=seed)).state()
@@ -172,6 +170,7 @@ class Training:
             variable.assign(initial[name])
         self.system.rollbacks.assign(count)
         self.checkpoints.save()  # Those of later steps are deleted.
+        return count
 
     def _fit(self, signals: StopSignals, observers: Observers) -> None:
         """Run `keras.Model.fit` from the system's step to the end of its last epoch."""
@@ -201,12 +200,8 @@ class Training:
         system, steps, results = self.system, self.steps_per_epoch, self.folders.results
         bar, lines = progress.callbacks(steps, system.config.epochs, self.options.quicker)
         columns = [*system.trackers, *observers.columns]
-        board, stuck = [], []
-        if system.config.restart_below:
-            if observers.agreement is None:
-                raise UserError("--restart-below needs categories that can be read from images")
-            if int(system.rollbacks.numpy()) < RESTARTS:
-                stuck = [callbacks.StopIfStuck(observers.agreement, system.config.restart_below)]
+        restart = observers.restart if int(system.rollbacks.numpy()) < ROLLBACKS else None
+        board = []
         if self.options.tensorboard:
             board = [keras.callbacks.TensorBoard(str(results / "tensorboard")), callbacks.TensorBoardGrids(results)]
         # A loss is checked before anything is saved. Scores come before the log, and all that an epoch writes before
@@ -216,7 +211,7 @@ class Training:
             *([callbacks.RestoreEpochMeans(system)] if start % steps else []),
             *bar,
             callbacks.Scores(observers.score),
-            *stuck,
+            *([callbacks.StopIfStuck(*restart)] if restart else []),
             *([callbacks.SampleGrids(observers.draw, steps)] if observers.draw else []),
             callbacks.EpochLog(results / "log.csv", start // steps, columns),
             *([callbacks.AfterEpoch(observers.plot)] if observers.plot else []),

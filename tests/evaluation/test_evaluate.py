@@ -19,7 +19,8 @@ from common.evaluation.reconstruction import reconstruction_scores
 from common.evaluation.statistics import Statistics
 from common.models import registry
 from common.nn.distributions import Latents, NoisePosterior, Posterior
-from common.options import EvaluationSettings
+from common.observers import observers_of
+from common.options import EvaluationSettings, RunFolders
 from helpers.systems import make_config
 
 
@@ -221,6 +222,12 @@ def test_a_scorer_scores_what_there_is():
     assert scorer()["accuracy"] == scorer()["accuracy"]
     unlabelled = Dataset("no labels", dataset.train)
     assert Scorer(Statistics(system, unlabelled), unlabelled).names == ("category_agreement",)
+
+
+@pytest.mark.parametrize(("least", "restart"), [(0.0, None), (0.9, ("category_agreement", 0.9))])
+def test_a_run_restarts_by_its_agreement(least, restart, tmp_path):
+    system, dataset = registry.build(make_config(width=0.125, restart_below=least), training=False), classes(40)
+    assert observers_of(Statistics(system, dataset), dataset, RunFolders.of("r", tmp_path)).restart == restart
 
 
 def test_quick_sizes_go_to_a_file_of_their_own(tmp_path):

@@ -100,6 +100,7 @@ def test_another_system_brings_its_defaults_and_takes_changes():
         ({"mutual_information": 1}, "--mutual-information must be true or false, got 1"),
         ({"stages": 1}, "--stages must be one of interleaved, separate, got 1"),
         ({"stages": "separate"}, "--stages separate requires --switch-step above 0"),
+        ({"restart_below": 92.0}, "--restart-below is a fraction, got 92"),
         ({"learning_rate_hold": 5}, "--learning-rate-hold requires --learning-rate-half-life"),
         (
             {"rim_multiplier": 1.0, "rim_shift": 0, "rim_shear": 0, "rim_stretch": 0},

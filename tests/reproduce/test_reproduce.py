@@ -198,7 +198,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(scripts, capsys):
     arguments = ["table1", "--runs", str(scripts), "--seeds", "1", "--preset", "light", "--dry-run"]
     assert command.main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "table1: 0 runs are there, 10 are missing" in printed and "About 10 min of training" in printed
+    assert "table1: 0 runs are there, 12 are missing" in printed and "About 12 min of training" in printed
     assert "python InfoVAE_MNIST.py --preset light --seed 1 --resume auto --out" in printed
     assert not scripts.exists()
 

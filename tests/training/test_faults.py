@@ -305,47 +305,43 @@ def test_a_fourth_rollback_is_refused(tmp_path, caplog):
 
 
 @pytest.fixture
-def agreement(monkeypatch):
-    """Sets the scores of the epochs to come; returns those that are left."""
+def scores(monkeypatch):
+    """The scores of the epochs to come; a run starts again below 0.6."""
     values = []
-    name = "category_agreement"
-    observers = Observers(columns=(name,), score=lambda: {name: values.pop(0)}, agreement=name)
+    observers = Observers(columns=("score",), score=lambda: {"score": values.pop(0)}, restart=("score", 0.6))
     monkeypatch.setattr(commands, "observers_of", lambda *_: observers)
     return values
 
 
-def test_a_stuck_run_starts_again_from_other_weights(tmp_path, agreement):
-    agreement += [0.1, 0.9, 0.5, 0.2, 0.2, 0.6, 0.2]  # Stuck after its third epoch, but not after that of the restart.
-    tiny.train(tiny.config(epochs=4, restart_below=0.6), tmp_path / "a")
+def test_a_stuck_run_starts_again_from_other_weights(tmp_path, scores):
+    scores += [0.1, 0.9, 0.5, 0.2, 0.2, 0.6, 0.2]  # Stuck after its third epoch, but not after that of the restart.
+    tiny.run(tmp_path / "a", epochs=4)
     rows = log_csv(tmp_path / "a").splitlines()
-    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"] and not agreement
-    assert [row.split(",")[-1] for row in rows] == ["category_agreement", "0.2", "0.2", "0.6", "0.2"]
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"] and not scores
+    assert [row.split(",")[-1] for row in rows] == ["score", "0.2", "0.2", "0.6", "0.2"]
     state = tiny.final_state(tmp_path / "a")
     assert [state[f"state/{name}/.ATTRIBUTES/VARIABLE_VALUE"] for name in ("rollbacks", "step")] == [1, 20]
-    agreement += [1.0] * 4
-    tiny.train(tiny.config(epochs=4), tmp_path / "b")
+    scores += [1.0] * 4
+    tiny.run(tmp_path / "b", epochs=4)
     key = "state/generator.Slast.Skernel/.ATTRIBUTES/VARIABLE_VALUE"
     assert not np.array_equal(state[key], tiny.final_state(tmp_path / "b")[key])
 
 
-def test_a_run_restarts_at_most_three_times_and_resumes_exactly(tmp_path, agreement):
-    settings = tiny.config(epochs=3, restart_below=1.0)
-    agreement += [0.5] * 12
-    tiny.train(settings, tmp_path / "whole")
-    assert not agreement
-    agreement += [0.5] * 10
+def test_a_run_restarts_at_most_three_times_and_resumes_exactly(tmp_path, scores):
+    scores += [0.5] * 12
+    tiny.run(tmp_path / "whole", epochs=3)
+    assert not scores
+    scores += [0.5] * 10
     with pytest.raises(IndexError):  # No score is left: it ends in the second epoch of the last restart.
-        tiny.train(settings, tmp_path / "parts")
-    agreement += [0.5] * 2
-    tiny.train(settings, tmp_path / "parts")
+        tiny.run(tmp_path / "parts", epochs=3)
+    scores += [0.5] * 2
+    tiny.run(tmp_path / "parts", epochs=3)
     tiny.assert_equal(tiny.final_state(tmp_path / "parts"), tiny.final_state(tmp_path / "whole"))
 
 
-def test_restarts_need_categories_and_one_device(tmp_path):
-    with pytest.raises(UserError, match="--restart-below needs categories"):
-        tiny.train(tiny.config(restart_below=0.5), tmp_path)
+def test_a_restart_needs_a_single_device(tmp_path):
     with pytest.raises(UserError, match="--restart-below does not work with --strategy"):
-        tiny.train(tiny.config(restart_below=0.5), tmp_path, strategy="mirrored")
+        tiny.train(make_config(restart_below=0.5), tmp_path, strategy="mirrored")
 
 
 def test_a_non_finite_variable_is_never_saved(tmp_path, at):
