@@ -1,5 +1,6 @@
 """Start and end of a program: its log, its errors, its exit code."""
 
+import argparse
 import signal
 import sys
 from collections.abc import Callable
@@ -8,6 +9,12 @@ from common import surroundings
 from common.errors import Interrupted, UserError
 from common.logs import log_to_stdout
 from common.training.signals import Stop
+
+
+def parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of `prog`, the program as it is typed; --help shows the lines of `description` as they are."""
+    kind = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog, description=description, allow_abbrev=False, formatter_class=kind)
 
 
 def run(prog: str, command: Callable[[], int | None]) -> int:

@@ -19,12 +19,7 @@ from common.surroundings import path as path_argument
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m common.benchmark",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = program.parser("python -m common.benchmark", __doc__)
     commands = p.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(SCRIPTS)},input}}")
     for name, script in SCRIPTS.items():
         step = commands.add_parser(name, help=f"training steps of {script}.py", allow_abbrev=False)

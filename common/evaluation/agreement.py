@@ -49,12 +49,7 @@ def rank_correlation(pairs: list[tuple[float, float]]) -> float:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m common.evaluation.agreement",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = program.parser("python -m common.evaluation.agreement", __doc__)
     p.add_argument("logs", type=surroundings.path, nargs="+", metavar="LOG.csv")
     p.add_argument("--out", type=surroundings.path, required=True, metavar="FILE", help="picture to write, a PNG")
     return p

@@ -101,12 +101,7 @@ def table(summary: dict) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m common.evaluation.summary",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = program.parser("python -m common.evaluation.summary", __doc__)
     p.add_argument("runs", type=surroundings.path, nargs="+", metavar="METRICS.json")
     which = f"metrics to show (default: those of {', '.join(DEFAULT)} that the first run has)"
     p.add_argument("--metrics", nargs="+", metavar="NAME", help=which)

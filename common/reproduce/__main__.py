@@ -23,9 +23,7 @@ _PROG = "python -m common.reproduce"
 
 def parser(names: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser of the command line, of items called `names`."""
-    p = argparse.ArgumentParser(
-        prog=_PROG, description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = program.parser(_PROG, __doc__)
     p.add_argument("items", nargs="+", choices=names, metavar="ITEM", help=f"what to make: {', '.join(names)}")
     p.add_argument("--preset", metavar="NAME", help="InfoVAEGAN's settings in table 2 and figures (default: original)")
     p.add_argument("--seeds", type=int, metavar="N", help="train seeds 1 to N (default: 4 in table 1, 3 in table 2)")
