@@ -224,7 +224,7 @@ def test_a_dry_run_checks_that_the_data_is_there(capsys, mnist):
         ("--learning-rate 0", "--learning-rate must be above 0, got 0.0"),
         ("--categories 1", "--categories must be 0 or at least 2, got 1"),
         ("--variant papre", "--variant must be one of code, paper, got 'papre': did you mean paper?"),
-        ("--preset none", "--preset must be one of tuned, accurate, light, got 'none'"),
+        ("--preset none", "--preset must be one of tuned, accurate, light, paper, got 'none'"),
         ("--model infogan --variant paper", "there is no --model infogan with --variant paper; there are: "),
         ("--variant paper --critic-steps 0", "--critic-steps must be at least 1, got 0"),
         ("--variant paper --critic-steps 2.5", "--critic-steps must be a whole number, got '2.5'"),
