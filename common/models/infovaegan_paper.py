@@ -96,21 +96,24 @@ class InfoVAEGANPaper(AdversarialSystem):
         return tuple(name for name in self.trackers if name not in names)
 
     def adversarial_step(self, images: tf.Tensor, random: StepRandom) -> dict[str, Partial]:
-        """Update the critic and, if it is due, the generator against the new critic."""
+        """Update the critic and, if it is due, the generator against the new critic.
+
+        Every step sees real images, so every step has their information term, if that is configured.
+        """
         fake, vjp = self.generate_with_vjp(random.latents)
         d_losses, gradients = self.discriminator_pass(images, fake, random)
         self.apply_gradients(gradients)
+        rim_losses, rim_gradients = self.information_pass(images, random)
         due = tf.equal((self.step + 1) % self.config.hyper.critic_steps, 0)
         g_losses = tf.cond(
-            due, lambda: self.generator_step(images, fake, vjp, random), lambda: _absent(self.names_but(_ADVERSARIAL))
+            due, lambda: self.generator_step(fake, vjp, random), lambda: _absent(_GENERATOR + _INFERENCE)
         )
-        return {**_present(d_losses), **g_losses}
+        self.apply_gradients(rim_gradients)
+        return {**_present({**d_losses, **rim_losses}), **g_losses}
 
-    def generator_step(self, images: tf.Tensor, fake: tf.Tensor, vjp, random: StepRandom) -> dict[str, Partial]:
+    def generator_step(self, fake: tf.Tensor, vjp, random: StepRandom) -> dict[str, Partial]:
         """G and encoder by the critic and L_MI; if interleaved, the inference networks too, at the same parameters."""
         values, gradients = self.generator_pass(fake, vjp, random)
-        rim_values, rim_gradients = self.information_pass(images, random)
-        values, gradients = {**values, **rim_values}, {**gradients, **rim_gradients}
         if self.config.hyper.stages == "separate":
             self.apply_gradients(gradients)
             return {**_present(values), **_absent(_INFERENCE)}

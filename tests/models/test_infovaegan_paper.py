@@ -179,6 +179,18 @@ def test_the_generator_learns_in_every_third_step_of_the_critic(build, images):
         assert moved(before, weights(system, averages=False)) == networks[due]
 
 
+@pytest.mark.parametrize("stages", [{}, {"stages": "separate", "switch_step": SWITCH}], ids=["interleaved", "separate"])
+def test_the_term_on_real_images_is_in_every_step_that_sees_some(build, images, stages):
+    system = build(rim_multiplier=1.0, **stages)
+    for step in range(SWITCH + 1 if stages else CRITIC_STEPS):
+        before = weights(system, averages=False)
+        losses = system.train_step(images)
+        assert np.isfinite(losses["rim_loss"])
+        if (step + 1) % CRITIC_STEPS and not (stages and step >= SWITCH):
+            assert moved(before, weights(system, averages=False)) == {"discriminator", "encoder"}
+    assert iterations(system)["rim"] == (SWITCH if stages else CRITIC_STEPS)
+
+
 def test_a_separate_stage_fixes_generator_and_critic_at_its_step(build, images):
     """Before it the noise encoder is untouched; from it on not one weight of generator and critic moves, moving
     averages included.
