@@ -82,7 +82,7 @@ _ACCURATE = dataclasses.replace(
 _PAPER = dataclasses.replace(
     _TUNED,
     variant="paper",
-    epochs=14,
+    epochs=10,
     hyper=PaperHyperparameters(
         width=0.25,
         # Of the critic, and of G by g_loss and by L_MI: if G is faster, its images stay blobs; if L_MI is, c wins it
