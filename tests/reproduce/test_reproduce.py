@@ -243,14 +243,20 @@ def test_kept_tables_are_made_of_the_kept_runs(tmp_path):
         assert (f"{mean} ({best}), {seeds} seeds" if seeds > 1 else f"{mean}, one seed") in readme
 
 
-@pytest.mark.parametrize("name", ["chairs", "figure3a", "figure3b", "figure3c", "figure3d"])
-def test_kept_figures_are_of_the_kept_runs(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        *((name, "light") for name in ("chairs", "figure3a", "figure3b", "figure3c", "figure3d")),
+        *((name, "tuned") for name in ("figure4",)),
+    ],
+)
+def test_kept_figures_are_of_the_kept_runs(name, preset, tmp_path):
     """Not compared pixel by pixel, since the captions depend on Pillow's version."""
     presets = {name: tuple(load_script(script)[1]) for name, script in SCRIPTS.items()}
-    item = experiments.items(presets, "light")[name]
+    item = experiments.items(presets, preset)[name]
     plan = command.Plan.of({name: item}, ROOT / "results", None)
     text = outputs.write(name, item, plan.measured(), tmp_path)[0]
     assert text.read_text() == (ROOT / "results" / text.name).read_text()
     assert (ROOT / "results" / text.name).with_suffix(".png").is_file()
-    (asked,) = re.findall(r"`python -m common.reproduce (\w+) --preset light`", text.read_text())
+    (asked,) = re.findall(rf"`python -m common.reproduce (\w+) --preset {preset}`", text.read_text())
     assert name.startswith(asked) and command.parser([asked]).parse_args([asked]).items == [asked]
