@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.evaluation import draw
 from common.evaluation.clustering import category_counts
 from common.evaluation.encode import encode, mixed_images
-from common.evaluation.figures.captions import caption, data_title
+from common.evaluation.figures.captions import caption, data_title, run_title
 from common.evaluation.figures.generated import (
     ORIGINAL_VALUES,
     categorical_traversal,
@@ -297,6 +297,11 @@ def test_by_category_needs_categories(build_for_all, dataset, tmp_path):
 def test_a_caption_names_data_system_seed_and_step(system):
     assert caption(system) == "MNIST, InfoVAEGAN, seed 0, step 0"
     assert data_title("chairs", "x-synthetic") == "synthetic 3D Chairs"
+
+
+def test_a_caption_calls_the_ablation_as_the_paper_does(make_config):
+    config = make_config(mutual_information=False)
+    assert run_title(types.SimpleNamespace(config=config, step=tf.constant(7))) == "InfoVAEGAN-MI, seed 0, step 7"
 
 
 def test_a_code_that_the_run_does_not_have_is_refused(system, dataset, tmp_path):

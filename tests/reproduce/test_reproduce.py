@@ -247,7 +247,7 @@ def test_kept_tables_are_made_of_the_kept_runs(tmp_path):
     ("name", "preset"),
     [
         *((name, "light") for name in ("chairs", "figure3a", "figure3b", "figure3c", "figure3d")),
-        *((name, "tuned") for name in ("figure4",)),
+        *((name, "tuned") for name in ("figure2", "figure4")),
     ],
 )
 def test_kept_figures_are_of_the_kept_runs(name, preset, tmp_path):

@@ -17,9 +17,11 @@ def caption(system: System, separator: str = ", ") -> str:
 
 
 def run_title(system: System, separator: str = ", ") -> str:
-    """Return the system, seed and step of a run."""
-    spec = registry.spec_of(system.config)
-    return separator.join([spec.title, f"seed {system.config.seed}", f"step {int(system.step.numpy())}"])
+    """Return the system, seed and step of a run. The paper calls a system without mutual information its "-MI"."""
+    config = system.config
+    ablation = "" if getattr(config.hyper, "mutual_information", True) else "-MI"
+    title = registry.spec_of(config).title + ablation
+    return separator.join([title, f"seed {config.seed}", f"step {int(system.step.numpy())}"])
 
 
 def data_title(dataset: str, name: str) -> str:
