@@ -88,12 +88,8 @@ class InfoVAEGANPaper(AdversarialSystem):
         return tf.cond(
             self.step < hyper.switch_step,
             lambda: self.adversarial_step(images, random),
-            lambda: {**_absent(self.names_but(_INFERENCE)), **self.inference_step(random)},
+            lambda: {**_absent(tuple(self.trackers)), **self.inference_step(random)},
         )
-
-    def names_but(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the reported losses without `names`."""
-        return tuple(name for name in self.trackers if name not in names)
 
     def adversarial_step(self, images: tf.Tensor, random: StepRandom) -> dict[str, Partial]:
         """Update the critic and, if it is due, the generator against the new critic.

@@ -126,31 +126,36 @@ def items(presets: Mapping[str, Collection[str]], preset: str | None = None) -> 
             return Experiment(f"{data}/reference", label, data)
         return Experiment(f"{data}/{name}", f"{label}, {name}", data, ("--preset", name))
 
-    def other(data: str, model: str, label: str, paper: str = "") -> Experiment:
-        return Experiment(f"{data}/{model}", label, data, ("--model", model), paper)
+    def other(data: str, model: str, label: str, paper: str = "", given: str | None = None) -> Experiment:
+        one = Experiment(f"{data}/{model}", label, data, ("--model", model), paper)
+        if given is None:
+            return one
+        name, flags = f"{one.name}_{given}", (*one.flags, "--preset", given)
+        return dataclasses.replace(one, name=name, label=f"{label}, {given}", flags=flags)
+
+    def ablation(one: Experiment) -> Experiment:
+        flags = (*one.flags, _WITHOUT_MI)
+        return dataclasses.replace(one, name=f"{one.name}_mi", label="InfoVAEGAN-MI", flags=flags)
 
     reference = dataclasses.replace(ours("mnist", None), paper="95.42 (best 96.15)")
     as_in_text = Experiment("mnist/paper", "InfoVAEGAN, the paper's text", "mnist", ("--preset", "paper"))
-    without_mi = Experiment("mnist/paper_mi", "InfoVAEGAN-MI", "mnist", (*as_in_text.flags, _WITHOUT_MI))
     faces = ours("celeba")
-    faces_without_mi = Experiment(f"{faces.name}_mi", "InfoVAEGAN-MI", "celeba", (*faces.flags, _WITHOUT_MI))
-    fid_of = faces, faces_without_mi, other("celeba", "infogan", "InfoGAN")
+    fid_of = faces, ablation(faces), other("celeba", "infogan", "InfoGAN")
     # With InfoVAEGAN's settings where they share them: the systems are compared, not their settings.
-    infogan = Experiment("mnist/infogan_tuned", "InfoGAN, tuned", "mnist",
-                         ("--model", "infogan", "--preset", "tuned"), "93.35")  # fmt: skip
-    ali = Experiment("mnist/ali_tuned", "ALI, tuned", "mnist",
-                     ("--model", "ali", "--preset", "tuned", "--restart-below", "0"))  # fmt: skip
+    infogan = other("mnist", "infogan", "InfoGAN", "93.35", given="tuned")
+    ali = other("mnist", "ali", "ALI", given="tuned")
+    ali = dataclasses.replace(ali, flags=(*ali.flags, "--restart-below", "0"))
     others = (
         infogan,
         # Is it the term on real images, or is it InfoVAEGAN?
-        Experiment("mnist/infogan_light", "InfoGAN, light", "mnist", ("--model", "infogan", "--preset", "light")),
+        other("mnist", "infogan", "InfoGAN", given="light"),
         ali,
         other("mnist", "jointvae", "JointVAE", "71.53 (best 87.32)"),
         other("mnist", "infocatvae", "InfoCatVAE"),
         other("mnist", "mixture", "mixture of four autoencoders"),
     )
-    tuned = [ours("mnist", name) for name in presets["mnist"] if name != "paper"]
-    table1 = (reference, *tuned, as_in_text, without_mi, *others)
+    settings = [ours("mnist", name) for name in presets["mnist"] if name != "paper"]
+    table1 = (reference, *settings, as_in_text, ablation(as_in_text), *others)
     table2 = (
         other("dsprites", "betavae", "beta-VAE", "0.73"),
         other("dsprites", "factorvae", "FactorVAE", "0.82"),
@@ -164,7 +169,7 @@ def items(presets: Mapping[str, Collection[str]], preset: str | None = None) -> 
         "table2": Table("dSprites: FactorVAE score", table2, "factor_vae",
                         ("mig", "sap", "reconstruction_error_per_value"), seeds=3),
         "figure2": Figure("Real images and their reconstructions", ((ali, "figure_reconstructions.png"),),
-                          also=(infogan, ours("mnist"), as_in_text, without_mi)),
+                          also=(infogan, ours("mnist"), as_in_text, ablation(as_in_text))),
         **{name: Figure("A continuous code of CelebA", ((faces, file),)) for name, file in codes},
         "figure3e": Curves("CelebA: FID after each epoch", fid_of, "fid_classifier", "fid_classifier_floor"),
         "figure4": Figure("MNIST's two continuous codes", tuple(
