@@ -156,6 +156,11 @@ def spec_of(config: Config) -> SystemSpec:
     return find(config.model, config.variant)
 
 
+def title_of(config: Config) -> str:
+    """Return the title of the system that `config` trains; the paper calls one without mutual information its "-MI"."""
+    return spec_of(config).title + ("" if getattr(config.hyper, "mutual_information", True) else "-MI")
+
+
 def owners(name: str) -> list[str]:
     """Return the titles of the systems with a hyper-parameter of this name."""
     return [s.title for s in specs() if name in {f.name for f in dataclasses.fields(s.hyperparameters)}]

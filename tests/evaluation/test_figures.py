@@ -26,6 +26,7 @@ from common.evaluation.figures.generated import (
     traversal,
     traversal_by_category,
 )
+from common.models.registry import title_of
 from common.nn.distributions import Latents, Posterior, sample_prior
 from common.options import QUICK_FIGURES, FigureSettings
 from helpers.systems import EVERY
@@ -299,8 +300,9 @@ def test_a_caption_names_data_system_seed_and_step(system):
     assert data_title("chairs", "x-synthetic") == "synthetic 3D Chairs"
 
 
-def test_a_caption_calls_the_ablation_as_the_paper_does(make_config):
+def test_the_ablation_is_called_as_the_paper_does(make_config):
     config = make_config(mutual_information=False)
+    assert title_of(config) == "InfoVAEGAN-MI"
     assert run_title(types.SimpleNamespace(config=config, step=tf.constant(7))) == "InfoVAEGAN-MI, seed 0, step 7"
 
 

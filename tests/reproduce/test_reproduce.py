@@ -229,6 +229,13 @@ def test_every_item_is_asked_for_by_all():
     }  # fmt: skip
 
 
+def test_a_figure_shows_each_run_once():
+    presets = dict.fromkeys(("mnist", "dsprites", "celeba", "3dchairs"), ("light", "paper"))
+    figure = experiments.items(presets, "paper")["figure2"]
+    names = [one.name for one in figure.also]
+    assert names == ["mnist/infogan_tuned", "mnist/paper", "mnist/paper_mi"]
+
+
 def test_kept_tables_are_made_of_the_kept_runs(tmp_path):
     """results/table1.md holds the numbers of the runs in results/, and the README those of table 1."""
     presets = {name: tuple(load_script(script)[1]) for name, script in SCRIPTS.items()}

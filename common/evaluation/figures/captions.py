@@ -17,11 +17,9 @@ def caption(system: System, separator: str = ", ") -> str:
 
 
 def run_title(system: System, separator: str = ", ") -> str:
-    """Return the system, seed and step of a run. The paper calls a system without mutual information its "-MI"."""
+    """Return the system, seed and step of a run."""
     config = system.config
-    ablation = "" if getattr(config.hyper, "mutual_information", True) else "-MI"
-    title = registry.spec_of(config).title + ablation
-    return separator.join([title, f"seed {config.seed}", f"step {int(system.step.numpy())}"])
+    return separator.join([registry.title_of(config), f"seed {config.seed}", f"step {int(system.step.numpy())}"])
 
 
 def data_title(dataset: str, name: str) -> str:

@@ -105,7 +105,7 @@ def write_report(
 def _rows(system: System, dataset: Dataset, saved: dict, checkpoint: str) -> list[tuple[str, str]]:
     """Return what is known of a run besides its configuration."""
     return [
-        ("system", registry.spec_of(system.config).title),
+        ("system", registry.title_of(system.config)),
         ("trained on", str(saved.get("data", "unknown"))),
         ("shown and measured with", dataset.source),
         ("seed", str(system.config.seed)),
@@ -116,7 +116,7 @@ def _rows(system: System, dataset: Dataset, saved: dict, checkpoint: str) -> lis
 
 def _fill(system: System, dataset: Dataset, settings: FigureSettings, page: dict[str, tuple[str, str, str]]) -> str:
     """Return the whole page: the template with its sections."""
-    config, title = system.config, registry.spec_of(system.config).title
+    config, title = system.config, registry.title_of(system.config)
     summary = f"{title} after {int(system.step.numpy())} steps, seed {config.seed}. Data: {dataset.source}"
     intro = [element("p", summary)]
     if dataset.synthetic:
