@@ -10,11 +10,12 @@ from common.config import Config
 from common.models.hyperparameters import AdversarialHyperparameters
 from common.models.system import System
 from common.nn import losses
-from common.nn.augment import Affine, apply_affine, sample_affine
+from common.nn.augment import Affine, add_noise, apply_affine, sample_affine
 from common.nn.distributions import Latents, Posterior, sample_noise, sample_prior
 from common.nn.optimizers import HeldDecay, TF1Adam
 
-_NOISE, _FAKE_VIEW, _REAL_VIEW = 1, 2, 3  # Folded into a step's seed, next to the 0 of its latents.
+# Folded into a step's seed, next to the 0 of its latents.
+_NOISE, _FAKE_VIEW, _REAL_VIEW, _REAL_NOISE, _FAKE_NOISE = 1, 2, 3, 4, 5
 
 
 class StepRandom(NamedTuple):
@@ -25,12 +26,15 @@ class StepRandom(NamedTuple):
         noise: of the posterior samples, as the system defines it; None if it takes none.
         view: the augmentation of the generated images that the encoder sees; None without one.
         real_view: that of the real images, for regularised information maximisation; None without it.
+        real_noise, fake_noise: on x and x' where discriminator and encoder see them, [B, h, w, c]; None without.
     """
 
     latents: Latents
     noise: Any = None
     view: Affine | None = None
     real_view: Affine | None = None
+    real_noise: tf.Tensor | None = None
+    fake_noise: tf.Tensor | None = None
 
 
 class AdversarialSystem(System):
@@ -82,11 +86,17 @@ class AdversarialSystem(System):
         fake_view = view(_FAKE_VIEW, hyper.encoder_shift, hyper.encoder_shear, hyper.encoder_stretch)
         real_view = view(_REAL_VIEW, hyper.rim_shift, hyper.rim_shear, hyper.rim_stretch)
 
+        def noise(stream: int) -> tf.Tensor:
+            shape = [batch_size, *self.config.image_shape]
+            return hyper.instance_noise * tf.random.stateless_normal(shape, tf.random.fold_in(seed, stream))
+
         return StepRandom(
             self.sample_latents(step, batch_size),
             self.sample_step_noise(tf.random.fold_in(seed, _NOISE), batch_size),
             fake_view if hyper.augments else None,
             real_view if hyper.rim_multiplier else None,
+            noise(_REAL_NOISE) if hyper.instance_noise else None,
+            noise(_FAKE_NOISE) if hyper.instance_noise else None,
         )
 
     def sample_step_noise(self, seed: tf.Tensor, batch_size: int) -> Any:
@@ -122,6 +132,7 @@ class AdversarialSystem(System):
         if random.real_view is None:
             return {}, {}
         encoder = self.networks["encoder"]
+        images = add_noise(images, random.real_noise)
         with tf.GradientTape() as tape:
             logits = encoder(images, training=True)["logits"]
             view_logits = encoder(apply_affine(images, random.real_view), training=True)["logits"]
@@ -143,8 +154,9 @@ class AdversarialSystem(System):
         return fake, vjp
 
     def encoder_view(self, fake: tf.Tensor, random: StepRandom) -> tf.Tensor:
-        """Return the encoder's input for x' [B, h, w, c]: augmented if that is configured."""
-        return fake if random.view is None else apply_affine(fake, random.view)
+        """Return the encoder's input for x' [B, h, w, c]: augmented and with noise if that is configured."""
+        view = fake if random.view is None else apply_affine(fake, random.view)
+        return add_noise(view, random.fake_noise)
 
     def sample_prior(self, batch_size: int, seed: tf.Tensor) -> Latents:
         """z, d and c of `batch_size` images from the priors, as a function of `seed` (int32 [2])."""

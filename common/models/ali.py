@@ -7,6 +7,7 @@ import tensorflow as tf
 from common.config import Config
 from common.models.adversarial import AdversarialSystem, StepRandom
 from common.nn import losses
+from common.nn.augment import add_noise
 from common.nn.distributions import Posterior, PosteriorNoise, sample_noise
 from common.nn.networks import build_discriminator, build_encoder, build_generator
 
@@ -42,10 +43,11 @@ class ALI(AdversarialSystem):
     def update(self, images: tf.Tensor, random: StepRandom) -> dict[str, tf.Tensor]:
         """One iteration: D first, then encoder and generator against the new D; x' and u_r are computed once."""
         fake, vjp = self.generate_with_vjp(random.latents)
-        inferred, inferred_vjp = self.infer_with_vjp(images, random.noise)
-        d_losses, gradients = self.pair_pass(images, inferred, fake, random.latents.code)
+        seen, fake = add_noise(images, random.real_noise), add_noise(fake, random.fake_noise)
+        inferred, inferred_vjp = self.infer_with_vjp(seen, random.noise)
+        d_losses, gradients = self.pair_pass(seen, inferred, fake, random.latents.code)
         self.apply_gradients(gradients)
-        losses_, (to_inferred, to_fake) = self.confusion_pass(images, inferred, fake, random.latents.code)
+        losses_, (to_inferred, to_fake) = self.confusion_pass(seen, inferred, fake, random.latents.code)
         rim_losses, rim_gradients = self.information_pass(images, random)
         self.apply_gradients({"g": inferred_vjp(to_inferred) + vjp(to_fake), **rim_gradients})
         return {**d_losses, **losses_, **rim_losses}

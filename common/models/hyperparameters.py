@@ -62,6 +62,12 @@ class AdversarialHyperparameters(Hyperparameters):
     encoder_stretch: float = hyperparameter(
         0.0, "augment the encoder's input: largest stretch, factors from exp(-X) to exp(X)", minimum=0
     )
+    instance_noise: float = hyperparameter(
+        0.0,
+        "standard deviation of noise on all images that discriminator and encoder see in training (0: none, as the "
+        "original)",
+        minimum=0,
+    )
     rim_multiplier: float = hyperparameter(
         0.0,
         "learning rate for regularised information maximisation on real images, as a multiple of --learning-rate "

@@ -7,6 +7,7 @@ import tensorflow as tf
 from common.config import Config
 from common.models.adversarial import AdversarialSystem, StepRandom
 from common.nn import losses
+from common.nn.augment import add_noise
 from common.nn.distributions import Posterior
 from common.nn.networks import build_discriminator, build_encoder, build_generator
 
@@ -36,6 +37,7 @@ class InfoGAN(AdversarialSystem):
     def discriminator_pass(self, images: tf.Tensor, fake: tf.Tensor, random: StepRandom):
         """d_loss with its gradients: real images against x'."""
         discriminator = self.networks["discriminator"]
+        images, fake = add_noise(images, random.real_noise), add_noise(fake, random.fake_noise)
         with tf.GradientTape() as tape:
             d_loss_real = losses.adversarial(discriminator(images, training=True), real=True)
             d_loss_fake = losses.adversarial(discriminator(fake, training=True), real=False)
@@ -48,7 +50,7 @@ class InfoGAN(AdversarialSystem):
         encoder, discriminator = self.networks["encoder"], self.networks["discriminator"]
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(fake)
-            g_loss = losses.adversarial(discriminator(fake, training=True), real=True)
+            g_loss = losses.adversarial(discriminator(add_noise(fake, random.fake_noise), training=True), real=True)
             posterior = Posterior(**encoder(self.encoder_view(fake, random), training=True))
             q_disc_loss = losses.categorical_information(posterior.logits, random.latents.category)
             q_cont_loss = losses.continuous_information(posterior.mean, random.latents.continuous)

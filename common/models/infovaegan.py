@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from common.config import Config
 from common.models.adversarial import AdversarialSystem, StepRandom
 from common.nn import losses
+from common.nn.augment import add_noise
 from common.nn.distributions import Posterior, PosteriorNoise, kl_categorical, kl_continuous, sample_noise
 from common.nn.networks import build_discriminator, build_encoder, build_generator
 
@@ -58,6 +59,7 @@ class InfoVAEGAN(AdversarialSystem):
         No gradient of d_loss reaches the encoder. Real and fake pass through D separately, each with its statistics.
         """
         discriminator = self.networks["discriminator"]
+        images, fake = add_noise(images, random.real_noise), add_noise(fake, random.fake_noise)
         inferred = Posterior(**self.networks["encoder"](images, training=True)).sample(random.noise.real)
         with tf.GradientTape() as tape:
             real_logits = discriminator([images, inferred], training=True)
@@ -78,7 +80,8 @@ class InfoVAEGAN(AdversarialSystem):
         latents, noise, hyper = random.latents, random.noise, self.config.hyper
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(fake)
-            g_loss = losses.adversarial(discriminator([fake, latents.code], training=True), real=True)
+            seen = add_noise(fake, random.fake_noise)
+            g_loss = losses.adversarial(discriminator([seen, latents.code], training=True), real=True)
 
             posterior = Posterior(**encoder(self.encoder_view(fake, random), training=True))
             q_disc_loss = losses.categorical_information(posterior.logits, latents.category)

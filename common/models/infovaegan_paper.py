@@ -9,6 +9,7 @@ from common.config import Config
 from common.models.adversarial import AdversarialSystem, StepRandom
 from common.models.system import Partial
 from common.nn import losses
+from common.nn.augment import add_noise
 from common.nn.distributions import (
     NoisePosterior,
     Posterior,
@@ -127,6 +128,7 @@ class InfoVAEGANPaper(AdversarialSystem):
     def discriminator_pass(self, images: tf.Tensor, fake: tf.Tensor, random: StepRandom):
         """d_loss with its gradients: the critic minimises minus eq. 3 plus the penalty of eq. 4."""
         critic = self.networks["discriminator"]
+        images, fake = add_noise(images, random.real_noise), add_noise(fake, random.fake_noise)
         with tf.GradientTape() as tape:
             difference = losses.critic_difference(critic(images, training=True), critic(fake, training=True))
             penalty = losses.gradient_penalty(lambda x: critic(x, training=True), images, fake, random.noise.alpha)
@@ -140,7 +142,7 @@ class InfoVAEGANPaper(AdversarialSystem):
         latents, hyper = random.latents, self.config.hyper
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(fake)
-            g_loss = -tf.reduce_mean(critic(fake, training=True))
+            g_loss = -tf.reduce_mean(critic(add_noise(fake, random.fake_noise), training=True))
             posterior = Posterior(**encoder(self.encoder_view(fake, random), training=True))
             log_continuous = log_normal(latents.continuous, posterior)
             entropy = code_entropy(self.config.latent)
@@ -160,7 +162,7 @@ class InfoVAEGANPaper(AdversarialSystem):
         fake, noise = tf.stop_gradient(fake), random.noise
         with tf.GradientTape() as tape:
             posterior = Posterior(**encoder(self.encoder_view(fake, random), training=True))
-            noise_posterior = NoisePosterior(**noise_encoder(fake, training=True))
+            noise_posterior = NoisePosterior(**noise_encoder(add_noise(fake, random.fake_noise), training=True))
             latents = [noise_posterior.sample(noise.noise), posterior.sample(noise.code)]
             reconstruction_loss = losses.squared_error(fake, generator(latents, training=False))
             continuous_kl = tf.reduce_mean(kl_continuous(posterior))

@@ -1,4 +1,4 @@
-"""Random affine augmentation of the encoder's input: stretch, shear, shift. Not part of the original."""
+"""What images go through before networks see them in training: affine views and noise. Not part of the original."""
 
 from typing import NamedTuple
 
@@ -46,6 +46,11 @@ def apply_affine(images: tf.Tensor, view: Affine) -> tf.Tensor:
         return tf.einsum("bjx,bixc->bijc", _weights(columns / view.stretch[:, 1:] + centre, width), images)
     columns = columns[:, None] - view.shear[:, None, None] * rows[..., None]
     return tf.einsum("bijx,bixc->bijc", _weights(columns / view.stretch[:, None, 1:] + centre, width), images)
+
+
+def add_noise(images: tf.Tensor, noise: tf.Tensor | None) -> tf.Tensor:
+    """Return images with instance noise of the same shape, if there is any (Sonderby et al. 2017, section 3)."""
+    return images if noise is None else images + noise
 
 
 def _weights(position: tf.Tensor, size: int) -> tf.Tensor:

@@ -266,6 +266,53 @@ def test_each_range_moves_its_own_part_of_a_view(build_system, name):
     assert neutral == [name != f"encoder_{part}" for part in ("stretch", "shear", "shift")]
 
 
+# Instance noise
+
+
+ADVERSARIAL = [{}, {"model": "infogan"}, {"variant": "paper"}]
+
+
+def test_instance_noise_has_the_deviation_asked_for_and_changes_each_step(build_system):
+    random, following = (sampled(build_system(instance_noise=0.5), step) for step in (1, 2))
+    for name in ("real_noise", "fake_noise"):
+        assert getattr(random, name).shape == (8, 28, 28, 1)
+        np.testing.assert_allclose(np.std(getattr(random, name)), 0.5, rtol=0.05)  # 6,272 values.
+        assert not np.array_equal(getattr(random, name), getattr(following, name))
+    assert not np.array_equal(random.real_noise, random.fake_noise)
+    assert sampled(build_system()).real_noise is None
+
+
+@pytest.mark.parametrize("changes", ADVERSARIAL, ids=["infovaegan", "infogan", "paper"])
+def test_discriminator_and_encoder_see_noise_and_the_reconstruction_does_not(build_system, images, changes):
+    system, plain = build_system(**changes, instance_noise=0.5), build_system(**changes)
+    random = sampled(system)
+    without = random._replace(real_noise=None, fake_noise=None)
+    fake, vjp = system.generate_with_vjp(random.latents)
+    noisy = images + random.real_noise, fake + random.fake_noise
+    np.testing.assert_allclose(
+        system.discriminator_pass(images, fake, random)[0]["d_loss"],
+        plain.discriminator_pass(*noisy, without)[0]["d_loss"],
+        rtol=1e-5,
+    )
+    got = system.generator_pass(fake, vjp, random)[0]
+    wanted = plain.generator_pass(noisy[1], vjp, without)[0]
+    for name in ("g_loss", "q_loss"):
+        np.testing.assert_allclose(got[name], wanted[name], rtol=1e-5)
+    if "reconstruction_loss" in got:
+        # 0.25 in each of 784 values, which the reconstruction does not know.
+        np.testing.assert_allclose(wanted["reconstruction_loss"] - got["reconstruction_loss"], 196, rtol=0.1)
+
+
+def test_ali_and_the_term_on_real_images_see_noise_once(build_system, images):
+    changes = {"model": "ali", "rim_multiplier": 1.0}
+    system, plain = build_system(**changes, instance_noise=0.5), build_system(**changes)
+    random = sampled(system)
+    got = tried(system, images, random._replace(fake_noise=None))[0]
+    wanted = tried(plain, images + random.real_noise, random._replace(real_noise=None, fake_noise=None))[0]
+    for name in ("d_loss", "e_loss", "g_loss", "rim_loss"):
+        np.testing.assert_allclose(got[name], wanted[name], rtol=1e-4)
+
+
 # Regularised information maximisation
 
 
