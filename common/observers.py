@@ -44,7 +44,8 @@ def _draw(system: Any, dataset: Dataset, folders: RunFolders) -> Callable[[int],
     side, rows = 8, 10  # Of the sample grids, as the original's; of the class grid.
 
     def draw(epoch: int) -> None:
-        latents = system.sample_latents(system.step - 1, system.config.batch_size)
+        # Of the last batch, as the original; a smaller batch than the grid is filled up.
+        latents = system.sample_latents(system.step - 1, max(system.config.batch_size, side * side))
         images = system.generate(latents).numpy()[: side * side]
         save_grid(images, side, side, folders.results / f"VAE{epoch}.jpg")
         if epoch >= 1:

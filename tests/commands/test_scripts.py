@@ -89,6 +89,7 @@ def test_training_writes_every_file_it_promises(mnist_run, mnist):
     for name, size in (("VAE1.jpg", (224, 224)), ("Real1.png", (224, 224)), ("class_grid.png", (280, 280))):
         with Image.open(results / name) as image:
             assert image.size == size
+            assert np.asarray(image)[-20:].std() > 0  # Full to the last row, though a batch has 16 images.
     assert all(list(results.glob(f"tensorboard/{part}/events*")) for part in ("train", "grids"))
     run_file = json.loads((models / "run.json").read_text())
     assert run_file["session"]["from_step"] == 0 < run_file["session"]["minutes"]
