@@ -44,7 +44,7 @@ class SystemSpec:
     target: str | type
     hyperparameters: type[Hyperparameters]
     adapt: Callable[[Config], Config] = lambda config: config
-    latents: tuple[str, ...] = ("noise", "categories", "continuous")
+    latents: tuple[str, ...] = ("noise", "continuous")
     tf1: bool = False
     variable_steps: bool = False
 
@@ -204,6 +204,9 @@ def require_latents(config: Config) -> None:
     for name in spec.latents:
         if not getattr(config.latent, name):
             raise UserError(f"{flag_of(name)} must be above 0 for {spec.title}")
+    for name in ("rim_multiplier", "restart_below"):
+        if getattr(config.hyper, name, 0) and not config.latent.categories:
+            raise UserError(f"{flag_of(name)} requires --categories")
 
 
 def build(config: Config, training: bool = True):

@@ -60,7 +60,12 @@ class Posterior(NamedTuple):
         )
 
     def sample_categorical(self, uniform: tf.Tensor, temperature: float = TEMPERATURE) -> tf.Tensor:
-        """Return a Gumbel-softmax sample: `uniform` [B, K] in [0, 1) -> [B, K], rows on the simplex, soft."""
+        """Return a Gumbel-softmax sample: `uniform` [B, K] in [0, 1) -> [B, K], rows on the simplex, soft.
+
+        Without a category, K is 0.
+        """
+        if self.logits is None:
+            return uniform
         relaxed = self.categorical(temperature)
         gumbel = -tf.math.log(-tf.math.log(uniform + _UNIFORM_FLOOR) + _UNIFORM_FLOOR)
         return tf.nn.softmax((relaxed.logits + gumbel) / relaxed.temperature)
@@ -137,10 +142,12 @@ def log_normal(value: tf.Tensor, posterior: Posterior | NoisePosterior) -> tf.Te
 
 def code_entropy(spec: LatentSpec) -> float:
     """H(u) = H(d) + H(c) of the priors, in nats, the constant of eq. 11: log K + C log 2, for c ~ U(-1, 1)."""
-    return math.log(spec.categories) + spec.continuous * math.log(2.0)
+    return math.log(max(spec.categories, 1)) + spec.continuous * math.log(2.0)
 
 
-def kl_categorical(logits: tf.Tensor) -> tf.Tensor:
-    """KL(q(d|x) || Cat(K, 1/K)) of each image, [B], from logits [B, K]."""
+def kl_categorical(logits: tf.Tensor | None) -> tf.Tensor:
+    """KL(q(d|x) || Cat(K, 1/K)) of each image, [B], from logits [B, K]; 0 without a category, logits None."""
+    if logits is None:
+        return tf.zeros([1])
     p = tf.nn.softmax(logits)
     return tf.reduce_sum(p * (tf.math.log(p + _PROBABILITY_FLOOR) + tf.math.log(float(p.shape[-1]))), axis=-1)

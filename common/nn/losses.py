@@ -15,8 +15,13 @@ def adversarial(logits: tf.Tensor, real: bool) -> tf.Tensor:
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
 
 
-def categorical_information(logits: tf.Tensor, category: tf.Tensor) -> tf.Tensor:
-    """-E log q(d|x') from `logits` [B, K] and the one-hot `category` [B, K]: H(d) minus the part of d in eq. 11."""
+def categorical_information(logits: tf.Tensor | None, category: tf.Tensor) -> tf.Tensor:
+    """-E log q(d|x') from `logits` [B, K] and the one-hot `category` [B, K]: H(d) minus the part of d in eq. 11.
+
+    0 without a category, logits None.
+    """
+    if logits is None:
+        return tf.zeros([])
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(category, logits))
 
 
@@ -48,11 +53,13 @@ def gradient_penalty(critic, images: tf.Tensor, fake: tf.Tensor, alpha: tf.Tenso
     return tf.reduce_mean(tf.square(tf.sqrt(squares + _NORM_FLOOR) - 1.0))
 
 
-def information_bound(logits: tf.Tensor, category: tf.Tensor, log_continuous: tf.Tensor, entropy: float) -> tf.Tensor:
+def information_bound(
+    logits: tf.Tensor | None, category: tf.Tensor, log_continuous: tf.Tensor, entropy: float
+) -> tf.Tensor:
     """L_MI of eq. 11, in nats: E log q(d|x') + E log q(c|x') + H(u), at most I(u, G(z, u)).
 
     Args:
-        logits: [B, K], of q(d|x').
+        logits: [B, K], of q(d|x'); None without a category.
         category: [B, K], the d that x' was made from, one-hot.
         log_continuous: [B], log q(c|x') of its c.
         entropy: H(u).

@@ -149,16 +149,17 @@ def _hidden(h, units: tuple[int, ...], plan: _Plan, config: Config, seed: int, *
 def build_encoder(config: Config, stddev: bool = True) -> keras.Model:
     """q(u|x): images [B, h, w, c] -> dict of `logits` [B, K], `mean` [B, C] and, with `stddev`, `stddev` [B, C] > 0.
 
+    Without categories there are no `logits`.
     `stddev` is softplus(linear): the original names that head `e_log_sigma_sq`, but uses it as a standard deviation.
     InfoGAN's encoder has none (section 5).
     """
     plan, seed = _plan(config), layer_seed(config.seed, "encoder")
     images = keras.Input(config.image_shape, name="images")
     h = _hidden(_trunk(images, plan, config, seed), plan.encoder_hidden, plan, config, seed)
-    outputs = {
-        "logits": linear(config.latent.categories, seed, "e_mix", dtype="float32")(h),
-        "mean": linear(config.latent.continuous, seed, "e_mean", dtype="float32")(h),
-    }
+    outputs = {}
+    if config.latent.categories:
+        outputs["logits"] = linear(config.latent.categories, seed, "e_mix", dtype="float32")(h)
+    outputs["mean"] = linear(config.latent.continuous, seed, "e_mean", dtype="float32")(h)
     if stddev:
         outputs["stddev"] = linear(
             config.latent.continuous, seed, "e_log_sigma_sq", activation="softplus", dtype="float32"

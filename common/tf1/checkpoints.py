@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 def require_original(config: Config) -> None:
     """Raise UserError unless the original has the system of `config`, with the same variables."""
     registry.require(config, "a TF1 checkpoint", lambda spec: spec.tf1)
+    if not config.latent.categories:
+        raise UserError("a TF1 checkpoint requires --categories")
     for name, value in _ORIGINAL.items():
         given = getattr(config.hyper, name, value)
         if given != value:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.config import LatentSpec
 from common.errors import UserError
 from common.models import registry
 from common.models.system import System
@@ -41,6 +42,7 @@ def sample(posterior, noise):
 
 
 # What the encoder may be told to see instead of x' (the views themselves: test_views).
+WITHOUT_CATEGORY = LatentSpec(noise=7, categories=0, continuous=3)
 VIEWS = [{}, {"encoder_shift": 2, "encoder_shear": 0.3, "encoder_stretch": 0.2}, {"encoder_shift": 2}]
 
 
@@ -114,11 +116,33 @@ def test_wrong_systems_and_values_are_one_line_errors(changes, words):
         registry.with_system(make_config(), model, variant, **changes)
 
 
-@pytest.mark.parametrize("name", ["noise", "categories", "continuous"])
+@pytest.mark.parametrize("name", ["noise", "continuous"])
 def test_latents_that_a_system_needs_must_not_be_empty(name):
     latent = dataclasses.replace(make_config().latent, **{name: 0})
     with pytest.raises(UserError, match=f"--{name} must be above 0 for InfoVAEGAN"):
         registry.build(make_config(latent=latent))
+
+
+@pytest.mark.parametrize("changes", [{"rim_multiplier": 1.0}, {"restart_below": 0.9}], ids=["term", "restarts"])
+def test_what_looks_at_categories_needs_some(changes):
+    with pytest.raises(UserError, match="requires --categories"):
+        registry.build(make_config(latent=WITHOUT_CATEGORY, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"variant": "paper", "critic_steps": 1}, {"model": "infogan"}, {"model": "ali"}], ids=str
+)
+def test_without_a_category_the_codes_are_all_there_is(build_system, images, changes):
+    system = build_system(latent=WITHOUT_CATEGORY, **changes)
+    random = sampled(system)
+    assert random.latents.code.shape == (8, 3)
+    found, after = tried(system, images, random)
+    assert all(np.all(np.isfinite(value)) for value in (*found.values(), *after.values()))
+    # The first of a value and, in the paper's variant, its weight.
+    assert all(np.ravel(found.get(name, 0))[0] == 0 for name in ("q_disc_loss", "categorical_kl"))
+    posterior = system.encode(images)
+    assert posterior.logits is None and posterior.mean.shape == (8, 3)
+    assert system.reconstruct(images, tf.constant([1, 2])).shape == images.shape
 
 
 def test_a_configuration_survives_its_json():

@@ -231,6 +231,7 @@ def test_layers_with_other_numbers_are_paired_in_order():
         ({"model": "ali"}, "a TF1 checkpoint does not work with ALI"),
         ({"variant": "paper"}, "a TF1 checkpoint does not work with the paper's InfoVAEGAN"),
         ({"width": 0.5}, "a TF1 checkpoint requires --width 1, as the original has it, got 0.5"),
+        ({"latent": LatentSpec(7, 0, 3)}, "a TF1 checkpoint requires --categories"),
         ({"rim_multiplier": 1.0, "encoder_shift": 2}, "a TF1 checkpoint requires --rim-multiplier 0"),
     ],
 )
