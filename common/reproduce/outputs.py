@@ -110,21 +110,27 @@ def _write_table(name: str, table: Table, runs: Mapping[Experiment, Sequence[Run
         "quoted": dict(table.quoted),
         "versions": package_versions(),
     }  # fmt: skip
-    return _save(name, folder, _table_text(name, title, table, rows, missing), facts, _dots(title, table, rows))
+    return _save(name, folder, _table_text(name, title, table, rows), facts, _dots(title, table, rows))
 
 
-def _table_text(name: str, title: str, table: Table, rows: Sequence[Row], missing: Sequence[Experiment]) -> str:
+def _cells(table: Table, row: Row) -> list[str]:
+    """Return mean, deviation, best, lowest, seeds, steps and minutes of a row as texts."""
+    found = [number(table, value) for value in row.summary().values()]
+    minutes = "" if row.minutes is None else f"{row.minutes:.0f}"
+    return [*found, str(len(row.values)), f"{row.steps:,}", minutes]
+
+
+def _table_text(name: str, title: str, table: Table, rows: Sequence[Row]) -> str:
     lines = [
         f"# {title}",
         "",
         "| system | paper | mean | deviation | best | lowest | seeds | steps | minutes | command |",
     ]
     lines.append("| --- " * 10 + "|")
-    for row in rows:
-        found = [number(table, value) for value in row.summary().values()]
-        minutes = "" if row.minutes is None else f"{row.minutes:.0f}"
-        cells = [row.experiment.label, row.experiment.paper, *found, str(len(row.values)), f"{row.steps:,}", minutes]
-        lines.append(f"| {' | '.join([*cells, f'`{_command(row.experiment)}`'])} |")
+    made = {row.experiment: row for row in rows}
+    for one in table.rows:
+        cells = _cells(table, made[one]) if one in made else ["not run", *[""] * 6]
+        lines.append(f"| {' | '.join([one.label, one.paper, *cells, f'`{_command(one)}`'])} |")
     lines += [f"| {label} (quoted by the paper) | {paper} |" + " |" * 8 for label, paper in table.quoted]
     lines += ["", "## Every seed", ""]
     for row in rows:
@@ -142,8 +148,6 @@ def _table_text(name: str, title: str, table: Table, rows: Sequence[Row], missin
         for row in rows:
             values = [f"{row.others[other]:.4g}" if other in row.others else "" for other in names]
             lines.append(f"| {row.experiment.label} | {' | '.join(values)} |")
-    if missing:
-        lines += ["", f"Not run: {', '.join(one.label for one in missing)}."]
     return "\n".join([*lines, "", _made_by(name, table)])
 
 
