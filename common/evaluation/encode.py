@@ -14,6 +14,7 @@ import tensorflow as tf
 from common.data.dataset import Dataset, Images, Split, Subset
 from common.data.pipeline import scale
 from common.evaluation.metrics.codes import Codes
+from common.models import registry
 from common.models.system import System
 from common.nn.augment import apply_affine, sample_affine
 from common.nn.distributions import Latents, NoisePosterior, Posterior
@@ -36,9 +37,9 @@ def lacks(system: System, *needs: str) -> str | None:
     lengths = {"category": system.config.latent.categories, "continuous": system.config.latent.continuous}
     for need in needs:
         if need in lengths and not lengths[need]:
-            return f"{system.name} has no {need} code"
+            return f"{registry.title_of(system.config)} has no {need} code"
         if need not in lengths and not system.can(need):
-            return f"{system.name} cannot {need.replace('_', ' ')}"
+            return f"{registry.title_of(system.config)} cannot {need.replace('_', ' ')}"
     return None
 
 

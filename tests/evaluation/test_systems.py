@@ -86,7 +86,8 @@ def test_a_report_shows_what_the_system_has(system, dataset, tmp_path):
         (generates and not latent.categories, "has no category code"),
         (not system.can("reconstruct"), "cannot reconstruct"),
     ):
-        assert (f"Not shown: {system.name} {why}." in page.text) == lacks
+        assert (f"Not shown: {registry.title_of(system.config)} {why}." in page.text) == lacks
+    assert ("Choose a category" in page.text) == bool(generates and latent.categories)
     assert "Not shown: there is no log.csv." in page.text and len(page.all("section")) == 9
 
 

@@ -26,7 +26,7 @@ REPORT_FILE = "report.html"
 MAX_POSITIONS = 101  # Of a slider.
 _FOLDER = pathlib.Path(__file__).parent
 _EXPLORE = (
-    "Choose a category and a sample, then move one code. A code moves alone: the noise z and the other codes stay "
+    "Choose {choices}, then move one code. A code moves alone: the noise z and the other codes stay "
     "those of the sample, which are rounded to the positions of the sliders. "
 )
 _CLASSES = "One column per category d, one row per sample of (z, c). Good: each column shows one class."
@@ -84,8 +84,9 @@ def write_report(
     progress.start("pictures")
     norm = f"batch norm uses {_STATISTICS[kind]}"
     rows = [*_rows(system, dataset, saved, checkpoint), ("pictures", norm)]
+    choices = "a category and a sample" if system.config.latent.categories else "a sample"
     page = {
-        "explore": ("Move the codes", moved, f"{_EXPLORE}In all pictures {norm}."),
+        "explore": ("Move the codes", moved, f"{_EXPLORE.format(choices=choices)}In all pictures {norm}."),
         "classes": ("Categories", sections.class_grid(inference, settings), _CLASSES),
         "made": ("Reconstructions", sections.reconstructions(inference, dataset, settings), _MADE),
         "curves": ("Losses and scores", sections.curves(log), ""),
