@@ -243,7 +243,7 @@ def test_what_cannot_be_shown_is_refused(changes, words, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["mnist", "3dchairs", "celeba"])
+@pytest.mark.parametrize("name", ["mnist", "3dchairs", "celeba", "dsprites"])
 def test_a_committed_report_is_small_and_leads_to_files(name):
     path = ROOT / "results" / name / "light" / "report.html"
     page = Page(path.read_text(encoding="utf-8"))

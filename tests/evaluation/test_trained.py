@@ -35,6 +35,17 @@ def test_eleven_images_of_one_category_all_show_it(name):
         assert np.mean(shipped.encode(made).category == category) > 0.9
 
 
+def test_codes_of_the_sprites_are_read_back():
+    """They have no category."""
+    shipped = open_trained(str(ROOT / "results" / "dsprites" / "light"))
+    for code in range(5):
+        made = shipped.traverse(code, count=6)
+        read = shipped.encode(made.reshape(-1, 64, 64, 1))
+        assert read.category is None
+        given = np.tile(np.linspace(-1, 1, made.shape[1]), 6)
+        assert np.corrcoef(read.continuous[:, code], given)[0, 1] > 0.8
+
+
 def test_one_image_gives_what_it_gives_among_others(light):
     latents = light.draw(5)
     images = light.generate(latents)

@@ -296,7 +296,7 @@ def test_each_range_moves_its_own_part_of_a_view(build_system, name):
 ADVERSARIAL = [{}, {"model": "infogan"}, {"variant": "paper"}]
 
 
-def test_instance_noise_has_the_deviation_asked_for_and_changes_each_step(build_system):
+def test_instance_noise_has_its_deviation_and_changes_each_step(build_system):
     random, following = (sampled(build_system(instance_noise=0.5), step) for step in (1, 2))
     for name in ("real_noise", "fake_noise"):
         assert getattr(random, name).shape == (8, 28, 28, 1)
@@ -307,7 +307,7 @@ def test_instance_noise_has_the_deviation_asked_for_and_changes_each_step(build_
 
 
 @pytest.mark.parametrize("changes", ADVERSARIAL, ids=["infovaegan", "infogan", "paper"])
-def test_discriminator_and_encoder_see_noise_and_the_reconstruction_does_not(build_system, images, changes):
+def test_networks_see_noise_and_the_reconstruction_does_not(build_system, images, changes):
     system, plain = build_system(**changes, instance_noise=0.5), build_system(**changes)
     random = sampled(system)
     without = random._replace(real_noise=None, fake_noise=None)

@@ -245,7 +245,7 @@ def test_kept_tables_are_made_of_the_kept_runs(tmp_path):
     """The tables in results/ hold the numbers of the runs there, and the README has numbers of those tables alone."""
     presets = {name: tuple(load_script(script)[1]) for name, script in SCRIPTS.items()}
     known = set()
-    for name, preset in (("table1", None),):
+    for name, preset in (("table1", None), ("table2", "light")):
         table = experiments.items(presets, preset)[name]
         plan = command.Plan.of({name: table}, ROOT / "results", None)
         text, facts, _ = outputs.write(name, table, plan.measured(), tmp_path)
