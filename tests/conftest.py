@@ -98,7 +98,7 @@ def build_for_all(make_config):
 
 @pytest.fixture(scope="module")
 def build_system(make_config):
-    """`build_system(**changes)`: the system of `make_config(**changes)` at its initial weights, built once per file."""
+    """`build_system(**changes)`: the system of `make_config(**changes)` at its initial weights."""
     from helpers.systems import builder
 
     return builder(make_config)

@@ -20,6 +20,7 @@ from common.nn.distributions import Latents, Posterior, kl_continuous
 from common.nn.layers import BatchNorm, linear
 from common.nn.optimizers import TF1Adam
 
+KEPT = 6  # Systems that a builder holds at once.
 NETWORKS = ("encoder", "generator", "discriminator")
 
 
@@ -47,14 +48,17 @@ def make_config(**changes) -> Config:
 
 
 def builder(make_config):
-    """`build(**changes)`: the system of `make_config(**changes)`, built once per set of changes and
-    set back each time.
+    """`build(**changes)`: the system of `make_config(**changes)` at its initial weights.
+
+    The last few are kept and set back. At the original's width each takes hundreds of MB.
     """
     built = {}
 
     def build(**changes):
         config = make_config(**changes)
         if config not in built:
+            while len(built) >= KEPT:
+                built.pop(next(iter(built)))
             system = registry.build(config)
             built[config] = system, values(system)
         system, initial = built[config]
