@@ -52,7 +52,7 @@ _LIGHT = dataclasses.replace(
         generator_multiplier=1.0,
         information_multiplier=0.2,  # At higher rates the codes change outlines rather than positions.
         vae_multiplier=0.5,
-        learning_rate_hold=10_000,  # Of 12,000 steps; then the rates fall, which steadies all networks.
+        learning_rate_hold=10000,  # Of 12,000 steps; then the rates fall, which steadies all networks.
         learning_rate_half_life=500,
         # An encoder that sees images with noise, moved and stretched cannot read codes from specks that G hides for it.
         instance_noise=0.3,
