@@ -42,7 +42,7 @@ _LIGHT = dataclasses.replace(
         continuous=5,
     ),
     epochs=6,
-    steps_per_epoch=2000,  # Of 23,040: epochs that are seen to pass.
+    steps_per_epoch=2000,  # Of 23,040: shorter epochs show how a run gets on.
     batch_size=32,  # More steps in the same time.
     batch_norm="standing",  # An image no longer depends on its batch.
     hyper=dataclasses.replace(

@@ -25,6 +25,7 @@ from common.evaluation.metrics import classification, factor_vae
 from common.evaluation.metrics.codes import Codes
 from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
+from common.models import registry
 from common.models.system import System
 from common.options import EvaluationSettings
 from common.run_json import METRICS_FILE, provenance
@@ -228,7 +229,8 @@ class Evaluation:
         self.findings.add(scores)
         self.findings.sizes["reconstruction"] = len(split)
         if reconstruction.BOUND not in scores:
-            self.findings.skip(f"{self.system.name} does not infer all of z, d and c", reconstruction.BOUND)
+            title = registry.title_of(self.system.config)
+            self.findings.skip(f"{title} does not infer all of z, d and c", reconstruction.BOUND)
 
     def measure_experts(self) -> None:
         """How the experts of a mixture share the test images, and the squared errors with and without the mask."""

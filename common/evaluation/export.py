@@ -45,7 +45,7 @@ def export(model: "TrainedModel", folder: pathlib.Path | str) -> list[str]:
     make_writable_folder(folder)
     signatures = _signatures(system)
     if not signatures:
-        raise UserError(f"{system.name} neither generates images nor encodes them")
+        raise UserError(f"{registry.title_of(system.config)} neither generates images nor encodes them")
     written, onnx = [], find_spec("tf2onnx") is not None
     for name, functions in signatures.items():
         _save(functions, folder / name)

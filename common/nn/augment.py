@@ -49,7 +49,7 @@ def apply_affine(images: tf.Tensor, view: Affine) -> tf.Tensor:
 
 
 def add_noise(images: tf.Tensor, noise: tf.Tensor | None) -> tf.Tensor:
-    """Return images with instance noise of the same shape, if there is any (Sonderby et al. 2017, section 3)."""
+    """Return images with instance noise of the same shape, if there is any (Sonderby et al. 2017)."""
     return images if noise is None else images + noise
 
 

@@ -146,7 +146,7 @@ def code_entropy(spec: LatentSpec) -> float:
 
 
 def kl_categorical(logits: tf.Tensor | None) -> tf.Tensor:
-    """KL(q(d|x) || Cat(K, 1/K)) of each image, [B], from logits [B, K]; 0 without a category, logits None."""
+    """KL(q(d|x) || Cat(K, 1/K)) of each image, [B], from logits [B, K]; one 0 if there are none."""
     if logits is None:
         return tf.zeros([1])
     p = tf.nn.softmax(logits)

@@ -122,6 +122,9 @@ def items(presets: Mapping[str, Collection[str]], preset: str | None = None) -> 
         known = sorted({name for names in presets.values() for name in names})
         raise UserError(f"--preset must be one of {', '.join(known)}, got {preset!r}{did_you_mean(preset, known)}")
 
+    def with_flags(one: Experiment, *flags: str) -> Experiment:
+        return dataclasses.replace(one, flags=(*one.flags, *flags))
+
     def ours(data: str, name: str | None = preset, label: str = "InfoVAEGAN") -> Experiment:
         if name is None or name not in presets[data]:
             return Experiment(f"{data}/reference", label, data)
@@ -131,11 +134,8 @@ def items(presets: Mapping[str, Collection[str]], preset: str | None = None) -> 
         one = Experiment(f"{data}/{model}", label, data, ("--model", model), paper)
         if given is None:
             return one
-        name, flags = f"{one.name}_{given}", (*one.flags, "--preset", given)
-        return dataclasses.replace(one, name=name, label=f"{label}, {given}", flags=flags)
-
-    def with_flags(one: Experiment, *flags: str) -> Experiment:
-        return dataclasses.replace(one, flags=(*one.flags, *flags))
+        with_preset = with_flags(one, "--preset", given)
+        return dataclasses.replace(with_preset, name=f"{one.name}_{given}", label=f"{label}, {given}")
 
     def ablation(one: Experiment) -> Experiment:
         return dataclasses.replace(with_flags(one, _WITHOUT_MI), name=f"{one.name}_mi", label="InfoVAEGAN-MI")
@@ -146,8 +146,7 @@ def items(presets: Mapping[str, Collection[str]], preset: str | None = None) -> 
     fid_of = faces, ablation(faces), other("celeba", "infogan", "InfoGAN")
     # With InfoVAEGAN's settings where they share them: the systems are compared, not their settings.
     infogan = other("mnist", "infogan", "InfoGAN", "93.35", given="tuned")
-    ali = other("mnist", "ali", "ALI", given="tuned")
-    ali = with_flags(ali, "--restart-below", "0")
+    ali = with_flags(other("mnist", "ali", "ALI", given="tuned"), "--restart-below", "0")
     # Capacities have grown after 27 of its 100 epochs.
     jointvae = with_flags(other("mnist", "jointvae", "JointVAE", "71.53 (best 87.32)"), "--epochs", "30")
     mixture = with_flags(other("mnist", "mixture", "mixture of four autoencoders"), *_MIXTURE_LENGTH)

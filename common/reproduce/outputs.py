@@ -95,7 +95,6 @@ def write(name: str, item: Item, runs: Mapping[Experiment, Sequence[Run]], folde
 
 def _write_table(name: str, table: Table, runs: Mapping[Experiment, Sequence[Run]], folder: pathlib.Path):
     rows = [Row.of(table, runs[one]) for one in table.rows if one in runs]
-    missing = [one for one in table.rows if one not in runs]
     name, title = _named(name, table.title, any(row.synthetic for row in rows))
     facts = {
         "title": title,
@@ -106,7 +105,7 @@ def _write_table(name: str, table: Table, runs: Mapping[Experiment, Sequence[Run
             }
             for row in rows
         ],
-        "not_run": [one.label for one in missing],
+        "not_run": [one.label for one in table.rows if one not in runs],
         "quoted": dict(table.quoted),
         "versions": package_versions(),
     }  # fmt: skip

@@ -41,9 +41,9 @@ def sample(posterior, noise):
     return tf.constant(np.concatenate([category, posterior["mean"] + posterior["stddev"] * normal], axis=1), tf.float32)
 
 
-# What the encoder may be told to see instead of x' (the views themselves: test_views).
 NARROW = {"width": 0.125}  # At the original's width, each system kept for this file takes hundreds of MB.
 WITHOUT_CATEGORY = LatentSpec(noise=7, categories=0, continuous=3)
+# What the encoder may be told to see instead of x' (the views themselves: test_views).
 VIEWS = [{}, {"encoder_shift": 2, "encoder_shear": 0.3, "encoder_stretch": 0.2}, {"encoder_shift": 2}]
 
 
@@ -294,9 +294,6 @@ def test_each_range_moves_its_own_part_of_a_view(build_system, name):
 # Instance noise
 
 
-ADVERSARIAL = [{}, {"model": "infogan"}, {"variant": "paper"}]
-
-
 def test_instance_noise_has_its_deviation_and_changes_each_step(build_system):
     random, following = (sampled(build_system(**NARROW, instance_noise=0.5), step) for step in (1, 2))
     for name in ("real_noise", "fake_noise"):
@@ -307,7 +304,9 @@ def test_instance_noise_has_its_deviation_and_changes_each_step(build_system):
     assert sampled(build_system(**NARROW)).real_noise is None
 
 
-@pytest.mark.parametrize("changes", ADVERSARIAL, ids=["infovaegan", "infogan", "paper"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"model": "infogan"}, {"variant": "paper"}], ids=["infovaegan", "infogan", "paper"]
+)
 def test_networks_see_noise_and_the_reconstruction_does_not(build_system, images, changes):
     system, plain = build_system(**changes, **NARROW, instance_noise=0.5), build_system(**changes, **NARROW)
     random = sampled(system)
