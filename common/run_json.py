@@ -13,7 +13,6 @@ from common.errors import UserError
 from common.models import registry
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "pillow")
-METRICS_FILE = "metrics.json"  # Among results: what `evaluate` measured.
 CHANGEABLE = ("epochs", "steps_per_epoch")  # Fields that may change on --resume.
 
 

@@ -27,10 +27,8 @@ from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
 from common.models import registry
 from common.models.system import System
-from common.options import EvaluationSettings
-from common.run_json import METRICS_FILE, provenance
-
-QUICK_METRICS_FILE = "metrics-quick.json"  # Of sizes too small to report.
+from common.options import METRICS_FILE, QUICK_METRICS_FILE, EvaluationSettings
+from common.run_json import provenance
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from common.errors import UserError
 from common.evaluation.statistics import Statistics
 from common.evaluation.trained import TrainedModel
 from common.models.system import System
-from common.options import SYNTHETIC, Options
+from common.options import RUN_FILE, SYNTHETIC, Options
 
 
 def open_trained(path: pathlib.Path | str, dataset: Dataset | None = None) -> TrainedModel:
@@ -52,7 +52,7 @@ def saved_statistics(system: System, dataset: Dataset, checkpoint: str) -> Stati
 
 def _own_data(system: System, checkpoint: str) -> tuple[Dataset | None, str | None]:
     """Return the data that a run was trained on, or None and why it is not there."""
-    run = run_json.read_run(pathlib.Path(checkpoint).parent / runs.RUN_FILE)
+    run = run_json.read_run(pathlib.Path(checkpoint).parent / RUN_FILE)
     trained_on, place = run["data"], run["data_dir"]
     text = f"to encode, {checkpoint} needs images that it was trained on ({trained_on}): "
     text += "name them (--data-dir, or load_run(path, images))"

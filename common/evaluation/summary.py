@@ -14,7 +14,8 @@ import sys
 from common import program, surroundings
 from common.errors import UserError
 from common.io.atomic import write_json
-from common.run_json import CHANGEABLE, METRICS_FILE
+from common.options import METRICS_FILE
+from common.run_json import CHANGEABLE
 
 DEFAULT = ("accuracy", "accuracy_one_to_one", "category_agreement")
 _FREE = {"seed", *CHANGEABLE}

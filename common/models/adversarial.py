@@ -10,12 +10,12 @@ from common.config import Config
 from common.models.hyperparameters import AdversarialHyperparameters
 from common.models.system import System
 from common.nn import losses
-from common.nn.augment import Affine, add_noise, apply_affine, sample_affine
+from common.nn.augment import Affine, Rectangle, add_noise, apply_affine, erase, sample_affine, sample_rectangle
 from common.nn.distributions import Latents, Posterior, sample_noise, sample_prior
 from common.nn.optimizers import HeldDecay, TF1Adam
 
 # Folded into a step's seed, next to the 0 of its latents.
-_NOISE, _FAKE_VIEW, _REAL_VIEW, _REAL_NOISE, _FAKE_NOISE = 1, 2, 3, 4, 5
+_NOISE, _FAKE_VIEW, _REAL_VIEW, _REAL_NOISE, _FAKE_NOISE, _ERASED = 1, 2, 3, 4, 5, 6
 
 
 class StepRandom(NamedTuple):
@@ -27,6 +27,7 @@ class StepRandom(NamedTuple):
         view: the augmentation of the generated images that the encoder sees; None without one.
         real_view: that of the real images, for regularised information maximisation; None without it.
         real_noise, fake_noise: on x and x' where discriminator and encoder see them, [B, h, w, c]; None without.
+        erased: what is then erased from that view, in the first `rim_both_ways` steps; None without those.
     """
 
     latents: Latents
@@ -35,6 +36,7 @@ class StepRandom(NamedTuple):
     real_view: Affine | None = None
     real_noise: tf.Tensor | None = None
     fake_noise: tf.Tensor | None = None
+    erased: Rectangle | None = None
 
 
 class AdversarialSystem(System):
@@ -85,6 +87,8 @@ class AdversarialSystem(System):
 
         fake_view = view(_FAKE_VIEW, hyper.encoder_shift, hyper.encoder_shear, hyper.encoder_stretch)
         real_view = view(_REAL_VIEW, hyper.rim_shift, hyper.rim_shear, hyper.rim_stretch)
+        height, width, _ = self.config.image_shape
+        erased = sample_rectangle(tf.random.fold_in(seed, _ERASED), batch_size, hyper.rim_erase, height, width)
 
         def noise(stream: int) -> tf.Tensor:
             shape = [batch_size, *self.config.image_shape]
@@ -97,6 +101,7 @@ class AdversarialSystem(System):
             real_view if hyper.rim_multiplier else None,
             noise(_REAL_NOISE) if hyper.instance_noise else None,
             noise(_FAKE_NOISE) if hyper.instance_noise else None,
+            erased if hyper.rim_multiplier and hyper.rim_both_ways else None,
         )
 
     def sample_step_noise(self, seed: tf.Tensor, batch_size: int) -> Any:
@@ -131,12 +136,16 @@ class AdversarialSystem(System):
         """
         if random.real_view is None:
             return {}, {}
-        encoder = self.networks["encoder"]
+        encoder, both_ways = self.networks["encoder"], None
         images = add_noise(images, random.real_noise)
+        views = apply_affine(images, random.real_view)
+        if random.erased is not None:
+            both_ways = tf.cast(self.optimizers["rim"].iterations < self.config.hyper.rim_both_ways, tf.float32)
+            views = erase(views, random.erased._replace(size=both_ways * random.erased.size))
         with tf.GradientTape() as tape:
             logits = encoder(images, training=True)["logits"]
-            view_logits = encoder(apply_affine(images, random.real_view), training=True)["logits"]
-            rim_loss = losses.regularised_information(logits, view_logits)
+            view_logits = encoder(views, training=True)["logits"]
+            rim_loss = losses.regularised_information(logits, view_logits, both_ways)
         variables = encoder.trainable_variables
         gradients = tape.gradient(rim_loss, variables)  # None for the heads of the continuous codes.
         gradients = [tf.zeros(v.shape) if g is None else g for g, v in zip(gradients, variables, strict=True)]

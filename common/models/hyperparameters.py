@@ -79,7 +79,14 @@ class AdversarialHyperparameters(Hyperparameters):
     rim_stretch: float = hyperparameter(
         0.25, "views of --rim-multiplier: largest stretch, factors from exp(-X) to exp(X)", minimum=0
     )
-
+    rim_both_ways: int = hyperparameter(
+        0,
+        "--rim-multiplier: first steps, in which an image also learns its view's category, and --rim-erase applies",
+        minimum=0,
+    )
+    rim_erase: int = hyperparameter(
+        0, "views of --rim-multiplier: longest side of a rectangle that is erased, in pixels", minimum=0
+    )
     restart_below: float = hyperparameter(
         0.0,
         "start again, with other initial weights, if fewer than this fraction of real images keep their category in a "
@@ -99,6 +106,8 @@ class AdversarialHyperparameters(Hyperparameters):
             return (
                 "--rim-multiplier requires --rim-shift, --rim-shear or --rim-stretch: it compares an image with a view"
             )
+        if self.rim_erase and not self.rim_both_ways:
+            return "--rim-erase requires --rim-both-ways"
         return None
 
     @property

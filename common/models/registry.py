@@ -217,7 +217,8 @@ def build(config: Config, training: bool = True):
 
 def _later(kind: type[Hyperparameters]) -> dict[str, Any]:
     """Return the defaults of hyper-parameters that the first runs did not have, by name."""
-    return {f.name: f.default for f in dataclasses.fields(kind) if f.name in ("restart_below", "instance_noise")}
+    later = ("restart_below", "instance_noise", "rim_both_ways", "rim_erase")
+    return {f.name: f.default for f in dataclasses.fields(kind) if f.name in later}
 
 
 def config_from_plain(values: dict[str, Any]) -> Config:

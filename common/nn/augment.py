@@ -1,4 +1,4 @@
-"""What images go through before networks see them in training: affine views and noise. Not part of the original."""
+"""What images go through before networks see them in training: views and noise. Not part of the original."""
 
 from typing import NamedTuple
 
@@ -18,6 +18,13 @@ class Affine(NamedTuple):
     stretch: tf.Tensor
     shear: tf.Tensor | None
     shift: tf.Tensor
+
+
+class Rectangle(NamedTuple):
+    """One rectangle per image of a batch, in pixels; float32 [B, 2], rows first: its `first` corner and its `size`."""
+
+    first: tf.Tensor
+    size: tf.Tensor
 
 
 def sample_affine(seed: tf.Tensor, batch_size: int, shift: int, shear: float, stretch: float) -> Affine:
@@ -51,6 +58,30 @@ def apply_affine(images: tf.Tensor, view: Affine) -> tf.Tensor:
 def add_noise(images: tf.Tensor, noise: tf.Tensor | None) -> tf.Tensor:
     """Return images with instance noise of the same shape, if there is any (Sonderby et al. 2017)."""
     return images if noise is None else images + noise
+
+
+def sample_rectangle(seed: tf.Tensor, batch_size: int, largest: float, height: int, width: int) -> Rectangle:
+    """Return a rectangle per image of `height` x `width` pixels, from `seed` (int32 [2]).
+
+    Sides are uniform from a quarter of `largest` to `largest`, and places uniform within the image, which a longer side
+    covers.
+    """
+    sides, places = tfp.random.split_seed(seed, 2)
+    size = tf.random.stateless_uniform([batch_size, 2], sides, largest / 4, largest)
+    place = tf.random.stateless_uniform([batch_size, 2], places)
+    return Rectangle(place * (tf.constant([height, width], tf.float32) - size), size)
+
+
+def erase(images: tf.Tensor, rectangle: Rectangle) -> tf.Tensor:
+    """Give the pixels of images [B, h, w, c] whose middle is in the rectangle the lowest value of their image."""
+
+    def inside(axis: int) -> tf.Tensor:
+        middles = tf.range(images.shape[1 + axis], dtype=tf.float32) + 0.5
+        first, size = rectangle.first[:, axis, None], rectangle.size[:, axis, None]
+        return (first <= middles) & (middles < first + size)
+
+    erased = inside(0)[:, :, None, None] & inside(1)[:, None, :, None]
+    return tf.where(erased, tf.reduce_min(images, axis=[1, 2, 3], keepdims=True), images)
 
 
 def _weights(position: tf.Tensor, size: int) -> tf.Tensor:

@@ -72,24 +72,34 @@ def squared_error(x: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.reduce_sum(tf.square(x - reconstruction), axis=list(range(1, x.shape.rank))))
 
 
-def regularised_information(logits: tf.Tensor, view_logits: tf.Tensor) -> tf.Tensor:
+def regularised_information(
+    logits: tf.Tensor, view_logits: tf.Tensor, both_ways: tf.Tensor | float | None = None
+) -> tf.Tensor:
     """H(d|x) - H(d) + CE(q(d|x), q(d|view(x))) in nats: Gomes et al. 2010, regularised as by Hu et al. 2017.
 
     The first two terms are minus the mutual information of image and category: each image should have one category, and
-    all categories should be used alike. The last keeps an image's category the same under a view; q(d|x) is its target
-    and gets no gradient.
+    all categories should be used alike. The last keeps an image's category the same under a view; its first argument is
+    the target and gets no gradient.
 
     Args:
         logits: of the images, [B, K].
         view_logits: of the same images under a random view each, [B, K].
+        both_ways: weight of CE(q(d|view(x)), q(d|x)), by which an image learns from its view as well; None without it.
     """
     log_p = tf.nn.log_softmax(logits)
     p = tf.exp(log_p)
     marginal = tf.reduce_mean(p, axis=0)
     conditional_entropy = -tf.reduce_mean(tf.reduce_sum(p * log_p, axis=-1))
     entropy = -tf.reduce_sum(marginal * tf.math.log(marginal + _PROBABILITY_FLOOR))
-    agreement = tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(p), view_logits)
-    return conditional_entropy - entropy + tf.reduce_mean(agreement)
+    agreement = _cross_entropy(p, view_logits)
+    if both_ways is not None:
+        agreement += both_ways * _cross_entropy(tf.nn.softmax(view_logits), logits)
+    return conditional_entropy - entropy + agreement
+
+
+def _cross_entropy(target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Mean cross-entropy of `logits` [B, K] under the probabilities `target` [B, K], which get no gradient."""
+    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(target), logits))
 
 
 def bernoulli(pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

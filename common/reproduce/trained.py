@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from common.errors import UserError
 from common.evaluation import summary
 from common.io.atomic import write_json
-from common.options import RUN_FILE, SYNTHETIC
+from common.options import METRICS_FILE, RUN_FILE, SYNTHETIC
 from common.reproduce.experiments import Experiment
-from common.run_json import METRICS_FILE, read_run
+from common.run_json import read_run
 from common.runs import SCRIPTS
 
 TIME_FILE = "reproduce.json"  # In a run's folder: how long its commands have taken.

@@ -8,8 +8,9 @@ from common import program, surroundings
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.models import registry
+from common.options import RUN_FILE
 from common.run_json import provenance, read_config
-from common.runs import RUN_FILE, SCRIPTS, load_script, make_writable_folder, open_run
+from common.runs import SCRIPTS, load_script, make_writable_folder, open_run
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,7 +11,8 @@ from common.config import LatentSpec
 from common.errors import UserError
 from common.models import registry
 from common.models.system import System
-from common.nn.augment import apply_affine
+from common.nn import losses
+from common.nn.augment import apply_affine, erase
 from common.nn.optimizers import TF1Adam
 from helpers import systems
 from helpers.systems import NETWORKS, make_config, sampled, tried
@@ -109,6 +110,7 @@ def test_another_system_brings_its_defaults_and_takes_changes():
             {"rim_multiplier": 1.0, "rim_shift": 0, "rim_shear": 0, "rim_stretch": 0},
             "--rim-multiplier requires --rim-shift",
         ),
+        ({"rim_erase": 5}, "--rim-erase requires --rim-both-ways"),
     ],
 )
 def test_wrong_systems_and_values_are_one_line_errors(changes, words):
@@ -356,6 +358,25 @@ def test_the_term_trains_the_encoder_alone_and_after_all_else(build_system, imag
     differing = {name for name in kernels if not np.array_equal(after[name], unchanged[name])}
     reached = {name for name in kernels if name.startswith("encoder/") and "mean" not in name and "sigma" not in name}
     assert differing == reached
+
+
+def test_the_first_steps_erase_from_views_and_learn_both_ways(build_system, images):
+    """Of two steps, the first alone; without `rim_both_ways`, the loss is that of the second."""
+    system = build_system(rim_multiplier=1.0, rim_both_ways=1, rim_erase=9)
+    random, encoder = sampled(system), system.networks["encoder"]
+    moved = apply_affine(images, random.real_view)
+
+    def term(views, both_ways):
+        logits, view_logits = (encoder(x, training=True)["logits"] for x in (images, views))
+        return losses.regularised_information(logits, view_logits, both_ways)
+
+    first = term(erase(moved, random.erased), 1)
+    assert min(abs(first - other) for other in (term(moved, 1), term(erase(moved, random.erased), None))) > 1e-4
+    got, gradients = system.information_pass(images, random)
+    np.testing.assert_allclose(got["rim_loss"], first, rtol=1e-5)
+    system.apply_gradients(gradients)
+    got, _ = system.information_pass(images, random)
+    np.testing.assert_allclose(got["rim_loss"], term(moved, None), rtol=1e-5)
 
 
 def test_the_terms_views_are_not_those_of_x(build_system):

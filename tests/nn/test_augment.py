@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.nn.augment import Affine, apply_affine, sample_affine
+from common.nn.augment import Affine, Rectangle, apply_affine, erase, sample_affine, sample_rectangle
 
 pytestmark = pytest.mark.fast
 
@@ -101,3 +101,34 @@ def test_nothing_to_draw_is_the_image_itself():
     np.testing.assert_array_equal(
         apply_affine(tf.constant(images), sample_affine(tf.constant([1, 2]), 3, 0, 0.0, 0.0)), images
     )
+
+
+# Erased rectangles
+
+
+@pytest.mark.parametrize(
+    ("first", "size", "erased"),
+    [
+        ((1, 1), (2, 1), [(1, 1), (2, 1)]),
+        ((0.6, 0), (1, 1), [(1, 0)]),  # The middle of row 0 is at 0.5.
+        ((0, 2.4), (0.5, 9), []),  # No middle of a row is inside.
+        ((-1, -1), (9, 9), [(i, j) for i in range(3) for j in range(4)]),
+    ],
+)
+def test_pixels_within_a_rectangle_take_the_lowest_value(first, size, erased):
+    images = np.arange(-5.0, 19).reshape(1, 3, 4, 2).astype(np.float32)
+    rectangle = Rectangle(tf.constant([first], tf.float32), tf.constant([size], tf.float32))
+    wanted = images.copy()
+    for i, j in erased:
+        wanted[0, i, j] = -5
+    np.testing.assert_array_equal(erase(tf.constant(images), rectangle), wanted)
+
+
+def test_rectangles_are_drawn_within_the_image():
+    n = 4000
+    first, size = (part.numpy() for part in sample_rectangle(tf.constant([1, 2]), n, 8, 10, 12))
+    assert size.min() >= 2 and size.max() <= 8 and (first >= 0).all() and (first + size <= (10.001, 12.001)).all()
+    for values, low, high in ((size, 2, 8), (first / ((10, 12) - size), 0, 1)):
+        spread = (high - low) / np.sqrt(12)
+        assert np.abs(values.mean(axis=0) - (low + high) / 2).max() < 5 * spread / np.sqrt(n)
+        assert np.abs(values.std(axis=0) - spread).max() < 0.05 * spread

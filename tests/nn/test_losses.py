@@ -124,42 +124,44 @@ def test_continuous_bound_is_below_its_channels_information():
 # Regularised information maximisation
 
 
-def test_regularised_information_by_hand():
-    """Two images, two categories: H(d|x) - H(d) + CE with q = (0.9, 0.1), (0.2, 0.8) and their views (0.6, 0.4), (0.5,
-    0.5).
-    """
+@pytest.mark.parametrize("both_ways", [None, 0, 1, 0.3])
+def test_regularised_information_by_hand(both_ways):
+    """Two images, two categories: q = (0.9, 0.1), (0.2, 0.8) and their views (0.6, 0.4), (0.5, 0.5)."""
     q, viewed = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.6, 0.4], [0.5, 0.5]])
     mean = q.mean(axis=0)
     conditional = -(q * np.log(q)).sum(axis=1).mean()
-    agreement = -(q * np.log(viewed)).sum(axis=1).mean()
+    agreement = -(q * np.log(viewed) + (both_ways or 0) * viewed * np.log(q)).sum(axis=1).mean()
     wanted = conditional + (mean * np.log(mean)).sum() + agreement
-    got = losses.regularised_information(*(tf.constant(np.log(p), tf.float32) for p in (q, viewed)))
+    got = losses.regularised_information(*(tf.constant(np.log(p), tf.float32) for p in (q, viewed)), both_ways)
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("logits", "view_logits", "wanted"),
+    ("logits", "view_logits", "wanted", "both"),
     [
-        (50 * np.eye(4), 50 * np.eye(4), -np.log(4)),  # Perfect: sure, balanced, the same under views.
-        (np.tile([50.0, 0, 0, 0], (4, 1)), np.tile([50.0, 0, 0, 0], (4, 1)), 0),  # One category for all.
-        (np.zeros((4, 4)), np.zeros((4, 4)), np.log(4)),  # No idea: log 4 - log 4 + log 4.
-        (50 * np.eye(4), np.zeros((4, 4)), 0),  # Sure, but not under views: 0 - log 4 + log 4.
+        (50 * np.eye(4), 50 * np.eye(4), -np.log(4), -np.log(4)),  # Perfect: sure, balanced, the same under views.
+        (np.tile([50.0, 0, 0, 0], (4, 1)), np.tile([50.0, 0, 0, 0], (4, 1)), 0, 0),  # One category for all.
+        (np.zeros((4, 4)), np.zeros((4, 4)), np.log(4), 2 * np.log(4)),  # No idea: log 4 - log 4 + log 4 each way.
+        (50 * np.eye(4), np.zeros((4, 4)), 0, 37.5),  # Sure, but not under views: 0 - log 4 + log 4, + 50 * 3/4.
     ],
     ids=["perfect", "constant", "uniform", "forgotten"],
 )
-def test_regularised_information_of_known_cases(logits, view_logits, wanted):
-    got = losses.regularised_information(*(tf.constant(v, tf.float32) for v in (logits, view_logits)))
-    np.testing.assert_allclose(got, wanted, atol=1e-5)
+def test_regularised_information_of_known_cases(logits, view_logits, wanted, both):
+    logits, view_logits = tf.constant(logits, tf.float32), tf.constant(view_logits, tf.float32)
+    got = [losses.regularised_information(logits, view_logits, both_ways) for both_ways in (None, 1)]
+    np.testing.assert_allclose(got, [wanted, both], atol=1e-5)
 
 
-def test_the_agreement_does_not_differentiate_its_target():
+@pytest.mark.parametrize("both_ways", [0, 1])
+def test_the_agreement_does_not_differentiate_its_targets(both_ways):
     logits, view_logits = (tf.constant(RANDOM.normal(size=(5, 3)), tf.float32) for _ in range(2))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([logits, view_logits])
-        loss = losses.regularised_information(logits, view_logits)
+        loss = losses.regularised_information(logits, view_logits, both_ways)
         p = tf.nn.softmax(logits)
         mean = tf.reduce_mean(p, 0)
         first = tf.reduce_sum(mean * tf.math.log(mean)) - tf.reduce_mean(tf.reduce_sum(p * tf.math.log(p), 1))
-    np.testing.assert_allclose(tape.gradient(loss, logits), tape.gradient(first, logits), atol=1e-6)
-    wanted = (tf.nn.softmax(view_logits) - tf.nn.softmax(logits)) / 5
-    np.testing.assert_allclose(tape.gradient(loss, view_logits), wanted, atol=1e-6)
+    difference = (tf.nn.softmax(view_logits) - tf.nn.softmax(logits)) / 5
+    wanted = tape.gradient(first, logits) - both_ways * difference
+    np.testing.assert_allclose(tape.gradient(loss, logits), wanted, atol=1e-6)
+    np.testing.assert_allclose(tape.gradient(loss, view_logits), difference, atol=1e-6)

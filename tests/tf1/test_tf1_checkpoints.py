@@ -10,8 +10,9 @@ from common.config import LatentSpec
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.models import registry
+from common.options import RUN_FILE
 from common.run_json import provenance, read_run
-from common.runs import RUN_FILE, open_run
+from common.runs import open_run
 from common.tf1 import __main__ as tf1
 from common.tf1 import checkpoints as tf1_checkpoints
 from common.tf1 import compare

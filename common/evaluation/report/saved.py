@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common.evaluation.evaluate import QUICK_METRICS_FILE
 from common.evaluation.figures.curves import read_log
-from common.run_json import METRICS_FILE
+from common.options import METRICS_FILE, QUICK_METRICS_FILE
 
 _MAX_BYTES = 1 << 24
 _MAX_CLASSES = 200  # Of a confusion matrix that is shown.
