@@ -230,6 +230,15 @@ def test_every_item_is_asked_for_by_all():
     }  # fmt: skip
 
 
+def test_curves_compare_systems_at_the_same_settings():
+    items = experiments.items({**dict.fromkeys(("mnist", "dsprites", "3dchairs"), ()), "celeba": ("light",)}, "light")
+    assert [one.flags for one in items["figure3e"].rows] == [
+        ("--preset", "light"),
+        ("--preset", "light", "--no-mutual-information"),
+        ("--model", "infogan", "--preset", "light"),
+    ]
+
+
 def test_a_figure_shows_each_run_once():
     presets = dict.fromkeys(("mnist", "dsprites", "celeba", "3dchairs"), ("light", "paper"))
     figure = experiments.items(presets, "paper")["figure2"]
