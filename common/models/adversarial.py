@@ -152,7 +152,7 @@ class AdversarialSystem(System):
         return {"rim_loss": rim_loss}, {"rim": gradients}
 
     def generate_with_vjp(self, latents: Latents):
-        """X' = G(z, u), and its vector-Jacobian product: dL/dx' -> gradients of the generator's variables."""
+        """Return x' = G(z, u), and its vector-Jacobian product: dL/dx' -> gradients of the generator's variables."""
         generator = self.networks["generator"]
         with tf.GradientTape(persistent=True) as tape:
             fake = generator([latents.noise, latents.code], training=True)
