@@ -157,7 +157,7 @@ def items(presets: Mapping[str, Collection[str]], preset: str | None = None) -> 
         other("mnist", "infogan", "InfoGAN", given="light"),
         ali,
         other("mnist", "jointvae", "JointVAE", "71.53 (best 87.32)"),
-        with_flags(other("mnist", "infocatvae", "InfoCatVAE"), "--epochs", "30"),  # Of 100; it stops changing sooner.
+        with_flags(other("mnist", "infocatvae", "InfoCatVAE"), "--epochs", "30"),  # Of 100.
         mixture,
     )
     settings = [ours("mnist", name) for name in presets["mnist"] if name != "paper"]
