@@ -81,7 +81,7 @@ class AdversarialHyperparameters(Hyperparameters):
     )
     rim_both_ways: int = hyperparameter(
         0,
-        "--rim-multiplier: first steps, in which an image also learns its view's category, and --rim-erase applies",
+        "first steps of --rim-multiplier, in which an image also learns its view's category, and --rim-erase applies",
         minimum=0,
     )
     rim_erase: int = hyperparameter(
