@@ -16,7 +16,7 @@ def adversarial(logits: tf.Tensor, real: bool) -> tf.Tensor:
 
 
 def categorical_information(logits: tf.Tensor | None, category: tf.Tensor) -> tf.Tensor:
-    """-E log q(d|x') from `logits` [B, K] and the one-hot `category` [B, K]: H(d) minus the part of d in eq. 11.
+    """-E log q(d|x') from `logits` [B, K] and `category` [B, K], one-hot or soft: H(d) minus the part of d in eq. 11.
 
     0 without a category, logits None.
     """
@@ -91,15 +91,10 @@ def regularised_information(
     marginal = tf.reduce_mean(p, axis=0)
     conditional_entropy = -tf.reduce_mean(tf.reduce_sum(p * log_p, axis=-1))
     entropy = -tf.reduce_sum(marginal * tf.math.log(marginal + _PROBABILITY_FLOOR))
-    agreement = _cross_entropy(p, view_logits)
+    agreement = categorical_information(view_logits, tf.stop_gradient(p))
     if both_ways is not None:
-        agreement += both_ways * _cross_entropy(tf.nn.softmax(view_logits), logits)
+        agreement += both_ways * categorical_information(logits, tf.stop_gradient(tf.nn.softmax(view_logits)))
     return conditional_entropy - entropy + agreement
-
-
-def _cross_entropy(target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Mean cross-entropy of `logits` [B, K] under the probabilities `target` [B, K], which get no gradient."""
-    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(target), logits))
 
 
 def bernoulli(pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
