@@ -222,7 +222,7 @@ class Options:
     )
     data: str = described(
         "auto",
-        "require real data, use synthetic data, or use real data if there is any",
+        "use real data if there is any, require real data, or use synthetic data",
         choices=DATA_MODES,
         common=True,
     )
@@ -240,7 +240,7 @@ class Options:
         metavar="PATH",
     )
     tf1_checkpoint: pathlib.Path | None = described(
-        None, "checkpoint of the original TF1 code to start from: its prefix, a file of it, or its folder"
+        None, "checkpoint of the original TF1 code to open: its prefix, a file of it, or its folder"
     )
 
     def __post_init__(self):
