@@ -26,7 +26,15 @@ from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
 from common.observers import observers_of
-from common.options import DataOptions, EvaluationSettings, FigureSettings, Options, RunFolders, TrainingOptions
+from common.options import (
+    FIGURES_FILE,
+    DataOptions,
+    EvaluationSettings,
+    FigureSettings,
+    Options,
+    RunFolders,
+    TrainingOptions,
+)
 from common.run_data import absolute, is_named, load_data
 from common.run_folders import find_run, newest, run_name, run_to_resume, script_of, trained_folder
 from common.sample_options import SampleOptions
@@ -164,7 +172,6 @@ def _train(
 
 def _is_evaluated(folders: RunFolders, system: Any) -> bool:
     """Return whether the figures are of the system's step, and followed by a report: then all is there."""
-    from common.evaluation.draw import FIGURES_FILE
     from common.evaluation.report.write import REPORT_FILE
 
     try:

@@ -26,6 +26,7 @@ FACTOR_VAE = ("paper", "disentanglement_lib", "none")  # Whose sample sizes the 
 RUN_FILE = "run.json"  # Next to checkpoints and results: what describes the run.
 METRICS_FILE = "metrics.json"  # Among results: what `evaluate` measured.
 QUICK_METRICS_FILE = "metrics-quick.json"  # The same, of sizes too small to report.
+FIGURES_FILE = "figures.json"  # Among results: what each figure shows; written after the last one.
 SYNTHETIC = "-synthetic"  # Ending of the names of runs on synthetic data.
 FULL_STEPS = 1000  # Training steps from which on a run is measured and drawn at full sizes.
 SMALL = 32  # Pixels: up to this size networks are fast, and defaults generous.

@@ -5,6 +5,7 @@ and over the last ones. A log is that of a run, in GROUP/RUN/log.csv.
 """
 
 import argparse
+import csv
 import math
 import pathlib
 import sys
@@ -28,7 +29,7 @@ def points(log: pathlib.Path) -> list[tuple[float, float]]:
     try:
         _, _, columns = read_log(log)
         pairs = zip(columns[X], columns[Y], strict=True)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, csv.Error) as error:
         raise UserError(f"{log} is not a log.csv with columns {X} and {Y} ({type(error).__name__})") from None
     found = [pair for pair in pairs if all(map(math.isfinite, pair))]
     if not found:

@@ -47,9 +47,9 @@ def class_names(system: System, dataset: Dataset, count: int, seed: int) -> list
     split = sample_split(dataset.train, count, seed)
     counts = category_counts(encode(system, split.images), dataset, split)
     factor = dataset.classes
-    values = [factor.values[label] for label in classification.majority_labels(counts)]
-    names = [value if isinstance(value, str) else f"{factor.name} {value}" for value in values]
-    return [name if images else "-" for name, images in zip(names, counts.sum(axis=1), strict=True)]
+    names = [value if isinstance(value, str) else f"{factor.name} {value}" for value in factor.values]
+    labels = classification.majority_labels(counts)
+    return ["-" if label == classification.UNASSIGNED else names[label] for label in labels]
 
 
 def accuracies(fitted: np.ndarray, scored: np.ndarray) -> dict[str, float]:

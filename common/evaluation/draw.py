@@ -24,10 +24,9 @@ from common.evaluation.information import information
 from common.evaluation.statistics import Statistics
 from common.io.atomic import write_json
 from common.models.system import System
-from common.options import FigureSettings
+from common.options import FIGURES_FILE, FigureSettings
 from common.run_json import provenance
 
-FIGURES_FILE = "figures.json"
 _MAX_TRAVERSED = 32  # Codes that are traversed unless --codes names others; a mixture has 256.
 _DEAD = "Nothing changes from left to right: the generator ignores this code."
 _CANCELLED = (

@@ -6,13 +6,13 @@ must be identical except for the seed, so that the spread is that of the seeds.
 
 import argparse
 import json
-import math
 import pathlib
 import statistics
 import sys
 
 from common import program, surroundings
 from common.errors import UserError
+from common.evaluation.report.saved import is_number
 from common.io.atomic import write_json
 from common.options import METRICS_FILE
 from common.run_json import CHANGEABLE
@@ -23,7 +23,9 @@ _SPREAD = {"mean": statistics.fmean, "smallest": min, "largest": max}
 
 
 def read(path: pathlib.Path) -> dict:
-    """Return what `evaluate` wrote to a file, or into a folder: "config", "step" and "metrics", finite numbers by name.
+    """Return what `evaluate` wrote to a file, or into a folder.
+
+    That is "config", "step", "metrics" (finite numbers by name), "data" (its source) and "versions" (of packages).
 
     Raises:
         UserError: it is missing or something else, or was measured at sizes too small to report.
@@ -31,9 +33,9 @@ def read(path: pathlib.Path) -> dict:
     file = path / METRICS_FILE if path.is_dir() else path
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
-        metrics = {str(name): value for name, value in report["metrics"].items() if _is_number(value)}
+        metrics = {str(name): value for name, value in report["metrics"].items() if is_number(value)}
         config, quick = dict(report["config"]), report.get("quick", False)
-        if not _is_number(report["step"]) or not _is_number(config["seed"]):
+        if not is_number(report["step"]) or not is_number(config["seed"]):
             raise ValueError("step or seed is not a number")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         kind = type(error).__name__
@@ -41,23 +43,21 @@ def read(path: pathlib.Path) -> dict:
     if quick:
         raise UserError(f"{file} was measured at small sizes: run the command evaluate without --quick")
     hyper = config.pop("hyper", {})
-    return {"config": {**config, **hyper}, "step": report["step"], "metrics": metrics}
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    more = {"data": str(report.get("data", "")), "versions": report.get("versions", {})}
+    return {"config": {**config, **hyper}, "step": report["step"], "metrics": metrics, **more}
 
 
 def require_alike(reports: list[dict], paths: list[pathlib.Path]) -> None:
-    """Raise UserError if two runs differ in more than their seeds, or not in them."""
+    """Raise UserError if two runs differ in more than their seeds, or not in them.
+
+    A setting that one file lacks is newer than that file, and off by default.
+    """
     first = reports[0]["config"]
     for report, path in zip(reports[1:], paths[1:], strict=True):
         other = report["config"]
-        for field in sorted(first.keys() | other.keys()):
-            if field not in _FREE and first.get(field) != other.get(field):
-                raise UserError(
-                    f"{path} differs from {paths[0]}: {field} is {other.get(field)}, not {first.get(field)}"
-                )
+        for field in sorted((first.keys() & other.keys()) - _FREE):
+            if first[field] != other[field]:
+                raise UserError(f"{path} differs from {paths[0]}: {field} is {other[field]}, not {first[field]}")
         if report["step"] != reports[0]["step"]:
             raise UserError(f"{path} was measured at step {report['step']}, {paths[0]} at {reports[0]['step']}")
     seeds = [report["config"]["seed"] for report in reports]

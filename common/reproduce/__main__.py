@@ -8,12 +8,14 @@ import argparse
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from common import program, runs, surroundings
 from common.errors import UserError
+from common.io.atomic import write_json
 from common.io.lock import write_lock
-from common.reproduce import execute, experiments
+from common.options import SYNTHETIC
+from common.reproduce import execute, experiments, trained
 from common.reproduce.experiments import Curves, Experiment, Figure, Item, Table
 from common.reproduce.trained import Run, kept_seeds, shown
 from common.training.duration import duration
@@ -73,11 +75,11 @@ class Plan:
         return cls(items, found, measures)
 
     def missing(self) -> list[Run]:
-        """Return the runs that have not been measured, in the order of the items."""
-        return [run for found in self.runs.values() for run in found if not run.measured()]
+        """Return the runs of which something is left to do, in the order of the items."""
+        return [run for found in self.runs.values() for run in found if not run.done()]
 
     def measured(self) -> dict[Experiment, list[Run]]:
-        """Return the runs that have been."""
+        """Return the runs that have been measured."""
         return {one: [run for run in found if run.measured()] for one, found in self.runs.items()}
 
 
@@ -87,20 +89,31 @@ def data_flags(run: Run, folder: pathlib.Path | None) -> list[str]:
     return ["--data-dir", str(found)] if found is not None and found.exists() else []
 
 
+def require_data(plan: Plan, folder: pathlib.Path | None) -> None:
+    """Raise UserError if there is no such folder, or if a run has synthetic images where the folder has real ones."""
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"--data-dir {folder} is not a folder: name the one that has mnist, dsprites and so on")
+    for run in (run for found in plan.runs.values() for run in found if data_flags(run, folder)):
+        if (run.models or run.results).name.endswith(SYNTHETIC) or run.measured() and run.report()["synthetic"]:
+            raise UserError(f"{run.folder} is of synthetic images, and {folder} has real ones: name another --runs")
+
+
 def train(run: Run, measures: Sequence[str], data: Sequence[str], progress: execute.Progress) -> None:
     """Train what is left of a run, evaluate and draw it; with `measures` to remember, evaluate it after each epoch."""
     progress.start(run)
-    if measures and not run.trained():
-        last = execute.config_of(run.experiment).epochs
-        for epoch in range(len(run.history().get(measures[0], {})) + 1, last + 1):
+    last = trained.config_of(run.experiment).epochs
+    known = len(run.history().get(measures[0], {})) if measures else 0
+    if measures and (not run.trained() or known == last - 1):
+        for epoch in range(known + 1, last + 1):
             training = run.training("--epochs", str(epoch), "--no-evaluate", *data)
             execute.execute(run, [training, [*run.command("evaluate"), *data]], progress.show)
             run.remember(measures)
-        execute.execute(run, [[*run.command("figures"), *data]], progress.show)
     elif not run.trained():
         execute.execute(run, [run.training(*data)], progress.show)
     if not run.measured():  # Stopped after training, or too short for its own evaluation to be at full sizes.
         execute.execute(run, [[*run.command(name), *data] for name in ("evaluate", "figures")], progress.show)
+    elif not run.done():
+        execute.execute(run, [[*run.command("figures"), *data]], progress.show)
     progress.end()
 
 
@@ -109,8 +122,7 @@ def carry_out(plan: Plan, root: pathlib.Path, data_dir: pathlib.Path | None) -> 
     missing = plan.missing()
     if missing:
         print(f"Measuring a step of {len({run.experiment for run in missing})} configurations", flush=True)
-        seconds = estimate(missing)
-        progress = execute.Progress({run: seconds[run.experiment] for run in missing})
+        progress = execute.Progress(dict(estimate(missing)))
         for run in missing:
             train(run, plan.measures.get(run, ()), data_flags(run, data_dir), progress)
         if sys.stdout.isatty():
@@ -118,16 +130,24 @@ def carry_out(plan: Plan, root: pathlib.Path, data_dir: pathlib.Path | None) -> 
     for item in plan.items.values():
         if isinstance(item, Figure) and item.also:
             first = plan.runs[item.pictures[0][0]][0]
-            others = [str(found[0].models) for one in item.also if (found := plan.runs[one])[0].models]
-            if first.models is not None and others:
-                command = [*first.command("figures"), "--also", *others, *data_flags(first, data_dir)]
-                execute.execute(first, [command], lambda line: None)
+            others = {one.name: str(run.models) for one in item.also if (run := plan.runs[one][0]).models}
+            if first.models is not None and first.rows() != list(others):
+                command = [*first.command("figures"), "--also", *others.values(), *data_flags(first, data_dir)]
+                execute.execute(first, [command], lambda line: None, timed=False)
+                write_json(list(others), first.folder / trained.ROWS_FILE)
 
 
-def estimate(missing: Sequence[Run]) -> dict[Experiment, float]:
-    """Measure a step of each experiment; return the seconds of training of one run."""
-    found = dict.fromkeys(run.experiment for run in missing)
-    return {one: execute.step_seconds(one) * execute.steps_of(one) for one in found}
+def estimate(missing: Sequence[Run]) -> Iterator[tuple[Run, float]]:
+    """Yield each run and the seconds of its training from a measured step; 0 if it only has to be evaluated or drawn.
+
+    The steps that a run took before it was stopped are counted, too.
+    """
+    steps: dict[Experiment, float] = {}
+    for run in missing:
+        one = run.experiment
+        if one not in steps and not run.trained():
+            steps[one] = execute.step_seconds(one) * execute.steps_of(one)
+        yield run, 0.0 if run.trained() else steps[one]
 
 
 def describe(plan: Plan, data_dir: pathlib.Path | None) -> None:
@@ -135,16 +155,14 @@ def describe(plan: Plan, data_dir: pathlib.Path | None) -> None:
     missing = plan.missing()
     there = sum(map(len, plan.measured().values()))
     print(f"{', '.join(plan.items)}: {there} runs are there, {len(missing)} are missing", flush=True)
-    seconds: dict[Experiment, float] = {}
-    for run in missing:
-        if run.experiment not in seconds:
-            seconds |= estimate([run])
+    total = 0.0
+    for run, seconds in estimate(missing):
         what = "evaluate" if run.trained() else "resume" if run.models else "train"
         command = shown(run.training(*data_flags(run, data_dir)))
-        print(f"{what:<9}{duration(seconds[run.experiment]):>8}  {command}", flush=True)
+        print(f"{what:<9}{duration(seconds):>8}  {command}", flush=True)
+        total += seconds
     if missing:
-        total = sum(seconds[run.experiment] for run in missing)
-        print(f"About {duration(total)} of training, from steps measured here; evaluation and figures come on top")
+        print(f"About {duration(total)} of training, from measured steps; evaluation and figures come on top")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -161,6 +179,8 @@ def _reproduce(given: argparse.Namespace, presets: Mapping[str, tuple[str, ...]]
     found = experiments.items(presets, given.preset)
     chosen = {name: item for name, item in found.items() if {"all", experiments.group_of(name)} & set(given.items)}
     plan = Plan.of(chosen, given.runs, given.seeds)
+    if not given.no_training:
+        require_data(plan, given.data_dir)
     if given.dry_run:
         return describe(plan, given.data_dir)
     runs.make_writable_folder(given.runs)
@@ -176,7 +196,7 @@ def _write(plan: Plan, folder: pathlib.Path) -> None:
     measured = plan.measured()
     for name, item in plan.items.items():
         paths = write(name, item, measured, folder)
-        print(f"Wrote {paths[0]}, .json and .png" if paths else f"{name}: none of its runs is there")
+        print(f"Wrote {paths[0]}, .json and .png" if paths else f"{name}: no run has what it shows")
 
 
 if __name__ == "__main__":

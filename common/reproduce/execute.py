@@ -12,13 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from common import cli, runs
 from common.config import Config
 from common.errors import Interrupted, UserError
 from common.io.atomic import write_json
 from common.reproduce.experiments import IMAGES, Experiment
-from common.reproduce.trained import TIME_FILE, Run, process, shown
+from common.reproduce.trained import TIME_FILE, Run, config_of, process, shown
 from common.training.duration import duration
+from common.training.signals import SIGNALS
 
 LOG_FILE = "log.txt"  # In a run's folder: what its commands printed.
 _STEPS, _WARM_UP = 3, 2
@@ -40,11 +40,6 @@ def _measure(config: Config) -> float:
     from common.benchmark.measure import step_seconds
 
     return step_seconds(config, _STEPS, _WARM_UP)
-
-
-def config_of(experiment: Experiment) -> Config:
-    """Return the configuration that the flags of an experiment choose. Raises UserError if they do not fit."""
-    return cli.configure(*runs.load_script(runs.SCRIPTS[experiment.data]), list(experiment.flags))
 
 
 def steps_of(experiment: Experiment) -> int:
@@ -93,8 +88,14 @@ class Progress:
             print(text, flush=True)
 
 
-def execute(run: Run, commands: Sequence[Sequence[str]], show: Callable[[str], None]) -> None:
+def execute(run: Run, commands: Sequence[Sequence[str]], show: Callable[[str], None], timed: bool = True) -> None:
     """Run commands of a run one after the other, append what they print to its log, and note how long they took.
+
+    Args:
+        run: whose commands they are.
+        commands: the command lines.
+        show: called with each line that they print.
+        timed: whether their time is the run's.
 
     Raises:
         UserError: one fails; its last line is the message.
@@ -106,7 +107,8 @@ def execute(run: Run, commands: Sequence[Sequence[str]], show: Callable[[str], N
         for command in commands:
             _execute(command, run.folder / LOG_FILE, show)
     finally:
-        write_json({"seconds": before + time.monotonic() - began}, run.folder / TIME_FILE)
+        if timed:
+            write_json({"seconds": before + time.monotonic() - began}, run.folder / TIME_FILE)
 
 
 def _execute(command: Sequence[str], log: pathlib.Path, show: Callable[[str], None]) -> None:
@@ -129,15 +131,20 @@ def _execute(command: Sequence[str], log: pathlib.Path, show: Callable[[str], No
 
 @contextlib.contextmanager
 def _child(arguments: list[str]) -> Iterator[subprocess.Popen]:
-    """Start a process whose output is read; a signal that ends this process reaches it first, and is waited for."""
+    """Start a process whose output is read. Signals that stop this process reach it first; it is always waited for."""
     child = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         encoding="utf-8", errors="replace", start_new_session=True,
     )  # fmt: skip
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # Of nohup, for example.
     before = {number: signal.signal(number, lambda number, _: child.send_signal(number)) for number in numbers}
     try:
         yield child
+    except BaseException:
+        child.terminate()
+        for _ in child.stdout or ():  # It saves its state, and would block if nobody read what it prints.
+            pass
+        raise
     finally:
         child.wait()
         for number, handler in before.items():

@@ -8,7 +8,7 @@ from common.errors import UserError, did_you_mean
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One configuration of one script, trained with several seeds.
+    """One configuration of one script, trained with several seeds. Two are equal whatever they are called.
 
     Attributes:
         name: its folder below the folder of all runs, such as mnist/light.
@@ -19,10 +19,10 @@ class Experiment:
     """
 
     name: str
-    label: str
+    label: str = dataclasses.field(compare=False)
     data: str
     flags: tuple[str, ...] = ()
-    paper: str = ""
+    paper: str = dataclasses.field(default="", compare=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import pathlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
 from common.errors import UserError
+from common.evaluation import summary
 from common.evaluation.figures.curves import lines
 from common.evaluation.figures.image_files import save_picture
 from common.evaluation.figures.tables import text_size, write_text
@@ -15,7 +16,6 @@ from common.io.atomic import atomic_write, write_json
 from common.options import SYNTHETIC
 from common.reproduce.experiments import Curves, Experiment, Figure, Item, Table, group_of
 from common.reproduce.trained import Run, shown
-from common.run_json import package_versions
 from common.runs import SCRIPTS
 
 _MARGIN, _LINE, _PLOT = 12, 30, 420  # Pixels of a table's picture: around everything; per row; width of the axis.
@@ -30,8 +30,11 @@ class Row(NamedTuple):
         values: seed -> the table's metric.
         others: further measure -> its mean; those that every run has.
         steps: training steps of a run.
-        minutes: mean minutes of a run, evaluation and figures included; None if not known of all.
-        synthetic: whether any of them was trained on synthetic data.
+        minutes: of a run, evaluation and figures included, as median; None if not known of all.
+        command: that of one run, without folders.
+        synthetic: whether they were trained on synthetic data.
+        data: where their data came from.
+        versions: of Python and packages, one entry per combination.
     """
 
     experiment: Experiment
@@ -39,12 +42,20 @@ class Row(NamedTuple):
     others: Mapping[str, float]
     steps: int
     minutes: float | None
+    command: str
     synthetic: bool
+    data: Sequence[str]
+    versions: Sequence[Mapping[str, str]]
 
     @classmethod
-    def of(cls, table: Table, runs: Sequence[Run]) -> "Row":
-        """Collect measured runs of one experiment. Raises UserError if one is damaged or lacks the metric."""
+    def of(cls, table: Table, experiment: Experiment, runs: Sequence[Run]) -> "Row":
+        """Collect measured runs of one experiment.
+
+        Raises:
+            UserError: one is damaged or lacks the metric, or two differ in more than their seeds.
+        """
         reports = {run.seed: run.report() for run in runs}
+        summary.require_alike(list(reports.values()), [run.results for run in runs])
         metrics = [report["metrics"] for report in reports.values()]
         for run, report in zip(runs, reports.values(), strict=True):
             if table.metric not in report["metrics"]:
@@ -55,13 +66,18 @@ class Row(NamedTuple):
             if all(name in one for one in metrics)
         }
         times = [seconds for run in runs if (seconds := run.seconds()) is not None]
+        first = reports[runs[0].seed]
         return cls(
-            runs[0].experiment,
+            experiment,
             {seed: report["metrics"][table.metric] for seed, report in reports.items()},
             others,
-            max(report["step"] for report in reports.values()),
-            statistics.fmean(times) / 60 if len(times) == len(runs) else None,
-            any(report["synthetic"] for report in reports.values()),
+            first["step"],
+            # A run that shared the machine with others for a while took longer.
+            statistics.median(times) / 60 if len(times) == len(runs) else None,
+            command_of(experiment, first),
+            first["synthetic"],
+            _different(report["data"] for report in reports.values()),
+            _different(report["versions"] for report in reports.values()),
         )
 
     def summary(self) -> dict[str, Any]:
@@ -94,20 +110,20 @@ def write(name: str, item: Item, runs: Mapping[Experiment, Sequence[Run]], folde
 
 
 def _write_table(name: str, table: Table, runs: Mapping[Experiment, Sequence[Run]], folder: pathlib.Path):
-    rows = [Row.of(table, runs[one]) for one in table.rows if one in runs]
+    rows = [Row.of(table, one, runs[one]) for one in table.rows if one in runs]
     name, title = _named(name, table.title, any(row.synthetic for row in rows))
     facts = {
         "title": title,
         "rows": [
             {
                 "system": row.experiment.label, "paper": row.experiment.paper, "by_seed": row.values, **row.summary(),
-                **row.others, "steps": row.steps, "minutes": row.minutes, "command": _command(row.experiment),
+                **row.others, "steps": row.steps, "minutes": row.minutes, "command": row.command,
+                "data": row.data, "versions": row.versions,
             }
             for row in rows
         ],
         "not_run": [one.label for one in table.rows if one not in runs],
         "quoted": dict(table.quoted),
-        "versions": package_versions(),
     }  # fmt: skip
     return _save(name, folder, _table_text(name, title, table, rows), facts, _dots(title, table, rows))
 
@@ -129,7 +145,8 @@ def _table_text(name: str, title: str, table: Table, rows: Sequence[Row]) -> str
     made = {row.experiment: row for row in rows}
     for one in table.rows:
         cells = _cells(table, made[one]) if one in made else ["not run", *[""] * 6]
-        lines.append(f"| {' | '.join([one.label, one.paper, *cells, f'`{_command(one)}`'])} |")
+        command = made[one].command if one in made else command_of(one)
+        lines.append(f"| {' | '.join([one.label, one.paper, *cells, f'`{command}`'])} |")
     lines += [f"| {label} (quoted by the paper) | {paper} |" + " |" * 8 for label, paper in table.quoted]
     lines += ["", "## Every seed", ""]
     for row in rows:
@@ -188,31 +205,37 @@ def _dots(title: str, table: Table, rows: Sequence[Row]) -> Image.Image:
 
 def _write_curves(name: str, item: Curves, runs: Mapping[Experiment, Sequence[Run]], folder: pathlib.Path):
     histories = {one: found[0].history() for one, found in runs.items() if one in item.rows}
-    curves = {one.label: history for one, history in histories.items() if item.metric in history}
-    if not curves:
+    shown = {one: history for one, history in histories.items() if item.metric in history}
+    if not shown:
         return []
-    name, title = _named(name, item.title, any(found[0].report()["synthetic"] for found in runs.values()))
-    points = {label: history[item.metric] for label, history in curves.items()}
-    floors = [value for history in curves.values() for value in history.get(item.floor, {}).values()]
+    systems, synthetic = _systems({one: runs[one][0] for one in shown})
+    name, title = _named(name, item.title, synthetic)
+    points = {one.label: history[item.metric] for one, history in shown.items()}
+    floors = [value for history in shown.values() for value in history.get(item.floor, {}).values()]
     floor = statistics.fmean(floors) if floors else None
-    facts = {"title": title, "metric": item.metric, "curves": points, "floor": floor, "versions": package_versions()}
-    text = [f"# {title}", "", "| system | step | value |", "| --- | --- | --- |"]
-    text += [
-        f"| {label} | {step:,} | {value:.2f} |" for label, found in points.items() for step, value in found.items()
-    ]
+    absent = [one.label for one in item.rows if one not in shown]
+    facts = {"title": title, "metric": item.metric, "curves": points, "floor": floor}
+    steps = sorted({step for found in points.values() for step in found})
+    text = [f"| system, after steps | {' | '.join(f'{step:,}' for step in steps)} |", "| --- " * (len(steps) + 1) + "|"]
+    for label, found in points.items():
+        values = (f"{found[step]:.2f}" if step in found else "" for step in steps)
+        text.append(f"| {label} | {' | '.join(values)} |")
     text += [] if floor is None else ["", f"Between two sets of real images it is {floor:.2f}."]
-    return _save(name, folder, "\n".join([*text, "", _made_by(name, item)]), facts, lines(title, "step", points, floor))
+    facts |= {"systems": systems, "absent": absent}
+    return _save(name, folder, _about(name, item, facts, text), facts, lines(title, "step", points, floor))
 
 
 def _write_figure(name: str, item: Figure, runs: Mapping[Experiment, Sequence[Run]], folder: pathlib.Path):
-    paths = [runs[one][0].results / file for one, file in item.pictures if one in runs]
-    pictures = [Image.open(path).convert("RGB") for path in paths if path.is_file()]
-    if not pictures:
+    found = [(one, runs[one][0].results / file) for one, file in item.pictures if one in runs]
+    found = [(one, path) for one, path in found if path.is_file()]
+    if not found:
         return []
-    shown_runs = [
-        runs[one][0] for one in dict.fromkeys([*(one for one, _ in item.pictures), *item.also]) if one in runs
-    ]
-    name, title = _named(name, item.title, any(run.report()["synthetic"] for run in shown_runs))
+    rows = runs[found[0][0]][0].rows()
+    also = [one for one in item.also if one in runs and one.name in rows]
+    shown = {one: runs[one][0] for one in [*(one for one, _ in found), *also]}
+    systems, synthetic = _systems(shown)
+    name, title = _named(name, item.title, synthetic)
+    pictures = [Image.open(path).convert("RGB") for _, path in found]
     width = max([picture.width for picture in pictures] + [text_size(title)[0] + 2 * _MARGIN])
     top = text_size(title)[1] + 2 * _MARGIN
     sheet = Image.new("RGB", (width, top + sum(picture.height for picture in pictures)), "white")
@@ -220,13 +243,32 @@ def _write_figure(name: str, item: Figure, runs: Mapping[Experiment, Sequence[Ru
     for picture in pictures:
         sheet.paste(picture, (0, top))
         top += picture.height
+    asked = dict.fromkeys([*(one for one, _ in item.pictures), *item.also])
+    absent = [one.label for one in asked if one not in shown]
+    facts = {"title": title, "systems": systems, "absent": absent}
+    return _save(name, folder, _about(name, item, facts), facts, sheet)
+
+
+def _systems(runs: Mapping[Experiment, Run]) -> tuple[list[dict[str, Any]], bool]:
+    """Return what the systems of a picture are, for people and files, and whether any of them saw synthetic images."""
+    reports = {one: run.report() for one, run in runs.items()}
     systems = [
-        {"system": run.experiment.label, "seed": run.seed, "command": _command(run.experiment)} for run in shown_runs
-    ]
-    facts = {"title": title, "systems": systems, "versions": package_versions()}
-    text = [f"# {title}", "", f"![{title}]({name}.png)", ""]
-    text += [f"- {one['system']}, seed {one['seed']}: `{one['command']}`" for one in systems]
-    return _save(name, folder, "\n".join([*text, "", _made_by(name, item)]), facts, sheet)
+        {
+            "system": one.label, "seed": runs[one].seed, "command": command_of(one, report),
+            "data": report["data"], "versions": report["versions"],
+        }
+        for one, report in reports.items()
+    ]  # fmt: skip
+    return systems, any(report["synthetic"] for report in reports.values())
+
+
+def _about(name: str, item: Item, facts: Mapping[str, Any], more: Sequence[str] = ()) -> str:
+    """Return the text that belongs to a picture: the systems in it, those that are not, and `more` lines."""
+    text = [f"# {facts['title']}", "", f"![{facts['title']}]({name}.png)", ""]
+    text += [f"- {one['system']}, seed {one['seed']}: `{one['command']}`" for one in facts["systems"]]
+    text += ["", f"Absent, as no run has what is shown: {', '.join(facts['absent'])}."] if facts["absent"] else []
+    text += ["", *more] if more else []
+    return "\n".join([*text, "", _made_by(name, item)])
 
 
 def _save(name: str, folder: pathlib.Path, text: str, facts: Mapping[str, Any], picture: Image.Image):
@@ -242,9 +284,20 @@ def _named(name: str, title: str, synthetic: bool) -> tuple[str, str]:
     return (f"{name}{SYNTHETIC}", f"{title} (synthetic images)") if synthetic else (name, title)
 
 
-def _command(experiment: Experiment) -> str:
-    """Return the command of one run of an experiment, without folders."""
-    return shown([f"{SCRIPTS[experiment.data]}.py", *experiment.flags])
+def command_of(experiment: Experiment, report: Mapping[str, Any] | None = None) -> str:
+    """Return the command of one run of an experiment, without folders, with the precision that its `report` names."""
+    precision = report["config"].get("precision", "float32") if report else "float32"
+    chosen = [] if precision == "float32" else ["--precision", precision]
+    return shown([f"{SCRIPTS[experiment.data]}.py", *experiment.flags, *chosen])
+
+
+def _different(values: Iterable[Any]) -> list[Any]:
+    """Return each value once, in order. They need no hash."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
 
 
 def _made_by(name: str, item: Item) -> str:

@@ -7,17 +7,25 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from common import cli
+from common.config import Config
 from common.errors import UserError
 from common.evaluation import summary
 from common.io.atomic import write_json
-from common.options import METRICS_FILE, RUN_FILE, SYNTHETIC
+from common.options import FIGURES_FILE, METRICS_FILE, RUN_FILE, SYNTHETIC
 from common.reproduce.experiments import Experiment
 from common.run_json import read_run
-from common.runs import SCRIPTS
+from common.runs import SCRIPTS, load_script
 
 TIME_FILE = "reproduce.json"  # In a run's folder: how long its commands have taken.
 HISTORY_FILE = "history.json"  # Measures after each epoch, where a figure shows them.
+ROWS_FILE = "rows.json"  # Names of the experiments that have rows in this run's reconstructions.
 _ROOT = pathlib.Path(__file__).parents[2]
+
+
+def config_of(experiment: Experiment) -> Config:
+    """Return the configuration that the flags of an experiment choose. Raises UserError if they do not fit."""
+    return cli.configure(*load_script(SCRIPTS[experiment.data]), list(experiment.flags))
 
 
 class Run(NamedTuple):
@@ -53,12 +61,19 @@ class Run(NamedTuple):
         return (found[0].parent if found[0].name == METRICS_FILE else found[0]) if found else self.folder
 
     def trained(self) -> bool:
-        """Whether its training has ended. Raises UserError if its run.json is damaged."""
-        return self.models is not None and read_run(self.models / RUN_FILE)["step"] is not None
+        """Whether its last epoch has ended. Raises UserError if its run.json is damaged."""
+        if self.models is None:
+            return False
+        found = read_run(self.models / RUN_FILE)
+        return found["step"] is not None and found["config"].get("epochs", 0) >= config_of(self.experiment).epochs
 
     def measured(self) -> bool:
-        """Whether it has been evaluated at full sizes."""
-        return (self.results / METRICS_FILE).is_file()
+        """Whether it has been evaluated at full sizes, after its last epoch if its checkpoints are there."""
+        return (self.results / METRICS_FILE).is_file() and (self.models is None or self.trained())
+
+    def done(self) -> bool:
+        """Whether nothing is left to do: it is measured, and drawn if its checkpoints are there."""
+        return self.measured() and (self.models is None or (self.results / FIGURES_FILE).is_file())
 
     def report(self) -> dict[str, Any]:
         """Return what `evaluate` wrote, as `summary.read` does, and whether the data was synthetic, as "synthetic".
@@ -79,6 +94,13 @@ class Run(NamedTuple):
     def training(self, *more: str) -> list[str]:
         """Return the command that trains it, or the rest of it, with flags that are not the experiment's own."""
         return self.command(flags=(*self.experiment.flags, "--seed", str(self.seed), "--resume", "auto", *more))
+
+    def rows(self) -> list[str]:
+        """Return the names of the experiments that have rows in its reconstructions, below its own."""
+        try:
+            return [str(name) for name in json.loads((self.folder / ROWS_FILE).read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError):
+            return []
 
     def history(self) -> dict[str, dict[int, float]]:
         """Return the measures after each epoch: name -> step -> value. Empty if there are none."""

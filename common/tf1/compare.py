@@ -3,6 +3,7 @@
 What a family of models computes is in its `Replay`; here are rows, verdicts and tables.
 """
 
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -44,7 +45,9 @@ class Row(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """The error as a multiple of its tolerance, 0 if there is none."""
+        """The error as a multiple of its tolerance, 0 if there is none, infinite if the error is not a number."""
+        if self.error is not None and not math.isfinite(self.error):
+            return math.inf
         return self.error / self.tolerance if self.error is not None and self.tolerance else 0.0
 
     @property

@@ -70,7 +70,7 @@ def test_labels_chosen_elsewhere_are_used_as_they_are():
 
 
 def test_a_tie_goes_to_the_lowest_label():
-    np.testing.assert_array_equal(majority_labels(np.array([[2, 5, 5], [0, 0, 0], [0, 0, 1]])), [1, 0, 2])
+    np.testing.assert_array_equal(majority_labels(np.array([[2, 5, 5], [0, 0, 0], [0, 0, 1]])), [1, -1, 2])
 
 
 def test_no_images_have_no_accuracy():

@@ -153,6 +153,7 @@ MEASURED = {
     "skipped": {"sap": "a reason", "fid_keras": "another"},
     "tables": {"confusion": [[3, 1, 0], [0, 4, 2]], "category_labels": [1, 0]},
     "step": 0,
+    "config": {"seed": 1},
     "quick": False,
 }
 
@@ -170,9 +171,9 @@ def test_any_metrics_file_gives_a_page(tmp_path):
 
 
 def sections_of(measured, system):
-    dataset = fake_dataset()
-    names = sections.category_names(measured, dataset)
-    parts = sections.metrics(measured, 0), sections.confusion(measured, dataset), *names
+    dataset, config = fake_dataset(), system.config
+    names = sections.category_names(measured, dataset, config, 0)
+    parts = sections.metrics(measured, config, 0), sections.confusion(measured, dataset), *names
     return markup.join(*(sections.section("x", "y", part) for part in parts))
 
 

@@ -1,5 +1,6 @@
 """The paper in one command: plans, what is trained, and what comes out, with a script that only writes files."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -37,13 +38,15 @@ print("did", *[x for x in a if x != str(out)])
 if "--fail" in a:
     sys.exit("R.py: error: no such flag")
 if a[0] not in ("evaluate", "figures"):
-    step = 10 * int(value("--epochs", 2))
-    (models / f"R-{step}.index").touch()
-    (models / "run.json").write_text(json.dumps({"config": {"seed": seed}, "data": "d", "step": step}))
-if a[0] == "figures":
+    epochs = int(value("--epochs", 3))
+    config = {"seed": seed, "epochs": epochs}
+    (models / f"R-{10 * epochs}.index").touch()
+    (models / "run.json").write_text(json.dumps({"config": config, "data": "d", "step": 10 * epochs}))
+if a[0] == "figures" or a[0] != "evaluate" and "--no-evaluate" not in a:
     from PIL import Image
     Image.new("L", (20, 10), 99).save(results / "figure_x.png")
-if a[0] == "evaluate" or a[0] not in ("figures",) and "--no-evaluate" not in a:
+    (results / "figures.json").write_text("{}")
+if a[0] == "evaluate" or a[0] != "figures" and "--no-evaluate" not in a:
     run = json.loads((models / "run.json").read_text())
     metrics = {"score": run["step"] / 100 + run["config"]["seed"] / 1000, "floor": 0.5}
     config = {"seed": run["config"]["seed"], "name": "R"}
@@ -51,6 +54,7 @@ if a[0] == "evaluate" or a[0] not in ("figures",) and "--no-evaluate" not in a:
 """
 FIRST = Experiment("mnist/first", "first", "mnist", ("--x", "1"), "0.3")
 SECOND = Experiment("mnist/second", "second", "mnist")
+THIRD = Experiment("mnist/third", "third", "mnist")
 TABLE = Table("A table", (FIRST, SECOND), "score", ("floor",), (("third", "0.25"),), seeds=2)
 
 
@@ -63,14 +67,15 @@ def scripts(tmp_path, monkeypatch):
     monkeypatch.setattr(execute, "time", types.SimpleNamespace(monotonic=itertools.count().__next__))
     monkeypatch.setattr(execute, "step_seconds", lambda _: 2.0)
     monkeypatch.setattr(execute, "steps_of", lambda _: 30)
-    monkeypatch.setattr(execute, "config_of", lambda _: type("Config", (), {"epochs": 3}))
+    monkeypatch.setattr(trained, "config_of", lambda _: type("Config", (), {"epochs": 3}))
     return tmp_path / "runs"
 
 
-def measured(run, score, name="R", **more):
+def measured(run, score, step=20, config=None, **more):
     """Write what `evaluate` writes for a run of which only that is kept."""
     run.folder.mkdir(parents=True)
-    report = {"config": {"seed": run.seed, "name": name}, "step": 20, "metrics": {"score": score, **more}}
+    config = {"seed": run.seed, "name": "R", **(config or {})}
+    report = {"config": config, "step": step, "metrics": {"score": score, **more}, "data": "d", "versions": {"p": "1"}}
     (run.folder / "metrics.json").write_text(json.dumps(report))
 
 
@@ -113,10 +118,44 @@ def test_measures_are_remembered_after_each_epoch(scripts):
     item = Curves("Curves", (FIRST, SECOND), "score", "floor")
     paths = outputs.write("figure9", item, {FIRST: [run], SECOND: []}, scripts)
     assert json.loads(paths[1].read_text())["floor"] == 0.5
-    assert "| first | 30 | 0.30 |" in paths[0].read_text() and "is 0.50" in paths[0].read_text()
+    text = paths[0].read_text()
+    assert (
+        "| first | 0.10 | 0.20 | 0.30 |" in text and "is 0.50" in text and "no run has what is shown: second." in text
+    )
     (run.folder / "history.json").write_text("[]")
     with pytest.raises(UserError, match="history.json is damaged"):
         run.history()
+
+
+@pytest.mark.parametrize("measures", [(), ("score",)])
+@pytest.mark.parametrize("stop", range(1, 8))
+def test_what_is_stopped_anywhere_is_continued(scripts, monkeypatch, measures, stop):
+    """A plan that ends before its command number `stop` is continued by the next one, which leaves nothing to do."""
+    run, commands = Run.of(FIRST, 1, scripts), itertools.count(1)
+    item = Curves("C", (FIRST,), "score", "floor") if measures else dataclasses.replace(TABLE, rows=(FIRST,), seeds=1)
+
+    def execute_until(*arguments, number=execute._execute):
+        if next(commands) == stop:
+            raise Interrupted(signal.SIGTERM, "stopped")
+        number(*arguments)
+
+    monkeypatch.setattr(execute, "_execute", execute_until)
+    plan = command.Plan.of({"i": item}, scripts, None)
+    with contextlib.suppress(Interrupted):
+        command.carry_out(plan, scripts, None)
+    assert bool(plan.missing()) == (stop < next(commands))
+    command.carry_out(plan, scripts, None)
+    assert run.done() and not plan.missing() and run.report()["metrics"]["score"] == 0.301
+    assert not measures or run.history()["score"] == {10: 0.101, 20: 0.201, 30: 0.301}
+
+
+def test_a_measured_run_without_figures_is_only_drawn(scripts):
+    run = Run.of(FIRST, 1, scripts)
+    execute.execute(run, [run.training("--no-evaluate"), run.command("evaluate")], lambda line: None)
+    assert run.measured() and not run.done()
+    assert dict(command.estimate([run])) == {run: 0.0}
+    command.train(run, (), [], execute.Progress({run: 0.0}))
+    assert (run.folder / "log.txt").read_text().splitlines()[-1] == "did figures --out" and run.done()
 
 
 def test_a_script_that_fails_ends_the_plan_in_one_line(scripts):
@@ -125,14 +164,28 @@ def test_a_script_that_fails_ends_the_plan_in_one_line(scripts):
         command.train(run, (), [], execute.Progress({run: 1.0}))
 
 
-def test_a_signal_reaches_the_script_and_ends_the_plan(scripts):
-    waiting = "import time; print('ready', flush=True); time.sleep(60)"
-    (trained._ROOT / "InfoVAE_MNIST.py").write_text(waiting)
+WAITING = "import time; print('ready', flush=True); time.sleep(60)"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_reaches_the_script_and_ends_the_plan(scripts, number):
+    (trained._ROOT / "InfoVAE_MNIST.py").write_text(WAITING)
     run = Run.of(FIRST, 1, scripts)
-    kill = threading.Timer(0.0, os.kill, (os.getpid(), signal.SIGTERM))
+    kill = threading.Timer(0.0, os.kill, (os.getpid(), number))
     with pytest.raises(Interrupted, match="The same command continues") as error:
         execute.execute(run, [run.training()], lambda line: kill.start())
-    assert error.value.exit_code == 128 + signal.SIGTERM
+    assert error.value.exit_code == 128 + number
+
+
+def test_a_script_ends_if_its_output_cannot_be_shown(scripts):
+    (trained._ROOT / "InfoVAE_MNIST.py").write_text(f"{WAITING} if not print('x' * 10**6) else 0")
+    run = Run.of(FIRST, 1, scripts)
+
+    def closed(line):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        execute.execute(run, [run.training()], closed)
 
 
 def test_a_table_has_every_seed_and_its_statistics(tmp_path):
@@ -156,7 +209,7 @@ def test_a_table_has_every_seed_and_its_statistics(tmp_path):
 
 def test_synthetic_data_is_named_in_title_and_file(tmp_path):
     run = Run.of(FIRST, 1, tmp_path)
-    measured(run, 0.5, name="R-synthetic")
+    measured(run, 0.5, config={"name": "R-synthetic"})
     paths = outputs.write("table9", TABLE, {FIRST: [run]}, tmp_path)
     assert [path.name for path in paths] == [f"table9-synthetic.{ending}" for ending in ("md", "json", "png")]
     assert paths[0].read_text().startswith("# A table (synthetic images)")
@@ -169,10 +222,56 @@ def test_a_figure_stacks_pictures_of_its_runs(scripts):
     item = Figure("A figure", ((FIRST, "figure_x.png"), (SECOND, "figure_x.png")))
     _, facts, picture = outputs.write("figure9", item, {FIRST: [run], SECOND: []}, scripts)
     assert json.loads(facts.read_text())["systems"] == [
-        {"system": "first", "seed": 1, "command": "python InfoVAE_MNIST.py --x 1"}
+        {"system": "first", "seed": 1, "command": "python InfoVAE_MNIST.py --x 1", "data": "", "versions": {}}
     ]
     with Image.open(picture) as sheet:
         assert sheet.convert("L").getpixel((5, sheet.height - 5)) == 99
+
+
+def test_a_figure_names_the_rows_that_were_drawn(scripts):
+    """The picture with rows of other runs is drawn once, and its text names those rows alone."""
+    item = Figure("A figure", ((FIRST, "figure_x.png"),), also=(SECOND, THIRD))
+    measured(Run.of(THIRD, 1, scripts), 0.4)  # No checkpoint is left that could add a row.
+    plan = command.Plan.of({"f": item}, scripts, None)
+    command.carry_out(plan, scripts, None)
+    first, seconds = plan.runs[FIRST][0], plan.runs[FIRST][0].seconds()
+    models = scripts / "mnist/second/seed1/models/R"
+    drawn = [line for line in (first.folder / "log.txt").read_text().splitlines() if "figures" in line]
+    assert drawn[-1] == f"did figures --out --also {models}" and first.seconds() == seconds
+    command.carry_out(plan, scripts, None)
+    assert len([line for line in (first.folder / "log.txt").read_text().splitlines() if "figures" in line]) == len(
+        drawn
+    )
+    text, facts, _ = outputs.write("figure9", item, plan.measured(), scripts)
+    assert [one["system"] for one in json.loads(facts.read_text())["systems"]] == ["first", "second"]
+    assert "no run has what is shown: third." in text.read_text()
+
+
+def test_only_its_own_runs_make_an_item_synthetic(tmp_path):
+    first, other = Run.of(FIRST, 1, tmp_path), Run.of(SECOND, 1, tmp_path)
+    measured(first, 0.5)
+    measured(other, 0.5, config={"name": "R-synthetic"})
+    first.remember(["score"])
+    item = Curves("Curves", (FIRST,), "score", "floor")
+    assert outputs.write("figure9", item, {FIRST: [first], SECOND: [other]}, tmp_path)[0].name == "figure9.md"
+
+
+@pytest.mark.parametrize("changes", [{"step": 30}, {"config": {"rate": 2}}, {"config": {"name": "R-synthetic"}}])
+def test_seeds_that_differ_in_more_are_not_averaged(tmp_path, changes):
+    runs = [Run.of(FIRST, seed, tmp_path) for seed in (1, 2)]
+    measured(runs[0], 0.5, config={"rate": 1})
+    measured(runs[1], 0.5, **changes)
+    with pytest.raises(UserError, match="seed2"):
+        outputs.write("table9", TABLE, {FIRST: runs}, tmp_path)
+
+
+def test_a_command_has_the_precision_of_its_runs(tmp_path):
+    run = Run.of(FIRST, 1, tmp_path)
+    measured(run, 0.5, config={"precision": "bfloat16"})
+    text, facts, _ = outputs.write("table9", TABLE, {FIRST: [run]}, tmp_path)
+    row = json.loads(facts.read_text())["rows"][0]
+    assert row["command"] == "python InfoVAE_MNIST.py --x 1 --precision bfloat16" and row["command"] in text.read_text()
+    assert row["data"] == ["d"] and row["versions"] == [{"p": "1"}]
 
 
 @pytest.mark.parametrize(
@@ -206,11 +305,23 @@ def test_dry_run_prints_the_plan_and_writes_nothing(scripts, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [("table1 --seeds 0", "--seeds must be at least 1, got 0"), ("table1 --preset lite", "did you mean light?")],
+    [
+        ("table1 --seeds 0", "--seeds must be at least 1, got 0"),
+        ("table1 --preset lite", "did you mean light?"),
+        ("table1 --data-dir none", "--data-dir none is not a folder"),
+    ],
 )
 def test_wrong_arguments_are_named(capsys, arguments, message):
     assert command.main(arguments.split()) == 2
     assert message in capsys.readouterr().err
+
+
+def test_synthetic_runs_are_not_taken_for_real_ones(tmp_path, capsys):
+    measured(Run.of(Experiment("dsprites/light", "", "dsprites"), 1, tmp_path), 0.5, config={"name": "R-synthetic"})
+    (tmp_path / "data" / "dsprites").mkdir(parents=True)
+    arguments = ["table2", "--preset", "light", "--runs", str(tmp_path), "--dry-run"]
+    assert command.main([*arguments, "--data-dir", str(tmp_path / "data")]) == 2
+    assert "is of synthetic images" in capsys.readouterr().err
 
 
 def test_a_second_plan_in_the_same_folder_is_refused(tmp_path, capsys):
@@ -246,14 +357,16 @@ def test_a_figure_shows_each_run_once():
     assert names == ["mnist/infogan_tuned", "mnist/paper", "mnist/paper_mi"]
 
 
-# Such as 96.78 (97.26), 8 seeds, lowest 96.18.
-IN_README = re.compile(r"(\d+\.\d+)(?: \((\d+\.\d+)\))?, (?:(\d+) seeds(?:, lowest (\d+\.\d+))?|one seed)")
+# Such as 12 minutes | 95.42 | 96.78 (97.26), 8 seeds, lowest 96.18; all but the mean may be missing.
+IN_README = re.compile(
+    r"(?:(\d+) minutes \|[^|\n]*\| )?(\d+\.\d+)(?: \((\d+\.\d+)\))?, (?:(\d+) seeds(?:, lowest (\d+\.\d+))?|one seed)"
+)
 
 
 def test_kept_tables_are_made_of_the_kept_runs(tmp_path):
     """The tables in results/ hold the numbers of the runs there, and the README has numbers of those tables alone."""
     presets = {name: tuple(load_script(script)[1]) for name, script in SCRIPTS.items()}
-    known = set()
+    minutes = {}
     for name, preset in (("table1", None), ("table2", "light")):
         table = experiments.items(presets, preset)[name]
         plan = command.Plan.of({name: table}, ROOT / "results", None)
@@ -262,9 +375,13 @@ def test_kept_tables_are_made_of_the_kept_runs(tmp_path):
         for row in json.loads(facts.read_text())["rows"]:
             mean, best, lowest = (outputs.number(table, row[one]) for one in ("mean", "best", "lowest"))
             seeds = str(len(row["by_seed"]))
-            known |= {(mean, best, seeds, ""), (mean, best, seeds, lowest)} if seeds != "1" else {(mean, "", "", "")}
+            written = ((mean, best, seeds, ""), (mean, best, seeds, lowest)) if seeds != "1" else ((mean, "", "", ""),)
+            minutes |= dict.fromkeys(written, row["minutes"])
     found = IN_README.findall((ROOT / "README.md").read_text())
-    assert len(found) > 5 and set(found) <= known
+    assert len(found) > 5
+    for time, *numbers in found:
+        took = minutes[tuple(numbers)]
+        assert not time or took is None or time == f"{took:.0f}"
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,12 @@ def contingency(categories: np.ndarray, labels: np.ndarray, num_categories: int,
 
 
 def majority_labels(table: np.ndarray) -> np.ndarray:
-    """Return the most frequent label of each category, int64 [K], the lowest on a tie, from counts [K, L]."""
-    return table.argmax(axis=1)
+    """Return the most frequent label of each category, from counts [K, L].
+
+    Returns:
+        int64 [K]: the lowest on a tie, `UNASSIGNED` for a category without images.
+    """
+    return np.where(table.any(axis=1), table.argmax(axis=1), UNASSIGNED)
 
 
 def one_to_one_labels(table: np.ndarray) -> np.ndarray:

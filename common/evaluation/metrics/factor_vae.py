@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.evaluation.metrics.classification import contingency, majority_accuracy, majority_labels
+from common.evaluation.metrics.classification import contingency, majority_accuracy
 from common.evaluation.metrics.codes import Codes, NotMeasurable
 
 
@@ -119,7 +119,7 @@ def score(plan: Plan, codes: Codes) -> float:
     shape, train = (active.sum(), plan.fixed.max() + 1), plan.sizes.train_votes
     fitted = contingency(winners[:train], plan.fixed[:train], *shape)
     scored = contingency(winners[train:], plan.fixed[train:], *shape) if plan.sizes.eval_votes else fitted
-    return majority_accuracy(scored, majority_labels(fitted))
+    return majority_accuracy(scored, fitted.argmax(axis=1))  # Without a vote: the first factor, as disentanglement_lib.
 
 
 def _levels(column: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:

@@ -30,6 +30,7 @@ class Measured(NamedTuple):
     Attributes:
         file: the name of its file.
         step: of the run, or None.
+        seed: of the run, or None.
         quick: whether sizes were too small to report.
         metrics: finite numbers by name.
         skipped: why other metrics are missing, by name.
@@ -40,6 +41,7 @@ class Measured(NamedTuple):
 
     file: str
     step: int | None
+    seed: int | None
     quick: bool
     metrics: dict[str, float]
     skipped: dict[str, str]
@@ -100,10 +102,12 @@ def _measured(file: str, values: dict[str, Any]) -> Measured:
     reasons = {name: str(why) for name, why in skipped.items()} if isinstance(skipped, dict) else {}
     labels = tables.get("category_labels")
     known = isinstance(labels, list) and all(isinstance(label, int) for label in labels)
-    step = values.get("step")
+    step, config = values.get("step"), values.get("config")
+    seed = config.get("seed") if isinstance(config, dict) else None
     return Measured(
         file,
         step if isinstance(step, int) else None,
+        seed if isinstance(seed, int) else None,
         bool(values.get("quick")),
         metrics,
         reasons,

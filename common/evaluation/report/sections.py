@@ -110,9 +110,10 @@ def class_values(dataset: Dataset) -> list[str]:
     return [] if dataset.classes is None else [str(value) for value in dataset.classes.values]
 
 
-def category_names(measured: Measured | str, dataset: Dataset) -> list[str]:
-    """Return the class that each category stands for, or none if that is unknown."""
-    names, labels = class_values(dataset), [] if isinstance(measured, str) else measured.labels
+def category_names(measured: Measured | str, dataset: Dataset, config: Config, step: int) -> list[str]:
+    """Return the class that each category of a run at `step` stands for, or none if that was not measured."""
+    unknown = isinstance(measured, str) or _other(measured, config, step)
+    names, labels = class_values(dataset), [] if unknown else measured.labels
     known = [names[label] if 0 <= label < len(names) else "none" for label in labels]
     return [name if name == "none" or not name.isdigit() else f"{dataset.label} {name}" for name in known]
 
@@ -134,15 +135,22 @@ def mutual_information(system: System, dataset: Dataset, settings: FigureSetting
     )
 
 
-def metrics(measured: Measured | str, step: int) -> str:
+def _other(measured: Measured, config: Config, step: int) -> str:
+    """Return of what other networks the measures are: of another seed or step. Empty if they are of the same."""
+    if measured.seed != config.seed:
+        return f"of seed {measured.seed}, and the pictures are of seed {config.seed}"
+    return "" if measured.step == step else f"at step {measured.step}, and the pictures are of step {step}"
+
+
+def metrics(measured: Measured | str, config: Config, step: int) -> str:
     """Every metric with a sentence, and why others are missing."""
     if isinstance(measured, str):
         return measured
     notes = []
     if measured.quick:
         notes.append("These were measured on few images, to see that all works: they are not results.")
-    if measured.step != step:
-        notes.append(f"These were measured at step {measured.step}, and the pictures are of step {step}.")
+    if _other(measured, config, step):
+        notes.append(f"These were measured {_other(measured, config, step)}.")
     values = {name: f"{value:.4g}" for name, value in measured.metrics.items()}
     listed = definitions((name, value, explain(name)) for name, value in values.items())
     reasons: dict[str, list[str]] = {}

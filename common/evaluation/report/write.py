@@ -79,7 +79,7 @@ def write_report(
     epoch = system.config.steps_per_epoch or len(dataset.train) // system.config.batch_size
     log, measured = read_curves(results / "log.csv", step, epoch), read_measured(results, step)
     progress.start("codes")
-    names = sections.category_names(measured, dataset)
+    names = sections.category_names(measured, dataset, system.config, step)
     moved = lacks(system, "sample") or explorer(inference, settings, names)
     progress.start("pictures")
     norm = f"batch norm uses {_STATISTICS[kind]}"
@@ -92,7 +92,7 @@ def write_report(
         "curves": ("Losses and scores", sections.curves(log), ""),
         "confusion": ("Confusion matrix", sections.confusion(measured, dataset), ""),
         "information": ("What the codes say", sections.mutual_information(inference, dataset, settings), _SAY),
-        "metrics": ("Metrics", sections.metrics(measured, step), ""),
+        "metrics": ("Metrics", sections.metrics(measured, system.config, step), ""),
         "run": ("The run", sections.facts(system.config, saved, rows), ""),
         "files": ("Files", sections.files([results, models], file), ""),
     }
