@@ -17,6 +17,7 @@ from common.data import cache as image_cache
 from common.data.dataset import Dataset, Factor, Images, Split, Subset
 from common.data.entries import Entry, list_files, not_found, shorten, unused, with_members
 from common.data.files import BATCH, ImageFiles, broken_names, fingerprint, open_images
+from common.data.pixels import RANGES
 from common.data.preprocess import centre_crop, resize
 from common.errors import UserError
 from common.io.npz import read_npz, reading
@@ -82,7 +83,7 @@ def read(path: pathlib.Path, config: Config, cache: Cache) -> Dataset:
     if others:
         logger.info("Left out, since these files are not images: %s", shorten(others))
     side, _, channels = config.image_shape
-    files = OwnFiles(tuple(found), 0, side, channels, config.scaling == "binary")
+    files = OwnFiles(tuple(found), 0, side, channels, RANGES[config.scaling].highest == 1)
     images, valid_indices = open_images(files, cache, _title(path))
     places, broken = _places(found), broken_names(files, valid_indices)
     dataset = _split(str(path), images, [places[i] for i in valid_indices], config.test_fraction)
@@ -246,7 +247,7 @@ def _read_npz(path: pathlib.Path, config: Config, cache: Cache) -> Dataset:
 def _resized(path: pathlib.Path, stored: np.ndarray, config: Config, cache: Cache) -> Images:
     """Return the images of an .npz file as `fit` makes them."""
     side, _, channels = config.image_shape
-    binary = config.scaling == "binary"
+    binary = RANGES[config.scaling].highest == 1
     if stored.shape[1:] == config.image_shape and not binary:
         return stored
     shape = (len(stored), *config.image_shape)

@@ -64,8 +64,15 @@ def test_an_image_is_its_centre_resized(tmp_path):
     np.testing.assert_array_equal(read(tmp_path).train.take(0, 1)[0], wanted)
     grey = square.resize((28, 28), Image.Resampling.BILINEAR).convert("L")
     np.testing.assert_array_equal(read(tmp_path, config=DIGITS).train.take(0, 1)[0, :, :, 0], grey)
-    bright = np.asarray(wanted.convert("L")) >= 128
-    np.testing.assert_array_equal(read(tmp_path, config=SPRITES).train.take(0, 1)[0, :, :, 0], bright)
+
+
+@pytest.mark.parametrize("config", [SPRITES, InfoVAE_dSprites.PRESETS["light"]], ids=["default", "light"])
+def test_images_for_sprites_are_black_and_white(tmp_path, config):
+    (tmp_path / "a.png").write_bytes(encoded("PNG", picture()))
+    square = Image.fromarray(picture()[:, 5:25])
+    bright = np.asarray(square.resize((64, 64), Image.Resampling.BILINEAR).convert("L")) >= 128
+    for path in (tmp_path, npz(tmp_path, images=picture()[None])):
+        np.testing.assert_array_equal(read(path, config=config).train.take(0, 1)[0, :, :, 0], bright)
 
 
 def test_sub_folders_are_classes(tmp_path):
