@@ -143,6 +143,10 @@ class _Saved(NamedTuple):
         present = {name: file for name, file in files.items() if file.is_file()}
         if not present:
             raise UserError(f"{self.folder} has neither a checkpoint nor a .keras file of a network")
+        absent = sorted(files.keys() - present.keys() - {"discriminator"})  # Which only training needs.
+        if absent:
+            names = ", ".join(f"{name}.keras" for name in absent)
+            raise UserError(f"{self.folder} lacks {names}: copy all .keras files of the run")
         for name, file in present.items():
             try:
                 saved_network = plain(system.networks[name])

@@ -298,6 +298,14 @@ def test_a_damaged_network_is_named(networks):
         runs.open_run(networks)
 
 
+def test_a_missing_network_is_named_unless_it_only_trains(networks):
+    (networks / "discriminator.keras").unlink()
+    runs.open_run(networks)
+    (networks / "encoder.keras").unlink()
+    with pytest.raises(UserError, match=f"{networks} lacks encoder.keras: copy all .keras files of the run"):
+        runs.open_run(networks)
+
+
 def test_a_folder_without_networks_is_named(networks):
     for file in networks.glob("*.keras"):
         file.unlink()
