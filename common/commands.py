@@ -4,7 +4,6 @@ TensorFlow is imported only once data and options have been checked.
 """
 
 import dataclasses
-import importlib
 import importlib.util
 import json
 import logging
@@ -19,7 +18,7 @@ from common.config import Config
 from common.data import images
 from common.data.dataset import Dataset
 from common.data.fingerprint import fingerprint
-from common.data.load import existing, load_dataset
+from common.data.load import existing, load_dataset, module_of
 from common.errors import Interrupted, UserError
 from common.io.atomic import write_json
 from common.io.lock import write_lock
@@ -65,7 +64,7 @@ def _find_data(config: Config, options: Options) -> str:
             return run["data"]
     if config.dataset == images.NAME:
         return str(images.existing(options.data_dir))
-    module = importlib.import_module(f"common.data.{config.dataset}")
+    module = module_of(config.dataset)
     if options.data == "synthetic":
         return "synthetic"
     if options.data_dir is not None:

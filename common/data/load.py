@@ -5,6 +5,7 @@ one's own are never looked for (`common.data.images`).
 """
 
 import importlib
+import importlib.util
 import logging
 import pathlib
 from types import ModuleType
@@ -24,11 +25,11 @@ def load_dataset(config: Config, data_dir: pathlib.Path | None, mode: str, cache
     Synthetic data never replaces data that the user asked for.
 
     Raises:
-        UserError: the data that the user asked for is missing or broken.
+        UserError: the data that the user asked for is missing or broken, or there is no such data set.
     """
     if config.dataset == images.NAME:
         return images.read(images.existing(data_dir), config, cache)
-    module = importlib.import_module(f"common.data.{config.dataset}")
+    module = module_of(config.dataset)
     if mode == "synthetic":
         if data_dir is not None:
             raise UserError("--data synthetic and --data-dir exclude each other: leave one out")
@@ -48,6 +49,15 @@ def load_dataset(config: Config, data_dir: pathlib.Path | None, mode: str, cache
             raise UserError(f"no real data: not in {tried}. {remedy}") from None
         logger.warning(_banner(module, config, tried))
         return module.synthetic()
+
+
+def module_of(name: str) -> ModuleType:
+    """Return the module of the data set `name`, which may come from a run.json. Raises UserError if there is none."""
+    known = name.isidentifier() and importlib.util.find_spec(f"common.data.{name}") is not None
+    module = importlib.import_module(f"common.data.{name}") if known else None
+    if module is None or not hasattr(module, "default_paths"):
+        raise UserError(f"there is no data set {name[:80]}: the configuration must name one of those in common/data/")
+    return module
 
 
 def existing(module: ModuleType, data_dir: pathlib.Path) -> pathlib.Path:

@@ -224,7 +224,7 @@ def _later(kind: type[Hyperparameters]) -> dict[str, Any]:
 def config_from_plain(values: dict[str, Any]) -> Config:
     """Invert `Config.to_dict`, for untrusted values. Raises UserError, ValueError, TypeError or KeyError."""
     spec = find(values["model"], values["variant"])
-    return from_plain(
+    config = from_plain(
         Config,
         {
             "test_fraction": Config.test_fraction,  # Runs from before there was one do not say it.
@@ -234,3 +234,8 @@ def config_from_plain(values: dict[str, Any]) -> Config:
             "hyper": from_plain(spec.hyperparameters, {**_later(spec.hyperparameters), **values["hyper"]}),
         },
     )
+    for name in ("name", "checkpoint_name"):  # Parts of paths that are written to.
+        text = getattr(config, name)
+        if text in ("", ".", "..") or "/" in text or "\0" in text:
+            raise ValueError(f"{name} is {text[:80]!r}, which is no name of a file")
+    return config

@@ -71,6 +71,12 @@ def test_missing_data_dir_is_an_error(load, name, mode, tmp_path):
         load(mode, tmp_path / "empty", name)
 
 
+@pytest.mark.parametrize("name", ["cache", "synthetic.digits", "nonsense", "", "../mnist"])
+def test_what_is_no_data_set_is_refused(load, name):
+    with pytest.raises(UserError, match=f"there is no data set {name}: the configuration must name one"):
+        load("synthetic", dataset=name)
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_data_synthetic_says_and_searches_nothing(load, name, caplog, monkeypatch):
     monkeypatch.setattr(tfds, "data_dir", None)

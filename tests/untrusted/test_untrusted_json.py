@@ -139,6 +139,11 @@ def test_a_saved_configuration_is_compared_whatever_it_holds(tmp_path, make_conf
         ("learning_rate", 10**400),
         ("image_shape", [28, 28]),
         ("name", 5),
+        ("name", "../evil"),
+        ("name", ".."),
+        ("name", ""),
+        ("checkpoint_name", "/evil"),
+        ("checkpoint_name", "a\0"),
         ("latent", None),
         ("seed", "1"),
         ("epochs", False),
@@ -147,7 +152,7 @@ def test_a_saved_configuration_is_compared_whatever_it_holds(tmp_path, make_conf
     ],
     ids=str,
 )
-def test_a_value_of_another_type_is_refused(tmp_path, make_config, field, value):
+def test_a_value_of_another_type_or_range_is_refused(tmp_path, make_config, field, value):
     settings = make_config().to_dict()
     (settings["hyper"] if field in settings["hyper"] else settings)[field] = value
     (tmp_path / RUN_FILE).write_text(json.dumps({"config": settings, "data": "x"}))

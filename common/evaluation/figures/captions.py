@@ -1,8 +1,7 @@
 """What figures say of the run that they show."""
 
-import importlib
-
 from common.data import images
+from common.data.load import module_of
 from common.models import registry
 from common.models.system import System
 from common.options import SYNTHETIC
@@ -23,10 +22,10 @@ def run_title(system: System, separator: str = ", ") -> str:
 
 
 def data_title(dataset: str, name: str) -> str:
-    """Return the title of a data set, a module of `common.data`, in a run of that name."""
+    """Return the title of a data set, a module of `common.data`, in a run of that name. Raises UserError."""
     if dataset == images.NAME:
         return name.partition("-")[2] or name
-    title = importlib.import_module(f"common.data.{dataset}").TITLE
+    title = module_of(dataset).TITLE
     return f"synthetic {title}" if name.endswith(SYNTHETIC) else title
 
 
