@@ -86,9 +86,12 @@ class Entry(NamedTuple):
         if self.data is not None:
             return self.data
         with open(self.path, "rb") as file:
-            length = os.fstat(file.fileno()).st_size if self.length is None else self.length
+            size = os.fstat(file.fileno()).st_size
+            length = size if self.length is None else self.length
             if not 0 <= length <= MAX_BYTES:
                 raise ValueError(f"implausible file size of {length} bytes")
+            if self.offset > size:
+                raise ValueError("the archive is damaged")
             file.seek(self.offset)
             return read_exactly(file, length) if self.packed is None else self.packed.read(file, length, MAX_BYTES)
 

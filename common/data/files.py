@@ -1,6 +1,7 @@
 """Image files, wherever they lie: read, decoded by the original's rules, and cached."""
 
 import dataclasses
+import errno
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,10 @@ from common.options import Cache
 BATCH = 256  # Images that a worker process decodes at a time.
 
 logger = logging.getLogger(__name__)
+
+
+class Unreadable(UserError):
+    """A file could not be read, which says nothing of what is in it: it is not left out as a broken one is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +48,12 @@ class ImageFiles:
         return np.stack([self.load(i) for i in np.asarray(indices)])
 
     def load(self, index: int) -> np.ndarray:
-        """Return one image, uint8 [size, size, channels]. Raises UserError if the file is broken."""
+        """Return one image, uint8 [size, size, channels].
+
+        Raises:
+            Unreadable: the file cannot be read, for want of permission, say; one that is gone is broken.
+            UserError: the file is broken.
+        """
         entry = self.entries[index]
         try:
             image = self.prepare(decode(entry.read()))
@@ -51,7 +61,10 @@ class ImageFiles:
                 raise ValueError("all its pixels are equal")
             return image
         except OSError as error:
-            raise UserError(f"cannot read {entry.path}: {error.strerror or error}") from None
+            message = f"cannot read {entry.path}: {error.strerror or error}"
+            if error.errno in (errno.ENOENT, errno.ELOOP):
+                raise UserError(message) from None
+            raise Unreadable(f"{message}: make it readable, or move it away") from None
         except Exception as error:  # Pillow's decoders raise struct.error, IndexError and more.
             reason = first_line(error).split(" <")[0]  # Without "<object>".
             raise UserError(f"{entry.name} is broken: {reason}") from None
@@ -61,12 +74,14 @@ class ImageFiles:
         return preprocess(image, self.crop, self.size)
 
     def load_valid(self) -> image_cache.Chunk:
-        """Load all images that are not broken."""
+        """Load all images that are not broken. Raises Unreadable, as `load` does."""
         images, valid_indices, errors = [], [], []
         for index in range(len(self)):
             try:
                 images.append(self.load(index))
                 valid_indices.append(index)
+            except Unreadable:
+                raise
             except UserError as error:
                 errors.append(str(error))
         stacked = np.stack(images) if images else np.empty((0, self.size, self.size, self.channels), np.uint8)
@@ -90,7 +105,7 @@ def open_images(files: ImageFiles, cache: Cache, title: str) -> tuple[Images, np
     needed.
 
     Raises:
-        UserError: all images are broken; the cache cannot be written.
+        UserError: all images are broken; a file cannot be read; the cache cannot be written.
     """
     shape = (len(files), files.size, files.size, files.channels)
 

@@ -1,6 +1,7 @@
 """Images of one's own: folders, archives and arrays; classes, splits, and what can be wrong with them."""
 
 import dataclasses
+import errno
 import logging
 import pathlib
 import re
@@ -16,6 +17,7 @@ import InfoVAE_dSprites
 import InfoVAE_MNIST
 from common import cli
 from common.data import images
+from common.data.entries import Entry
 from common.data.load import load_dataset
 from common.errors import UserError
 from common.options import Cache
@@ -157,6 +159,20 @@ def test_broken_images_and_other_files_are_left_out(tmp_path, caplog):
     assert len(dataset.train) == 2 and dataset.broken == ("cat/2.png",)
     assert classes(dataset.train, dataset) == {"cat": 1, "dog": 1}
     assert "not images: dog/notes.txt" in caplog.text
+
+
+def test_an_image_that_cannot_be_read_is_not_cached_as_broken(tmp_path, monkeypatch):
+    write(tmp_path / "pets", "1.png", "2.png")
+    cache = Cache(tmp_path / "cache")
+
+    def refuse(entry):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch, pytest.raises(UserError) as error:
+        patch.setattr(Entry, "read", refuse)
+        images.read(tmp_path / "pets", FACES, cache)
+    assert re.fullmatch(r"cannot read .*/pets/[12].png: Permission denied: make it readable, or .*", str(error.value))
+    assert images.read(tmp_path / "pets", FACES, cache).broken == ()
 
 
 def test_resized_images_are_cached(tmp_path, monkeypatch):
