@@ -21,7 +21,7 @@ from common.data.pixels import RANGES
 from common.data.preprocess import centre_crop, resize
 from common.errors import UserError
 from common.io.npz import read_npz, reading
-from common.options import Cache
+from common.options import SYNTHETIC, Cache
 
 NAME = "images"  # The `Config.dataset` of a run on such images.
 ACCEPTED_FORMATS = "a folder of images (jpg, png, webp, bmp or gif), a .zip or .tar of them, or an .npz file"
@@ -38,7 +38,10 @@ def on_images(config: Config, path: pathlib.Path) -> Config:
     """Return a script's configuration for the images at `path`, as --images gives it, under a name of its own."""
     if config.dataset == NAME:
         return config  # A script for such images.
-    return dataclasses.replace(config, dataset=NAME, name=f"{config.name}-{_title(path)}")
+    name = f"{config.name}-{_title(path)}"
+    if name.endswith(SYNTHETIC):  # The name of runs on synthetic data.
+        name = f"{name}-{NAME}"
+    return dataclasses.replace(config, dataset=NAME, name=name)
 
 
 def _title(path: pathlib.Path) -> str:

@@ -263,6 +263,8 @@ def test_of_each_class_some_are_test_images_but_never_all():
         ("My pets (1).tar.gz", "My-pets-1"),
         ("a.b/x.npz", "x"),
         ("/", "images"),
+        ("synthetic", "synthetic-images"),
+        ("x-synthetic.zip", "x-synthetic-images"),
         ("\u00e4/...", "images"),
     ],
 )
