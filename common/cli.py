@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common import commands, flags, program, suggestions
+from common import commands, flags, program, runs, suggestions
 from common.config import Config
 from common.data import images
 from common.errors import UserError
@@ -26,6 +26,7 @@ from common.options import (
     Options,
     TrainingOptions,
 )
+from common.run_folders import newest
 from common.sample_options import SampleOptions
 from common.training.signals import StopSignals
 
@@ -174,6 +175,7 @@ def _settings(kind: type, full: Any, quick: Any, given: Mapping[str, Any]) -> tu
 def _sample(config: Config, given: Mapping[str, Any]) -> None:
     options = SampleOptions(**flags.values(SampleOptions, given))
     if "--dry-run" in given:
+        config = config if options.tf1_checkpoint else runs.config_of(options.checkpoint or newest(config))
         return print(json.dumps({"config": config.to_dict(), "options": _plain(options)}, indent=2))
     commands.sample(config, options)
 
@@ -190,7 +192,7 @@ def _data(config: Config, given: Mapping[str, Any]) -> None:
 
 
 def _show(config: Config, options: Options, settings: Any = None) -> None:
-    """Print what a command would do. Raises UserError if its data is missing."""
+    """Print what a command would do. Raises UserError if its run or its data is missing."""
     shown = {**commands.describe(config, options), "options": _plain(options)}
     print(json.dumps({**shown, **({} if settings is None else {"settings": _plain(settings)})}, indent=2))
 

@@ -35,7 +35,7 @@ from common.options import (
     TrainingOptions,
 )
 from common.run_data import absolute, is_named, load_data
-from common.run_folders import find_run, newest, run_name, run_to_resume, script_of, trained_folder
+from common.run_folders import newest, run_name, run_to_resume, script_of, trained_folder
 from common.sample_options import SampleOptions
 from common.training import workers
 from common.training.duration import duration
@@ -52,13 +52,18 @@ logger = logging.getLogger(__name__)
 
 
 def describe(config: Config, options: Options) -> dict[str, Any]:
-    """Return the provenance of a run that has not begun. Raises UserError if the data that it needs is missing."""
-    return run_json.provenance(config, _find_data(config, options))
+    """Return the provenance of what a command would do. Raises UserError if the run or the data is missing."""
+    if isinstance(options, TrainingOptions):
+        trained = run_to_resume(config, options)
+    else:
+        trained = None if options.tf1_checkpoint else options.checkpoint or trained_folder(config, options)
+        config = runs.own_config(config, options)
+    return run_json.provenance(config, _find_data(config, options, trained))
 
 
-def _find_data(config: Config, options: Options) -> str:
-    trained = options.checkpoint or (None if options.tf1_checkpoint else find_run(config, options))
-    if trained and getattr(options, "resume", True):
+def _find_data(config: Config, options: Options, trained: pathlib.Path | None) -> str:
+    """Return where the data is: that which the options name, or else that of the run `trained`."""
+    if trained:
         run, _ = runs.description_of(trained)
         if not is_named(run, options):
             return run["data"]

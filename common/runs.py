@@ -179,6 +179,29 @@ def config_of(path: pathlib.Path | str) -> Config:
     return _Saved.at(pathlib.Path(path)).config
 
 
+def own_config(config: Config, options: Options) -> Config:
+    """Return the configuration of the run that `open_with_data` opens; for a checkpoint of the original, `config`.
+
+    Raises:
+        UserError: there is no run, or it is of another data set than `config`, the script's.
+    """
+    run = _own_run(config, options)
+    return run.config if run else config
+
+
+def _own_run(config: Config, options: Options) -> _Saved | None:
+    """Find --checkpoint, or the script's own run. Returns None for a checkpoint of the original; raises UserError."""
+    if options.tf1_checkpoint is not None:
+        return None
+    path = options.checkpoint or trained_folder(config, options)
+    run = _Saved.at(path)
+    theirs, ours = run.config.dataset, config.dataset
+    if theirs not in (ours, images.NAME):  # Any script opens a run on images of one's own.
+        use = f"use {script_of(run.config.name)}.py{' without --images' if ours == images.NAME else ''}"
+        raise UserError(f"{path} was trained on {theirs}, and this script is for {ours}: {use}")
+    return run
+
+
 def open_networks(path: pathlib.Path | str) -> "System | None":
     """Open a run from its `.keras` files, whose averages are those of inference.
 
@@ -218,15 +241,8 @@ def open_with_data(
     Raises:
         UserError: there is no such checkpoint or data, they do not match, or the folder cannot be written to.
     """
-    run = None
-    if options.tf1_checkpoint is None:
-        run = _Saved.at(options.checkpoint or trained_folder(config, options))
-        if run.config.dataset == images.NAME:  # The run says which of its images are test images.
-            config = run.config
-        elif run.config.dataset != config.dataset:
-            use = f"use {script_of(run.config.name)}.py{' without --images' if config.dataset == images.NAME else ''}"
-            what = f"{options.checkpoint} was trained on {run.config.dataset}, and this script is for {config.dataset}"
-            raise UserError(f"{what}: {use}")
+    run = _own_run(config, options)
+    config = run.config if run else config
     description = run and run.description
     file = run.folder / RUN_FILE if run else pathlib.Path()
     dataset = load_data(config, options, load, description, file)
@@ -237,7 +253,7 @@ def open_with_data(
         require_own_data(dataset, options, run.description, file)
         system, checkpoint = run.restore(training=False)
     require_matching_images(dataset, system.config, checkpoint)
-    results = RunFolders.of(run_name(run.config.name if run else config.name, dataset.synthetic), options.out).results
+    results = RunFolders.of(run_name(config.name, dataset.synthetic), options.out).results
     make_writable_folder(results)
     return LoadedRun(system, dataset, checkpoint, description, results)
 

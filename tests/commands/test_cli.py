@@ -12,6 +12,7 @@ from PIL import Image
 from common import cli, flags
 from common.errors import Diverged, Interrupted
 from common.options import SaveInterval
+from common.run_json import read_config
 from helpers.paths import ROOT
 
 pytestmark = pytest.mark.fast
@@ -109,14 +110,15 @@ def test_help_dry_runs_and_mistakes_do_not_import_tensorflow(tmp_path):
 import runpy, sys
 from common import cli
 script = runpy.run_path("InfoVAE_MNIST.py")
-sample = ["sample", "--latents", "a.npz", "--out", "b.npz", "--checkpoint", "c"]
+run = ["--checkpoint", "results/mnist/light", "--dry-run"]
 for arguments, code in (
-    (["--help"], 0), (["--dry-run"], 0), (["evaluate", "--dry-run"], 0), (["figures", "--dry-run"], 0),
-    (["report", "--dry-run"], 0), (["report", "--results", "nowhere"], 2), (["report", "--file", "nowhere/x.html"], 2),
-    ([*sample, "--dry-run"], 0), (["--epochs", "0"], 2), (["--epoch", "3"], 2), (["evaluate", "--num-images", "0"], 2),
+    (["--help"], 0), (["--dry-run"], 0), (["evaluate", *run], 0), (["figures", *run], 0), (["report", *run], 0),
+    (["export", *run], 0), (["sample", *run], 0), (["sample", "--checkpoint", "c", "--dry-run"], 2),
+    (["report", "--results", "nowhere"], 2), (["report", "--file", "nowhere/x.html"], 2),
+    (["--epochs", "0"], 2), (["--epoch", "3"], 2), (["evaluate", "--num-images", "0"], 2),
     (["sample", "--checkpoint", {str(tmp_path)!r}], 2),
     (["evaluate", "--out", {str(tmp_path)!r}], 2), (["figures", "--checkpoint", {str(tmp_path)!r}], 2),
-    (["export", "--dry-run"], 0), (["export", "--out", {str(tmp_path)!r}], 2),
+    (["export", "--dry-run", "--out", {str(tmp_path)!r}], 2), (["export", "--out", {str(tmp_path)!r}], 2),
     (["export", "--checkpoint", {str(tmp_path)!r}], 2),
 ):
     assert cli.main(script["CONFIG"], "", arguments, script["PRESETS"]) == code, arguments
@@ -188,6 +190,18 @@ def test_a_dry_run_checks_that_the_data_is_there(capsys, mnist):
     assert cli.main(read_script()["CONFIG"], "", ["--dry-run", "--data-dir", str(mnist())]) == 0
     assert json.loads(capsys.readouterr().out)["data"].endswith("/data")
     assert mistake(capsys, "--dry-run", "--data-dir", "nowhere").startswith("--data-dir nowhere does not exist; ")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "figures", "report", "export", "sample"])
+def test_a_dry_run_of_a_trained_run_shows_its_own_configuration(capsys, command):
+    results = ROOT / "results"
+    assert cli.main(read_script()["CONFIG"], "", [command, "--checkpoint", f"{results}/mnist/light", "--dry-run"]) == 0
+    shown = json.loads(capsys.readouterr().out)["config"]
+    assert shown == read_config(results / "mnist" / "light" / "run.json").to_dict()
+    assert shown["hyper"]["width"] == 0.25
+    if command != "sample":  # It needs no data, and takes any run.
+        said = mistake(capsys, command, "--checkpoint", results / "celeba" / "light", "--dry-run")
+        assert said.endswith("was trained on celeba, and this script is for mnist: use InfoVAE_CelebA.py")
 
 
 # Mistakes
@@ -287,9 +301,10 @@ def test_the_exit_code_says_how_a_run_ended(error, code, words, capsys, monkeypa
     assert capsys.readouterr().err.strip().endswith(words)
 
 
+@pytest.mark.parametrize("also", [(), ("--dry-run",)], ids=["run", "dry run"])
 @pytest.mark.parametrize("command", ["evaluate", "figures", "report", "export"])
-def test_before_training_it_says_to_train_first(capsys, tmp_path, mnist, command):
-    said = mistake(capsys, command, "--data-dir", mnist(), "--out", tmp_path / "out")
+def test_before_training_it_says_to_train_first(capsys, tmp_path, mnist, command, also):
+    said = mistake(capsys, command, "--data-dir", mnist(), "--out", tmp_path / "out", *also)
     assert said.startswith(f"there is no trained run in {tmp_path}/out/models/InfoVAE_MNIST: train first (python Info")
     assert not (tmp_path / "out").exists()
 
@@ -336,9 +351,9 @@ def test_an_output_path_that_cannot_be_written_is_named(mnist, tmp_path, capsys)
 
 
 def test_nothing_to_resume(mnist, tmp_path, capsys):
-    assert "nothing to resume" in mistake(
-        capsys, "--data-dir", mnist(), "--batch-size", 4, "--out", tmp_path / "out", "--resume"
-    )
+    arguments = ("--data-dir", mnist(), "--batch-size", 4, "--out", tmp_path / "out", "--resume")
+    for also in ((), ("--dry-run",)):
+        assert "nothing to resume" in mistake(capsys, *arguments, *also)
     assert not (tmp_path / "out").exists()
 
 
