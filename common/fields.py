@@ -18,6 +18,7 @@ def described(
     *,
     minimum: float | None = None,
     above: float | None = None,
+    below: int | None = None,
     choices: tuple[str, ...] = (),
     flag: str | None = None,
     metavar: str | None = None,
@@ -32,6 +33,7 @@ def described(
         help: its help text, which begins with a noun or a verb.
         minimum: the least value; of a tuple, of each of its members.
         above: a value that it must exceed.
+        below: a value that it must not reach.
         choices: the texts that it may be.
         flag: its flag, if that is not `--` and the name of the field; `--no-x` for a bool that is true by default.
         metavar: what --help shows for the value.
@@ -39,7 +41,7 @@ def described(
         alias: another name of its flag, which fits some systems better.
         bare: the value of its flag without a value; None if that is an error.
     """
-    limits = {"minimum": minimum, "above": above, "choices": choices}
+    limits = {"minimum": minimum, "above": above, "below": below, "choices": choices}
     shown = {"help": help, "flag": flag, "metavar": metavar, "common": common, "alias": alias, "bare": bare}
     return dataclasses.field(default=default, metadata={**limits, **shown})
 
@@ -94,4 +96,6 @@ def _unmet_condition(field: dataclasses.Field, value: Any) -> str | None:
             return f"at least {limits['minimum']:g}"
         if limits["above"] is not None and number <= limits["above"]:
             return f"above {limits['above']:g}"
+        if limits["below"] is not None and number >= limits["below"]:
+            return f"below {limits['below']}"
     return None

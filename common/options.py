@@ -1,9 +1,10 @@
 """Options of the commands: frozen dataclasses, from whose fields the flags follow. Does not import TensorFlow.
 
-A field is declared by `described(default, help, minimum=, above=, choices=, flag=, metavar=, common=, alias=, bare=)`,
-of `common.fields`. Its flag is `--name-of-the-field` unless `flag` says otherwise. Its type is that of the annotation:
-int, float, str, pathlib.Path, bool (a flag without a value: `--x` if false by default, and with flag="--no-x" if true
-by default), tuple[int, ...] (several values) or tuple[float, float] (two), each possibly `| None`.
+A field is declared by `described(default, help, minimum=, above=, below=, choices=, flag=, metavar=, common=, alias=,
+bare=)`, of `common.fields`. Its flag is `--name-of-the-field` unless `flag` says otherwise. Its type is that of the
+annotation: int, float, str, pathlib.Path, bool (a flag without a value: `--x` if false by default, and with
+flag="--no-x" if true by default), tuple[int, ...] (several values) or tuple[float, float] (two), each possibly
+`| None`.
 `require_ranges(self)` in `__post_init__` checks types and ranges and names the flag in its errors. --help shows
 fields with `common=True`, --help-all shows all. So a new field is a new flag: nothing else has to change. A field
 without `described` has none.
@@ -54,7 +55,11 @@ class EvaluationSettings:
     """
 
     seed: int = described(
-        0, "random seed of the evaluation: chooses and generates images", minimum=0, flag="--evaluation-seed"
+        0,
+        "random seed of the evaluation: chooses and generates images",
+        minimum=0,
+        below=2**31,
+        flag="--evaluation-seed",
     )
     images: int | None = described(
         None,
@@ -121,7 +126,7 @@ class FigureSettings:
     """
 
     seed: int = described(
-        0, "random seed of the figures: chooses latents and real images", minimum=0, flag="--figure-seed"
+        0, "random seed of the figures: chooses latents and real images", minimum=0, below=2**31, flag="--figure-seed"
     )
     grid_rows: int = described(10, "rows of the class grid", minimum=1)
     draws: int = described(5, "number of rows of a traversal, one sample of the latents each", minimum=1)
@@ -192,7 +197,7 @@ class SaveInterval(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "SaveInterval":
         """Return the interval of "500", steps, or "30m", minutes. Raises argparse.ArgumentTypeError for other texts."""
-        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)m", text, re.ASCII)
+        match = re.fullmatch(r"(\d{1,9})|(\d{1,9}(?:\.\d+)?)m", text, re.ASCII)
         if not match or not float(match[1] or match[2]):
             raise argparse.ArgumentTypeError(f"must be steps, like 500, or minutes, like 30m, got {text!r}")
         return cls(int(match[1]), None) if match[1] else cls(None, float(match[2]))

@@ -22,7 +22,7 @@ class SampleOptions:
     category: int | None = described(None, "category of all images (default: drawn at random)", minimum=0, common=True)
     seed: int | None = described(
         None, "random seed of the codes (default: 0); the first images of a longer list are the same",
-        minimum=0, common=True,
+        minimum=0, below=2**31, common=True,
     )  # fmt: skip
     latents: pathlib.Path | None = described(
         None, "file of z [n, Z] and u [n, K+C], or z, d and c, instead of codes drawn at random",
@@ -53,8 +53,6 @@ class SampleOptions:
             raise UserError("--checkpoint cannot be combined with --tf1-checkpoint")
         if (self.count or 0) > _MAX_COUNT:
             raise UserError(f"--count must be at most {_MAX_COUNT}, got {self.count}: use several seeds")
-        if self.seed is not None and self.seed >= 2**31:
-            raise UserError(f"--seed must be below 2^31, got {self.seed}")
         if self.out is not None and self.out.suffix not in ("", *ENDINGS) and not self.out.is_dir():
             wanted = ", ".join(ENDINGS)
             raise UserError(f"--out must end in {wanted}, or be a folder, got {self.out}")

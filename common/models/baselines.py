@@ -15,13 +15,9 @@ class VariationalHyperparameters(Hyperparameters):
     """What all variational autoencoders share. Defaults: Higgins et al. 2017 (appendix A), and TensorFlow's Adam."""
 
     learning_rate: float = hyperparameter(1e-4, "learning rate", above=0)
-    adam_beta1: float = hyperparameter(0.9, "Adam's decay of the first moment", minimum=0)
-    adam_beta2: float = hyperparameter(0.999, "Adam's decay of the second moment", minimum=0)
+    adam_beta1: float = hyperparameter(0.9, "Adam's decay of the first moment", minimum=0, below=1)
+    adam_beta2: float = hyperparameter(0.999, "Adam's decay of the second moment", minimum=0, below=1)
     adam_epsilon: float = hyperparameter(1e-8, "Adam's epsilon", above=0)
-
-    def conflict(self) -> str | None:
-        """Return why the moments would not decay, or None."""
-        return "--adam-beta1 and --adam-beta2 must be below 1" if max(self.adam_beta1, self.adam_beta2) >= 1 else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +45,8 @@ class FactorVAEHyperparameters(VariationalHyperparameters):
         1000, "units of each of the six hidden layers of the discriminator of codes", minimum=1
     )
     discriminator_rate: float = hyperparameter(1e-4, "learning rate of that discriminator", above=0)
-    discriminator_beta1: float = hyperparameter(0.5, "its decay of Adam's first moment", minimum=0)
-    discriminator_beta2: float = hyperparameter(0.9, "its decay of Adam's second moment", minimum=0)
+    discriminator_beta1: float = hyperparameter(0.5, "its decay of Adam's first moment", minimum=0, below=1)
+    discriminator_beta2: float = hyperparameter(0.9, "its decay of Adam's second moment", minimum=0, below=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +73,8 @@ class InfoCatVAEHyperparameters(VariationalHyperparameters):
         100.0, "weight of the information term, the cross-entropy of the classes of generated images", minimum=0
     )
     class_samples: int = hyperparameter(10, "images generated per class and step for the information term", minimum=1)
-    dropout: float = hyperparameter(0.25, "dropout rate of the hidden layers", minimum=0)
+    dropout: float = hyperparameter(0.25, "dropout rate of the hidden layers", minimum=0, below=1)
     test_dropout: bool = hyperparameter(False, "keep dropout active outside training, as the original's code does")
-
-    def conflict(self) -> str | None:
-        """Return why dropout would leave nothing, or None."""
-        return super().conflict() or ("--dropout must be below 1" if self.dropout >= 1 else None)
 
 
 class Sizes(NamedTuple):

@@ -44,8 +44,8 @@ class AdversarialHyperparameters(Hyperparameters):
     learning_rate_hold: int = hyperparameter(
         0, "start the decay of --learning-rate-half-life after N updates", minimum=0
     )
-    adam_beta1: float = hyperparameter(0.5, "Adam's decay of the first moment", minimum=0)
-    adam_beta2: float = hyperparameter(0.999, "Adam's decay of the second moment", minimum=0)
+    adam_beta1: float = hyperparameter(0.5, "Adam's decay of the first moment", minimum=0, below=1)
+    adam_beta2: float = hyperparameter(0.999, "Adam's decay of the second moment", minimum=0, below=1)
     adam_epsilon: float = hyperparameter(1e-8, "Adam's epsilon", above=0)
     first_batch_norm: bool = hyperparameter(
         False, "normalise after the first convolution of encoder and discriminator (docs/original.md, section 2)"
@@ -98,8 +98,6 @@ class AdversarialHyperparameters(Hyperparameters):
         """Return what the decay or the term on real images lacks, or None."""
         if self.learning_rate_hold and self.learning_rate_half_life is None:
             return "--learning-rate-hold requires --learning-rate-half-life"
-        if self.adam_beta1 >= 1 or self.adam_beta2 >= 1:
-            return "--adam-beta1 and --adam-beta2 must be below 1"
         if self.restart_below > 1:
             return f"--restart-below is a fraction, got {self.restart_below:g}"
         if self.rim_multiplier and not (self.rim_shift or self.rim_shear or self.rim_stretch):

@@ -14,8 +14,8 @@ class MixtureHyperparameters(Hyperparameters):
     """The Deep Mixture Generative Autoencoder. Defaults are those of the original's MNIST scripts (section 5)."""
 
     learning_rate: float = hyperparameter(1e-3, "Adam's learning rate", above=0)
-    adam_beta1: float = hyperparameter(0.9, "Adam's decay of the first moment", minimum=0)
-    adam_beta2: float = hyperparameter(0.999, "Adam's decay of the second moment", minimum=0)
+    adam_beta1: float = hyperparameter(0.9, "Adam's decay of the first moment", minimum=0, below=1)
+    adam_beta2: float = hyperparameter(0.999, "Adam's decay of the second moment", minimum=0, below=1)
     adam_epsilon: float = hyperparameter(1e-8, "Adam's epsilon", above=0)
     width: float = hyperparameter(
         1.0, "filters and hidden units of all networks, as a multiple of the original's", above=0
@@ -34,12 +34,6 @@ class MixtureHyperparameters(Hyperparameters):
     corrected: bool = hyperparameter(
         False, "compute what was meant where the original computes something else (docs/mixture.md, section 8)"
     )
-
-    def conflict(self) -> str | None:
-        """Decays of moments are below 1."""
-        if self.adam_beta1 >= 1 or self.adam_beta2 >= 1:
-            return "--adam-beta1 and --adam-beta2 must be below 1"
-        return None
 
     @property
     def regularizes_mask(self) -> bool:

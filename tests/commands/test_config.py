@@ -7,6 +7,7 @@ import pytest
 
 from common.config import LatentSpec
 from common.errors import UserError
+from common.fields import flag_of
 from common.models import registry
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -36,13 +37,23 @@ def test_a_value_out_of_range_is_refused_by_the_name_of_its_flag(make_config, fi
     ("changes", "said"),
     [
         ({"learning_rate_hold": 1}, "--learning-rate-hold requires --learning-rate-half-life"),
-        ({"adam_beta1": 1.0}, "--adam-beta1 and --adam-beta2 must be below 1"),
         ({"variant": "paper", "switch_step": 5}, "--stages separate requires --switch-step"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(make_config, changes, said):
     with pytest.raises(UserError, match=said):
         make_config(**changes)
+
+
+def test_every_decay_and_dropout_rate_is_below_1():
+    checked = []
+    for kind in {spec.hyperparameters for spec in registry.specs()}:
+        for field in dataclasses.fields(kind):
+            if field.name.endswith(("beta1", "beta2")) or field.name == "dropout":
+                with pytest.raises(UserError, match=f"^{flag_of(field)} must be below 1, got 1.0$"):
+                    kind(**{field.name: 1.0})
+                checked.append(field.name)
+    assert {"adam_beta1", "adam_beta2", "discriminator_beta1", "discriminator_beta2", "dropout"} == set(checked)
 
 
 @pytest.mark.parametrize(("field", "value"), [("noise", -1), ("categories", 1), ("continuous", 1 << 20)])
