@@ -73,7 +73,7 @@ def make_writable_folder(folder: pathlib.Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / ".writable") as temporary:
             temporary.touch()
-        (folder / ".writable").unlink()
+        (folder / ".writable").unlink(missing_ok=True)  # Another process may do the same.
     except OSError as error:
         raise UserError(f"cannot write to {folder} ({error.strerror or error}): name another --out") from None
 

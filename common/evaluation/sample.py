@@ -114,7 +114,7 @@ def _write_folder(pixels: np.ndarray, facts: dict, out: pathlib.Path) -> None:
     """Write a PNG file per image and samples.json, all or nothing. Raises OSError, or UserError if `out` is in use."""
     if out.exists() and any(out.iterdir()):
         raise UserError(f"--out {out} is not empty: name another folder, or delete it")
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfinished-") as made:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".sampling-") as made:  # Not swept by `remove_leftovers`.
         folder = pathlib.Path(made) / "images"
         folder.mkdir()
         for number, image in enumerate(pixels):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -26,9 +27,12 @@ def atomic_write(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def remove_leftovers(folder: pathlib.Path) -> None:
-    """Remove the temporary files that killed processes left in `folder`."""
+    """Remove the temporary files and folders that killed processes left in `folder`."""
     for path in folder.glob(f"{_UNFINISHED}*"):
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

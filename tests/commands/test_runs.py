@@ -1,5 +1,6 @@
 """Runs: run.json, which run `evaluate` and `figures` open, what they leave, and the user's mistakes."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -214,6 +215,21 @@ def test_both_commands_on_the_newest_checkpoint(keep, mnist, tmp_path, make_conf
 def open_(config, tmp_path, mnist, **changes):
     options = {"data_dir": mnist, "use_cache": False, "out": tmp_path / "out", **changes}
     return runs.open_with_data(config, Options(**options), load_dataset, commands.open_tf1)
+
+
+def test_two_processes_may_try_the_same_folder(tmp_path, monkeypatch):
+    """The other one is the first to remove the file."""
+    write = runs.atomic_write
+
+    @contextlib.contextmanager
+    def write_and_lose(path):
+        with write(path) as temporary:
+            yield temporary
+        path.unlink()
+
+    monkeypatch.setattr(runs, "atomic_write", write_and_lose)
+    runs.make_writable_folder(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_is_opened_with_its_own_data(keep, mnist, tmp_path, make_config):

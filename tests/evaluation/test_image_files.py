@@ -184,6 +184,9 @@ def test_what_a_killed_process_left_unfinished_is_swept(tmp_path):
     whole = atomic_write(tmp_path / "a.png")
     whole.__enter__().write_bytes(b"half")
     (tmp_path / ".mine").touch()
-    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / ".unfinished-folder").mkdir()
+    (tmp_path / ".unfinished-folder" / "0.png").touch()
+    (tmp_path / ".unfinished-link").symlink_to(tmp_path, target_is_directory=True)
+    assert len(list(tmp_path.iterdir())) == 4
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".mine"]
