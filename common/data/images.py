@@ -16,7 +16,7 @@ from common.config import Config
 from common.data import cache as image_cache
 from common.data.dataset import Dataset, Factor, Images, Split, Subset
 from common.data.entries import Entry, list_files, not_found, shorten, unused, with_members
-from common.data.files import BATCH, ImageFiles, broken_names, fingerprint, open_images
+from common.data.files import BATCH, ImageFiles, broken_names, fingerprint, open_images, report_broken
 from common.data.pixels import RANGES
 from common.data.preprocess import centre_crop, resize
 from common.errors import UserError
@@ -28,6 +28,7 @@ ACCEPTED_FORMATS = "a folder of images (jpg, png, webp, bmp or gif), a .zip or .
 _CLASS = "class"
 _HALF = 128  # From this brightness on, a pixel of a black and white image is white.
 _MAX_BYTES = 1 << 32  # Of an .npz file, unpacked.
+_MAX_FACTORS = 1000  # Columns of an .npz file: each costs memory beyond its own.
 _FILE = re.compile(r"\.(zip|tar|tar\.gz|tgz|npz)$", re.IGNORECASE)
 _ARCHIVE = re.compile(r"\.(zip|tar|tar\.gz|tgz)/", re.IGNORECASE)
 
@@ -224,43 +225,66 @@ def _warn_of_missing_classes(
 def _read_npz(path: pathlib.Path, config: Config, cache: Cache) -> Dataset:
     """Read `images` uint8 [n, h, w, c], and `labels` [n] and `factors` [n, f] if there are any."""
     with reading(path, "a readable .npz file"), zipfile.ZipFile(path) as archive:
-        optional = [name for name in ("labels", "factors") if f"{name}.npy" in archive.namelist()]
+        optional = [name for name in ("factors", "labels") if f"{name}.npy" in archive.namelist()]
     arrays = read_npz(path, _MAX_BYTES, ("images", *optional))
     stored = arrays["images"][..., None] if arrays["images"].ndim == 3 else arrays["images"]
     if stored.dtype != np.uint8 or stored.ndim != 4 or stored.shape[3] not in (1, 3) or 0 in stored.shape:
         raise UserError(f"{path}: images must be uint8 [n, h, w, 1 or 3], n > 0; got {stored.dtype} {[*stored.shape]}")
+    tables = {name: _checked_table(path, name, arrays[name], len(stored)) for name in optional}
+    images, valid_indices = _resized(path, stored, config, cache)
+    if not len(valid_indices):
+        raise UserError(f"{path}: all {len(stored)} images are of one colour")
+    broken = tuple(f"image {i}" for i in sorted({*range(len(stored))} - {*valid_indices.tolist()}))
+    report_broken(_title(path), broken, len(stored))
     columns, factors = [], []
-    for name, table in (("factors", arrays.get("factors")), ("labels", arrays.get("labels"))):
-        if table is None:
-            continue
-        axes = 2 if name == "factors" else 1
-        if table.dtype.kind not in "biu" or table.ndim != axes or len(table) != len(stored) or 0 in table.shape:
-            wanted = f"whole numbers [{len(stored)}{', f' if axes == 2 else ''}], one row per image"
-            raise UserError(f"{path}: {name} must be {wanted}; got {table.dtype} {[*table.shape]}")
-        for number, column in enumerate(table.reshape(len(stored), -1).T):
+    for name, table in tables.items():
+        for number, column in enumerate(table[valid_indices].T):
             values, levels = np.unique(column, return_inverse=True)
             columns.append(levels)
             factors.append(Factor(_CLASS if name == "labels" else f"factor {number}", tuple(values.tolist())))
-    images = _resized(path, stored, config, cache)
-    classes = columns[-1] if "labels" in arrays else np.zeros(len(stored), np.int64)
-    test = held_out(np.array([_checksum(str(i)) for i in range(len(stored))]), classes, config.test_fraction)
-    return _dataset(str(path), images, np.stack(columns, axis=1) if columns else None, tuple(factors), test)
+    classes = columns[-1] if "labels" in tables else np.zeros(len(valid_indices), np.int64)
+    test = held_out(np.array([_checksum(str(i)) for i in valid_indices]), classes, config.test_fraction)
+    dataset = _dataset(str(path), images, np.stack(columns, axis=1) if columns else None, tuple(factors), test)
+    return dataclasses.replace(dataset, broken=broken)
 
 
-def _resized(path: pathlib.Path, stored: np.ndarray, config: Config, cache: Cache) -> Images:
-    """Return the images of an .npz file as `fit` makes them."""
+def _checked_table(path: pathlib.Path, name: str, table: np.ndarray, count: int) -> np.ndarray:
+    """Return `factors` or `labels` of `count` images, whole numbers [n, f]. Raises UserError if it is not that."""
+    axes = 2 if name == "factors" else 1
+    if table.dtype.kind not in "biu" or table.ndim != axes or len(table) != count or 0 in table.shape:
+        wanted = f"whole numbers [{count}{', f' if axes == 2 else ''}], one row per image"
+        raise UserError(f"{path}: {name} must be {wanted}; got {table.dtype} {[*table.shape]}")
+    table = table.reshape(count, -1)
+    if table.shape[1] > _MAX_FACTORS:
+        raise UserError(f"{path}: factors has {table.shape[1]} columns: leave at most {_MAX_FACTORS}")
+    return table
+
+
+def _resized(path: pathlib.Path, stored: np.ndarray, config: Config, cache: Cache) -> tuple[Images, np.ndarray]:
+    """Return the images of an .npz file as `fit` makes them, without those of one colour, and their indices [n]."""
     side, _, channels = config.image_shape
     binary = RANGES[config.scaling].highest == 1
     if stored.shape[1:] == config.image_shape and not binary:
-        return stored
+        valid_indices = np.flatnonzero(_varied(stored))
+        return Subset(stored, valid_indices), valid_indices
     shape = (len(stored), *config.image_shape)
+    scale = 255 if binary and stored.max() <= 1 else 1  # Black and white may be stored as 0 and 1.
 
     def chunks() -> Iterator[image_cache.Chunk]:
         for start in range(0, len(stored), BATCH):
-            part = stored[start : start + BATCH]
-            yield np.stack([fit(i, side, channels, binary) for i in part]), [*range(start, start + len(part))], []
+            part = stored[start : start + BATCH] * np.uint8(scale)
+            fitted = np.stack([fit(image, side, channels, binary) for image in part])
+            valid = _varied(fitted)
+            errors = [f"image {start + i} is broken: all its pixels are equal" for i in np.flatnonzero(~valid)]
+            yield fitted[valid], (start + np.flatnonzero(valid)).tolist(), errors
 
     if not cache.enabled:
-        return np.concatenate([images for images, _, _ in chunks()])
-    key = [*config.image_shape, binary, str(path.resolve()), *fingerprint(path)]
-    return image_cache.open_images(cache.folder, _title(path), key, shape, chunks)[0]
+        images, indices, _ = zip(*chunks(), strict=True)
+        return np.concatenate(images), np.concatenate(indices).astype(np.int64)
+    key = [*config.image_shape, binary, scale, str(path.resolve()), *fingerprint(path)]
+    return image_cache.open_images(cache.folder, _title(path), key, shape, chunks)
+
+
+def _varied(images: np.ndarray) -> np.ndarray:
+    """Return which images [n, h, w, c] are of more than one colour, bool [n]."""
+    return images.min(axis=(1, 2, 3)) < images.max(axis=(1, 2, 3))

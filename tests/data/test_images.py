@@ -218,6 +218,25 @@ def test_arrays_are_resized_as_files_are(tmp_path):
         np.testing.assert_array_equal(dataset.train.take(0, 3), wanted)
 
 
+@pytest.mark.parametrize("config", [FACES, DIGITS], ids=["resized", "as they are"])
+def test_arrays_of_one_colour_are_left_out(tmp_path, config):
+    stored = np.random.RandomState(0).randint(0, 256, (6, 28, 28), np.uint8)
+    stored[[1, 4]] = 7
+    path = npz(tmp_path, images=stored, labels=np.array([5, 6, 7, 5, 6, 7]), factors=np.arange(6)[:, None])
+    caches = (NO_CACHE, Cache(tmp_path / "cache"), Cache(tmp_path / "cache"))
+    for dataset in (images.read(path, dataclasses.replace(config, test_fraction=0.0), cache) for cache in caches):
+        assert dataset.broken == ("image 1", "image 4") and classes(dataset.train, dataset) == {5: 2, 7: 2}
+        assert dataset.factors[0].values == (0, 2, 3, 5)
+        wanted = [images.fit(image[..., None], config.image_shape[0], config.image_shape[2]) for image in stored]
+        np.testing.assert_array_equal(dataset.train.take(0, 4), np.stack(wanted)[[0, 2, 3, 5]])
+
+
+def test_arrays_of_0_and_1_are_black_and_white(tmp_path):
+    stored = np.random.RandomState(0).randint(0, 2, (5, 64, 64), np.uint8)
+    dataset = read(npz(tmp_path, images=stored), config=SPRITES)
+    np.testing.assert_array_equal(dataset.train.take(0, 5)[..., 0], stored)
+
+
 @pytest.mark.parametrize(
     "arrays, words",
     [
@@ -229,6 +248,8 @@ def test_arrays_are_resized_as_files_are(tmp_path):
         ({"images": COLOUR, "labels": np.zeros(10)}, "labels must be whole numbers"),
         ({"images": COLOUR, "labels": np.array(["a"] * 10)}, "labels is text"),
         ({"images": COLOUR, "factors": np.zeros(10, int)}, r"factors must be whole numbers \[10, f\]"),
+        ({"images": COLOUR, "factors": np.zeros((10, 1001), int)}, "factors has 1001 columns: leave at most 1000"),
+        ({"images": np.zeros_like(COLOUR)}, "all 10 images are of one colour"),
         ({"images": np.array([{}], object)}, "is not a readable .npz file"),
     ],
 )
