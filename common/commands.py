@@ -269,10 +269,8 @@ def _saved_statistics(run: runs.LoadedRun) -> Any:
 
 def export(config: Config, options: Options) -> None:
     """Write generator and encoder of a trained run for other programs, to export/ among its results."""
-    path = options.checkpoint
-    if not options.tf1_checkpoint:
-        path = path or trained_folder(config, options)
-        runs.config_of(path)  # Refuses what is no run, before TensorFlow is imported.
+    path = None if options.tf1_checkpoint else options.checkpoint or trained_folder(config, options)
+    config = runs.own_config(config, options)  # Refuses what is no run, before TensorFlow is imported.
     import_tensorflow()
     from common.evaluation.export import export as write
     from common.evaluation.opening import open_trained

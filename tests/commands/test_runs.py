@@ -307,6 +307,18 @@ def test_export_needs_no_data_if_the_networks_are_there(networks, monkeypatch, m
     assert folder == tmp_path / "out" / "results" / "tiny" / "export" and model.no_images is None
 
 
+def test_export_loads_data_as_the_run_says(networks, monkeypatch, make_config, tmp_path, capsys):
+    loaded = []
+    monkeypatch.setattr(commands, "load_dataset", lambda config, *_: loaded.append(config))
+    monkeypatch.setattr("common.evaluation.export.export", lambda *_: None)
+    place = ("--checkpoint", networks, "--data-dir", tmp_path, "--out", tmp_path / "out")
+    assert command(make_config(seed=8), "export", *place) == 0
+    assert loaded == [make_config()]
+    assert command(make_config(dataset="chairs"), "export", *place) == 2
+    assert "was trained on mnist, and this script is for chairs: use tiny.py" in capsys.readouterr().err
+    assert loaded == [make_config()]
+
+
 def test_a_damaged_network_is_named(networks):
     file = networks / "generator.keras"
     file.write_bytes(file.read_bytes()[:-100])
