@@ -70,20 +70,27 @@ def dataset(
     Args:
         images: uint8 [n, h, w, c], or [n, h, w] if grey. Nothing is copied.
         labels: the class of each image, int [n] from 0, for the accuracy; training does not see it.
-        test_images: the same for the test split.
-        test_labels: the same for the test split.
+        test_images: the same for the test split, of the same shape.
+        test_labels: the same for the test split, if there are `labels`.
 
     Raises:
-        UserError: an array is something else.
+        UserError: an array is something else, or the splits do not fit each other.
     """
     train = _split(images, labels)
     test = None if test_images is None else _split(test_images, test_labels)
+    if test is None and test_labels is not None:
+        raise UserError("test_labels belong to test_images: give both or neither")
+    if test is not None and (labels is None) != (test_labels is None):
+        raise UserError("labels and test_labels belong together: give both or neither")
+    shape, test_shape = (list(split.take(0, 1).shape[1:]) for split in (train, test or train))
+    if test_shape != shape:
+        raise UserError(f"test images are {test_shape}, training images {shape}: they must be alike")
     digest = zlib.crc32(np.ascontiguousarray(images))
     source = f"an array of {len(images)} images ({digest:08x})"
     if labels is None:
         return Dataset(source, train, test)
-    classes = Factor("class", tuple(range(int(np.max(labels)) + 1)))
-    return Dataset(source, train, test, (classes,), "class")
+    highest = max(int(np.max(given)) for given in (labels, test_labels) if given is not None)
+    return Dataset(source, train, test, (Factor("class", tuple(range(highest + 1))),), "class")
 
 
 def _split(images: np.ndarray, labels: np.ndarray | None) -> Split:

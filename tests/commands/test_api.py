@@ -137,9 +137,24 @@ def test_arrays_that_are_no_data_set_are_refused(images, labels, words):
         api.dataset(images, labels)
 
 
-def test_labels_are_the_classes_of_a_data_set():
-    data = api.dataset(IMAGES[..., 0], np.arange(60) % 3, IMAGES[:5], np.zeros(5, int))
-    assert data.factors[0].levels == 3 and data.train.take(0, 2).shape == (2, 28, 28, 1)
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"labels": np.zeros(60, int), "test_images": IMAGES}, "labels and test_labels belong together: give both"),
+        ({"test_images": IMAGES, "test_labels": np.zeros(60, int)}, "labels and test_labels belong together"),
+        ({"test_labels": np.zeros(60, int)}, "test_labels belong to test_images: give both or neither"),
+        ({"test_images": IMAGES[:, :20]}, r"test images are \[20, 28, 1\], training images \[28, 28, 1\]: they must"),
+    ],
+)
+def test_splits_that_do_not_fit_each_other_are_refused(arrays, words):
+    with pytest.raises(UserError, match=words):
+        api.dataset(IMAGES, **arrays)
+
+
+@pytest.mark.parametrize(("test_label", "levels"), [(0, 3), (4, 5)])
+def test_labels_are_the_classes_of_a_data_set(test_label, levels):
+    data = api.dataset(IMAGES[..., 0], np.arange(60) % 3, IMAGES[:5], np.full(5, test_label))
+    assert data.factors[0].levels == levels and data.train.take(0, 2).shape == (2, 28, 28, 1)
     np.testing.assert_array_equal(data.labels(data.train), np.arange(60) % 3)
     assert data.source != api.dataset(255 - IMAGES[..., 0]).source  # So --resume refuses other images.
 
