@@ -140,7 +140,7 @@ def _train(config: Config, given: Mapping[str, Any], presets: Mapping[str, Confi
         import_tensorflow()
         from common.smoke import smoke
 
-        return smoke(config, options.data_dir)
+        return smoke(config, options.data_dir, options.data)
     commands.train(config, options)
 
 

@@ -34,7 +34,7 @@ class Failed(UserError):
     exit_code = 1
 
 
-def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
+def smoke(config: Config, data_dir: pathlib.Path | None, mode: str) -> None:
     """Train two epochs of two small steps, the second again from the checkpoint of the first, evaluate and draw.
 
     The resumed epoch must end bit for bit in the same state, except for running loss means, which may differ by
@@ -42,20 +42,22 @@ def smoke(config: Config, data_dir: pathlib.Path | None) -> None:
 
     Args:
         config: gives the model and the data set.
-        data_dir: the real data; None for synthetic data.
+        data_dir: the real data; None to look for it if `mode` is "real", or else for synthetic data.
+        mode: --data.
 
     Raises:
         Failed: something that should hold does not.
-        UserError: something else is wrong, such as the content of `data_dir`.
+        UserError: something else is wrong, such as the content of `data_dir`, or that there is no real data.
     """
     began = time.monotonic()
     config = dataclasses.replace(config, batch_size=BATCH_SIZE, steps_per_epoch=STEPS, epochs=2)
-    name = run_name(config.name, not data_dir)
+    real = data_dir is not None or mode == "real"
+    name = run_name(config.name, not real)
     with tempfile.TemporaryDirectory(prefix="infovaegan-smoke-") as folder:
         whole, resumed = (pathlib.Path(folder, part) for part in ("whole", "resumed"))
         options = TrainingOptions(
             data_dir=data_dir,
-            data="real" if data_dir else "synthetic",
+            data="real" if real else "synthetic",
             cache_dir=pathlib.Path(folder, "cache"),
             out=whole,
             deterministic=True,

@@ -1,5 +1,6 @@
 """`--smoke` of every script."""
 
+import pathlib
 import re
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from common import smoke
+import InfoVAE_MNIST
+from common import cli, smoke
+from common.errors import UserError
 from common.models import registry
 from common.training import checkpoints
 from helpers.scripts import run
@@ -36,6 +39,24 @@ def test_on_a_folder_of_renders(tmp_path):
     process = run("InfoVAE_3DChairs.py", "--smoke", "--data-dir", tmp_path / "data", home=tmp_path)
     assert process.returncode == 0, process.stderr
     assert re.search(PASSED.format("InfoVAE_3DChairs"), process.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("flags", "used"),
+    [
+        ([], (None, "synthetic")),
+        (["--data", "real"], (None, "real")),
+        (["--data-dir", "x"], (pathlib.Path("x"), "real")),
+        (["--data", "synthetic"], (None, "synthetic")),
+    ],
+)
+def test_it_takes_the_data_that_the_flags_name(flags, used, monkeypatch, capsys):
+    def train(config, options, load):
+        raise UserError(f"{options.data_dir}, {options.data}")
+
+    monkeypatch.setattr(smoke.commands, "train", train)
+    assert cli.main(InfoVAE_MNIST.CONFIG, "", ["--smoke", *flags]) == 2
+    assert capsys.readouterr().err.endswith(f": error: {used[0]}, {used[1]}\n")
 
 
 @pytest.mark.parametrize(
