@@ -92,9 +92,11 @@ def path(text: str) -> pathlib.Path:
     """Return a path as a user types it. `~` is the home folder, also where the shell leaves it (--out=~/x).
 
     Raises:
-        argparse.ArgumentTypeError: there is no home folder, or TensorFlow, which takes names as UTF-8, would find
-            another file.
+        argparse.ArgumentTypeError: it is empty, there is no home folder, or TensorFlow, which takes names as UTF-8,
+            would find another file.
     """
+    if not text:  # Often a variable of the shell that is not set; pathlib would take it for the current folder.
+        raise argparse.ArgumentTypeError("needs a path, got ''")
     found = os.path.expanduser(text)
     if found == "~" or found.startswith("~/"):
         raise argparse.ArgumentTypeError(f"{text}: there is no home folder: set HOME, or write the path without ~")

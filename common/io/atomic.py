@@ -1,6 +1,7 @@
 """Atomic writes: a file is complete or absent."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -14,7 +15,12 @@ _UNFINISHED = ".unfinished-"
 
 @contextlib.contextmanager
 def atomic_write(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield a temporary path with the same suffix; it is renamed to `path` on success and removed on failure."""
+    """Yield a temporary path with the same suffix; it is renamed to `path` on success and removed on failure.
+
+    Raises IsADirectoryError if `path` is a folder.
+    """
+    if path.is_dir():  # Renaming would fail only at the end, and name the temporary file.
+        raise IsADirectoryError(errno.EISDIR, "is a folder: name a file", str(path))
     handle, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = pathlib.Path(name)

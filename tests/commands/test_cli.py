@@ -252,6 +252,8 @@ def test_a_dry_run_of_a_trained_run_shows_its_own_configuration(capsys, command)
         ("--keep 0", "--keep must be at least 1, got 0"),
         ("--on-nan ignore", "--on-nan must be one of stop, rollback, got 'ignore'"),
         ("--resume --overwrite", "--resume cannot be combined with --overwrite"),
+        ("--images=", "--images needs a path, got ''"),
+        ("--data-dir=", "--data-dir needs a path, got ''"),
         ("--jit --strategy auto", "--jit cannot be combined with --strategy"),
         ("--sync-batch-norm", "--sync-batch-norm requires --strategy"),
         ("--data synthetic --data-dir .", "--data synthetic cannot be combined with --data-dir"),

@@ -129,6 +129,13 @@ def test_a_file_takes_its_name_only_when_it_is_whole(tmp_path):
     assert os.listdir(tmp_path) == ["result.txt"]
 
 
+def test_a_folder_is_not_replaced_by_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match=f"is a folder: name a file: '{tmp_path}/a'"):
+        (tmp_path / "a").mkdir()
+        write_json({}, tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_a_file_may_be_read_by_whom_the_users_mask_lets_read_it(tmp_path):
     before = os.umask(0o027)
     try:
