@@ -220,7 +220,8 @@ def _write_tfds(folder: pathlib.Path, entry: pathlib.Path) -> None:
             for chunk in tfds.examples(folder, split, BATCH, encoded="image"):
                 attributes = chunk.get("attributes", {})
                 names[:] = names or sorted(attributes)
-                if sorted(attributes) != names or any(column.dtype != bool for column in attributes.values()):
+                known = names and sorted(attributes) == names
+                if not known or any(column.dtype != bool for column in attributes.values()):
                     raise UserError(f"{folder} has attributes that are not CelebA's: {tfds.PREPARE_AGAIN}")
                 levels.append(np.stack([attributes[name] for name in names], axis=1))
                 files = [Entry(f"an image of {folder}, {split}", data=data) for data in chunk["image"]]

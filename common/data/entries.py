@@ -130,31 +130,34 @@ def list_files(path: pathlib.Path) -> list[Entry]:
     if os.path.isfile(root):
         return [Entry(os.path.basename(root), root)]
     found = []
-    for entry in _walk(root, "", set()):
+    for entry in _walk(root):
         found.append(entry)
         if len(found) > MAX_FILES:
             raise UserError(f"{path} contains more than {MAX_FILES} files: name the folder of the data set")
     return sorted(found, key=lambda entry: (entry.name.count("/"), entry))
 
 
-def _walk(folder: str, prefix: str, visited: set[tuple[int, int]]) -> Iterator[Entry]:
-    try:
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in visited:
-            return  # A loop of links.
-        visited.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as scanned:
-            children = list(scanned)
-    except OSError as error:
-        raise UserError(f"cannot read the folder {folder}: {error.strerror or error}") from None
-    for child in children:
-        entry, link = Entry(prefix + child.name, child.path), child.is_symlink()
-        # The functions of os.path answer False to a loop of links, and the methods of `child` need no system call.
-        if os.path.isdir(child.path) if link else child.is_dir():
-            if not Entry(child.name).is_junk:
-                yield from _walk(child.path, f"{entry.name}/", visited)
-        elif not os.path.exists(child.path) or os.path.isfile(child.path) if link else child.is_file():
-            yield entry
+def _walk(root: str) -> Iterator[Entry]:
+    visited, waiting = set(), [(root, "")]  # No recursion: folders may be nested deeper than Python's stack.
+    while waiting:
+        folder, prefix = waiting.pop()
+        try:
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in visited:
+                continue  # A loop of links.
+            visited.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as scanned:
+                children = list(scanned)
+        except OSError as error:
+            raise UserError(f"cannot read the folder {folder}: {error.strerror or error}") from None
+        for child in children:
+            entry, link = Entry(prefix + child.name, child.path), child.is_symlink()
+            # The functions of os.path answer False to a loop of links, and the methods of `child` need no system call.
+            if os.path.isdir(child.path) if link else child.is_dir():
+                if not Entry(child.name).is_junk:
+                    waiting.append((child.path, f"{entry.name}/"))
+            elif not os.path.exists(child.path) or os.path.isfile(child.path) if link else child.is_file():
+                yield entry
 
 
 def with_members(entries: list[Entry], enough: Callable[[list[Entry]], bool] | None = None) -> list[Entry]:

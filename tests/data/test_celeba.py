@@ -180,6 +180,13 @@ def test_tfds_is_refused_without_a_cache(tmp_path, prepared):
         celeba.read(tmp_path, NO_CACHE)
 
 
+def test_tfds_without_attributes_is_refused(tmp_path, photographs):
+    splits = {name: [(io.BytesIO(photographs[0]), ())] for name in ("train", "validation", "test")}
+    folder = store_celeba(tmp_path, (218, 178, 3), (), splits)
+    with pytest.raises(UserError, match=f"{folder} has attributes that are not CelebA's"):
+        celeba.read(tmp_path, Cache(tmp_path / "cache"))
+
+
 def test_damaged_tfds(tmp_path, prepared):
     shard = next(prepared.glob("*test.tfrecord*"))
     shard.write_bytes(shard.read_bytes()[:-9])

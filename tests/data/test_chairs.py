@@ -1,6 +1,8 @@
 """3D Chairs as a folder and as a tar, the views in the file names, and other files in between."""
 
+import os
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -130,6 +132,22 @@ def test_other_files_are_ignored(tmp_path, renders):
     dataset = chairs.read(folder, NO_CACHE)
     check(dataset, renders)
     assert {"all_chair_names.mat", "9a1b/renders/Thumbs.db", "no_renders/x.png"} <= set(dataset.unused)
+
+
+def test_folders_may_be_nested_deeper_than_the_stack(tmp_path, monkeypatch):
+    depth = sys.getrecursionlimit()
+    monkeypatch.chdir(tmp_path)
+    for _ in range(depth):
+        os.mkdir("a")
+        os.chdir("a")
+    pathlib.Path("x").touch()
+    try:
+        assert [entry.name for entry in entries.list_files(tmp_path)] == [f"{'a/' * depth}x"]
+    finally:  # What removes pytest's folders may be recursive.
+        pathlib.Path("x").unlink()
+        for _ in range(depth):
+            os.chdir("..")
+            os.rmdir("a")
 
 
 def test_broken_links_are_broken_renders(tmp_path, renders, caplog):
