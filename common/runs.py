@@ -67,15 +67,15 @@ def claim_folders(config: Config, data: dict[str, Any], options: TrainingOptions
     return folders, start
 
 
-def make_writable_folder(folder: pathlib.Path) -> None:
-    """Make `folder`. Raises UserError if it cannot be made or written to."""
+def make_writable_folder(folder: pathlib.Path, remedy: str = "name another --out") -> None:
+    """Make `folder`. Raises UserError, which says what the `remedy` is, if it cannot be made or written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / ".writable") as temporary:
             temporary.touch()
         (folder / ".writable").unlink(missing_ok=True)  # Another process may do the same.
     except OSError as error:
-        raise UserError(f"cannot write to {folder} ({error.strerror or error}): name another --out") from None
+        raise UserError(f"cannot write to {folder} ({error.strerror or error}): {remedy}") from None
 
 
 class LoadedRun(NamedTuple):

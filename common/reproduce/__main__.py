@@ -183,8 +183,9 @@ def _reproduce(given: argparse.Namespace, presets: Mapping[str, tuple[str, ...]]
         require_data(plan, given.data_dir)
     if given.dry_run:
         return describe(plan, given.data_dir)
-    runs.make_writable_folder(given.runs)
-    with write_lock(given.runs, remedy="name another --runs"):
+    remedy = "name another --runs"
+    runs.make_writable_folder(given.runs, remedy)
+    with write_lock(given.runs, remedy):
         if not given.no_training:
             carry_out(plan, given.runs, given.data_dir)
         _write(plan, given.runs)

@@ -309,6 +309,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(scripts, capsys):
         ("table1 --seeds 0", "--seeds must be at least 1, got 0"),
         ("table1 --preset lite", "did you mean light?"),
         ("table1 --data-dir none", "--data-dir none is not a folder"),
+        ("table1 --runs /dev/null/r --no-training", "name another --runs"),
     ],
 )
 def test_wrong_arguments_are_named(capsys, arguments, message):
