@@ -15,17 +15,10 @@ from common import commands, flags, program, runs, suggestions
 from common.config import Config
 from common.data import images
 from common.errors import UserError
+from common.evaluation_options import QUICK_EVALUATION, QUICK_FIGURES, EvaluationSettings, FigureSettings
 from common.io.notices import import_tensorflow
 from common.models import registry
-from common.options import (
-    QUICK_EVALUATION,
-    QUICK_FIGURES,
-    DataOptions,
-    EvaluationSettings,
-    FigureSettings,
-    Options,
-    TrainingOptions,
-)
+from common.options import DataOptions, Options, TrainingOptions
 from common.run_folders import newest
 from common.sample_options import SampleOptions
 from common.training.signals import StopSignals

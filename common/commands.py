@@ -8,7 +8,6 @@ import importlib.util
 import json
 import logging
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,33 +19,19 @@ from common.data.dataset import Dataset
 from common.data.fingerprint import fingerprint
 from common.data.load import existing, load_dataset, module_of
 from common.errors import Interrupted, UserError
+from common.evaluation_options import EvaluationSettings, FigureSettings
 from common.io.atomic import write_json
 from common.io.lock import write_lock
 from common.io.notices import import_tensorflow
 from common.models import registry
 from common.observers import observers_of
-from common.options import (
-    FIGURES_FILE,
-    DataOptions,
-    EvaluationSettings,
-    FigureSettings,
-    Options,
-    RunFolders,
-    TrainingOptions,
-)
+from common.options import FIGURES_FILE, DataOptions, Options, RunFolders, TrainingOptions
 from common.run_data import absolute, is_named, load_data
-from common.run_folders import newest, run_name, run_to_resume, script_of, trained_folder
+from common.run_folders import newest, run_name, run_to_resume, trained_folder
+from common.run_summary import closing_lines
 from common.sample_options import SampleOptions
 from common.training import workers
-from common.training.duration import duration
 from common.training.signals import Stop, resume_command
-
-_HEADLINES = {  # Measure -> (what it is, which way is better, the paper's number by data set).
-    "accuracy": ("accuracy of the categories on test images", "higher is better", {"mnist": 0.9542}),
-    "factor_vae": ("FactorVAE score", "higher is better", {}),
-    "fid_classifier": ("FID in a small classifier's features", "lower is better", {}),
-    "reconstruction_error_per_value": ("squared error of a reconstructed pixel", "lower is better", {}),
-}
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +155,7 @@ def _train(
     steps = training.steps_per_epoch * config.epochs
     opened = runs.LoadedRun(training.system, dataset, str(training.checkpoints.newest()), description, folders.results)
     metrics = _after_training(opened, steps, evaluation, figures, statistics) if options.evaluate else {}
-    for line in summary(config, folders, metrics, time.monotonic() - began):
+    for line in closing_lines(config, folders, metrics, time.monotonic() - began):
         logger.info(line)
 
 
@@ -206,25 +191,6 @@ def _after_training(
     draw.draw_figures(*about, figures, statistics=statistics)
     write_report(*about, figures, statistics=statistics)
     return result["metrics"]
-
-
-def summary(config: Config, folders: RunFolders, metrics: dict[str, float], seconds: float) -> list[str]:
-    """Return the last lines of a run: its length, what came out, what to look at, and what to do next."""
-    from common.evaluation.report.write import REPORT_FILE
-
-    epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
-    lines = [f"Finished {epochs} after {duration(seconds)}."]
-    for name in [name for name in _HEADLINES if name in metrics][:2]:
-        what, better, paper = _HEADLINES[name]
-        other = f"; the paper's: {paper[config.dataset]:.4g}" if config.dataset in paper else ""
-        lines.append(f"{name} {metrics[name]:.4g}: {what} ({better}{other})")
-    pictures = [folders.results / name for name in ("figure_class_grid.png", "class_grid.png")]
-    picture = next((path for path in pictures if path.is_file()), folders.results)
-    script = f"{script_of(config.name)}.py"
-    page = folders.results / REPORT_FILE
-    look = f"Look at {picture}" + (f", or open {page} in a browser." if page.is_file() else ".")
-    more = [f"More: python {script} figures --help, python {script} evaluate --help"]
-    return [*lines, look, *(more if pathlib.Path(sys.argv[0]).name == script else [])]
 
 
 def open_tf1(config: Config, path: pathlib.Path) -> Any:

@@ -6,21 +6,18 @@ given is absent.
 
 import argparse
 import dataclasses
-import functools
 import pathlib
-import re
 import shutil
 import textwrap
-import typing
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from common import surroundings
+from common.arguments import Flag, Parser, flags_of
 from common.config import BATCH_NORMS, PRECISIONS, Config
-from common.errors import UserError, did_you_mean
-from common.fields import described, flag_of, type_of
+from common.evaluation_options import EvaluationSettings, FigureSettings
+from common.fields import described, flag_of
 from common.models import registry
-from common.options import DataOptions, EvaluationSettings, FigureSettings, Options, TrainingOptions
+from common.options import DataOptions, Options, TrainingOptions
 from common.sample_options import SampleOptions
 
 COMMANDS = {
@@ -117,86 +114,6 @@ class _Extras:
     dry_run: bool = described(False, "print the resolved configuration, check the data, and exit", common=True)
 
 
-class Flag(NamedTuple):
-    """One flag: its name as typed, the type of its values, its default, and what --help says."""
-
-    flag: str
-    kind: Any
-    default: Any
-    help: str
-    choices: tuple[str, ...] = ()
-    metavar: str | None = None
-    common: bool = False
-    negatable: bool = False
-    alias: str = ""
-    bare: Any = None
-
-    def add(self, parser: argparse._ArgumentGroup, shown: bool) -> None:
-        """Add it to a parser; `shown` says whether help lists it."""
-        text = argparse.SUPPRESS if not shown else (self.help + self._default()).replace("%", "%%")
-        options: dict[str, Any] = {"dest": self.flag, "default": argparse.SUPPRESS, "help": text}
-        if self.kind is bool and self.negatable:
-            options["action"] = argparse.BooleanOptionalAction
-        elif self.kind is bool:
-            options["action"] = "store_false" if self.flag.startswith("--no-") else "store_true"
-        else:
-            kind, options["nargs"] = _values_of(self.kind)
-            options["type"] = functools.partial(_convert, kind, self.choices)
-            if self.bare is not None:
-                options |= {"nargs": "?", "const": self.bare}
-            options["metavar"] = self.metavar or (f"{{{','.join(self.choices)}}}" if self.choices else _METAVARS[kind])
-        parser.add_argument(self.flag, *filter(None, [self.alias]), **options)
-
-    def _default(self) -> str:
-        if self.kind is bool and self.negatable:
-            return " (default: on)" if self.default else " (default: off)"
-        if self.kind is bool or self.bare is not None or self.default in (None, (), "") or "(default" in self.help:
-            return ""
-        values = self.default if isinstance(self.default, tuple) else (self.default,)
-        if all(value is None for value in values):
-            return ""
-        return f" (default: {' '.join(f'{v:g}' if isinstance(v, float) else str(v) for v in values)})"
-
-
-_METAVARS = {int: "N", float: "X", str: "TEXT", pathlib.Path: "PATH"}
-
-
-def _values_of(kind: Any) -> tuple[Any, str | int | None]:
-    """Return the type of a single value, and argparse's `nargs`."""
-    if typing.get_origin(kind) is not tuple:
-        return kind, None
-    members = typing.get_args(kind)
-    return members[0], "+" if members[-1] is Ellipsis else len(members)
-
-
-def _convert(kind: Any, choices: Sequence[str], text: str) -> Any:
-    if choices and text not in choices:
-        raise argparse.ArgumentTypeError(
-            f"must be {'one of ' * (len(choices) > 1)}{', '.join(choices)}, got {text!r}{did_you_mean(text, choices)}"
-        )
-    if kind is pathlib.Path:
-        return surroundings.path(text)
-    try:
-        return getattr(kind, "parse", kind)(text)
-    except ValueError:
-        wanted = {int: "a whole number", float: "a number"}[kind]
-        raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}") from None
-
-
-def flags_of(kind: type, defaults: Any = None, names: Collection[str] = (), negatable: bool = False) -> list[Flag]:
-    """Return a flag for each field of a dataclass, or for those of `names`; defaults are those of an object."""
-    flags = []
-    for field in dataclasses.fields(kind):
-        if not field.metadata or (names and field.name not in names):
-            continue
-        default = getattr(defaults, field.name) if defaults is not None else field.default
-        data, positive = field.metadata, negatable and type_of(field) is bool
-        text = (flag_of(field), type_of(field), default, data["help"])
-        shown = (data["metavar"], data["common"], positive, data["alias"], data["bare"])
-        flags.append(Flag(*text, data["choices"], *shown))
-    return flags
-
-
 def _model_groups(config: Config) -> list[tuple[str, list[Flag]]]:
     """Return the flags that change a configuration, by group."""
     names = {"--model": tuple(registry.models()), "--variant": tuple(registry.variants())}
@@ -262,19 +179,6 @@ def resolve(config: Config, given: Mapping[str, Any]) -> Config:
     return dataclasses.replace(config, latent=latent, hyper=hyper, **changes)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> typing.NoReturn:
-        """Raise UserError in this project's words."""
-        message = re.sub(r"^argument (--[\w-]+)[^:]*: ", r"\1 ", message)
-        for theirs, ours in (
-            (r"expected one argument", "needs a value"),
-            (r"expected (at least one|\d+) arguments?", r"needs \1 value(s)"),
-            (r"ignored explicit argument", "takes no value, got"),
-        ):
-            message = re.sub(theirs, ours, message)
-        raise UserError(message)
-
-
 def parser(
     command: str, config: Config, description: str, presets: Sequence[str] = (), *, tf1: bool = False, shown: str = ""
 ) -> argparse.ArgumentParser:
@@ -292,7 +196,7 @@ def parser(
     what = COMMANDS[command].format(script=script)
     others = ", ".join(name for name in COMMANDS if name != command)
     examples = [f"  python {script} {text.format(name=config.name)}" for text in EXAMPLES[command]]
-    p = _Parser(
+    p = Parser(
         prog=script,
         usage=f"python {script} [{command}] [FLAGS]" if command == "train" else f"python {script} {command} [FLAGS]",
         description=textwrap.fill(f"{description} {what}".lstrip() if command == "train" else what, _width()),
@@ -319,7 +223,7 @@ def _preset(presets: Sequence[str]) -> list[Flag]:
 
 def model_parser(config: Config, presets: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return a parser of the flags that change a configuration alone, --preset included."""
-    p = _Parser(add_help=False, allow_abbrev=False)
+    p = Parser(add_help=False, allow_abbrev=False)
     for flags in (_preset(presets), *(flags for _, flags in _model_groups(config))):
         for flag in flags:
             flag.add(p.add_argument_group(), shown=False)

@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Sequence
 
+from common.arguments import flags_of
 from common.config import Config
 from common.errors import UserError, did_you_mean
 from common.fields import flag_of
-from common.flags import COMMANDS, flags_of, groups
+from common.flags import COMMANDS, groups
 from common.models import registry
 from common.options import TrainingOptions
 

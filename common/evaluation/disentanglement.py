@@ -9,7 +9,7 @@ from common.evaluation.metrics import factor_vae
 from common.evaluation.metrics.codes import Codes, NotMeasurable
 from common.evaluation.metrics.mig import mutual_information_gap
 from common.evaluation.metrics.sap import separated_attribute_predictability
-from common.options import EvaluationSettings
+from common.evaluation_options import EvaluationSettings
 
 NAMES = ("factor_vae", "mig", "sap")
 MIG_IMAGES = 10_000  # As disentanglement_lib.

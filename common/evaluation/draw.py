@@ -22,9 +22,10 @@ from common.evaluation.figures.tables import heatmap, image_table
 from common.evaluation.findings import Progress
 from common.evaluation.information import information
 from common.evaluation.statistics import Statistics
+from common.evaluation_options import FigureSettings
 from common.io.atomic import write_json
 from common.models.system import System
-from common.options import FIGURES_FILE, FigureSettings
+from common.options import FIGURES_FILE
 from common.run_json import provenance
 
 _MAX_TRAVERSED = 32  # Codes that are traversed unless --codes names others; a mixture has 256.

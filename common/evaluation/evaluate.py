@@ -24,10 +24,11 @@ from common.evaluation.findings import Findings, Progress
 from common.evaluation.metrics import classification, factor_vae
 from common.evaluation.metrics.codes import Codes
 from common.evaluation.statistics import Statistics
+from common.evaluation_options import EvaluationSettings
 from common.io.atomic import write_json
 from common.models import registry
 from common.models.system import System
-from common.options import METRICS_FILE, QUICK_METRICS_FILE, EvaluationSettings
+from common.options import METRICS_FILE, QUICK_METRICS_FILE
 from common.run_json import provenance
 
 logger = logging.getLogger(__name__)

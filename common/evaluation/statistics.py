@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from common.data.dataset import Dataset
 from common.evaluation.encode import AVERAGES, evaluation_seed, to_inputs
+from common.evaluation_options import SMALL
 from common.models import registry
 from common.models.system import System
 from common.nn.distributions import Latents
 from common.nn.layers import BatchNorm, plain
-from common.options import SMALL
 
 BATCHES = 150  # That standing averages are taken over, up to `SMALL` pixels.
 _BATCHES_OF_LARGE = 30  # Above: there a batch norm averages over the positions of an image, too.

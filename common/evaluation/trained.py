@@ -12,9 +12,9 @@ from common.data.pixels import RANGES
 from common.errors import UserError
 from common.evaluation.encode import RECONSTRUCTIONS, evaluation_seed, lacks
 from common.evaluation.figures import generated
+from common.evaluation_options import FigureSettings
 from common.models.system import System
 from common.nn.distributions import Latents
-from common.options import FigureSettings
 
 _DRAW = 1 << 22  # Number of a draw that no figure has.
 VALUES = tuple(FigureSettings().values)  # Of a traversal.

@@ -21,8 +21,8 @@ BELOW = {
     "benchmark": {"data", "io", "models", "nn"},
     "reproduce": {"benchmark", "evaluation", "io", "training"},
 }
-LIGHT = {"config", "errors", "fields", "options", "run_json", "runs", "sample_options", "suggestions", "threads"}
-LIGHT |= {"program", "requirements", "surroundings"}
+LIGHT = {"config", "errors", "evaluation_options", "fields", "options", "program", "requirements", "run_json", "runs"}
+LIGHT |= {"sample_options", "suggestions", "surroundings", "threads"}
 
 
 def module_name(file):

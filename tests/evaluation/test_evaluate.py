@@ -17,10 +17,11 @@ from common.evaluation.evaluate import evaluate
 from common.evaluation.metrics.codes import Codes, NotMeasurable
 from common.evaluation.reconstruction import reconstruction_scores
 from common.evaluation.statistics import Statistics
+from common.evaluation_options import EvaluationSettings
 from common.models import registry
 from common.nn.distributions import Latents, NoisePosterior, Posterior
 from common.observers import observers_of
-from common.options import EvaluationSettings, RunFolders
+from common.options import RunFolders
 from helpers.systems import make_config
 
 

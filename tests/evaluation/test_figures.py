@@ -26,9 +26,9 @@ from common.evaluation.figures.generated import (
     traversal,
     traversal_by_category,
 )
+from common.evaluation_options import QUICK_FIGURES, FigureSettings
 from common.models.registry import title_of
 from common.nn.distributions import Latents, Posterior, sample_prior
-from common.options import QUICK_FIGURES, FigureSettings
 from helpers.systems import EVERY
 
 ROWS = 5

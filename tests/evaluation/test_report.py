@@ -14,8 +14,8 @@ from common.data.dataset import Factor
 from common.errors import UserError
 from common.evaluation.report import charts, explanations, explore, markup, saved, sections
 from common.evaluation.report.write import write_report
+from common.evaluation_options import QUICK_FIGURES, FigureSettings
 from common.nn.distributions import Latents
-from common.options import QUICK_FIGURES, FigureSettings
 from helpers import mutations
 from helpers.fake_system import fake_dataset, fake_system
 from helpers.page import Page

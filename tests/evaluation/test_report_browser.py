@@ -8,7 +8,7 @@ from PIL import Image
 
 from common.config import LatentSpec
 from common.evaluation.report.write import write_report
-from common.options import FigureSettings
+from common.evaluation_options import FigureSettings
 from helpers import browser as chromium
 from helpers.fake_system import fake_dataset, fake_system, grey
 from helpers.paths import ROOT

@@ -12,9 +12,9 @@ from common.evaluation.draw import draw_figures
 from common.evaluation.evaluate import evaluate
 from common.evaluation.report.write import write_report
 from common.evaluation.sample import sample
+from common.evaluation_options import QUICK_EVALUATION, QUICK_FIGURES
 from common.models import registry
 from common.nn.layers import plain
-from common.options import QUICK_EVALUATION, QUICK_FIGURES
 from common.sample_options import SampleOptions
 from helpers.page import Page
 from helpers.systems import EVERY, make_config

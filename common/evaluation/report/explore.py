@@ -9,9 +9,9 @@ import numpy as np
 from common.data.pixels import RANGES
 from common.evaluation.figures import generated
 from common.evaluation.report.markup import Html, element, join, picture_uri
+from common.evaluation_options import FigureSettings
 from common.models.system import System
 from common.nn.distributions import Latents
-from common.options import FigureSettings
 
 MAX_IMAGES = 1100  # Of a sample: ten codes in ten categories at eleven positions.
 _MAX_BYTES = 8_000_000  # Of the text of all pictures; of the samples, only as many are kept as fit.

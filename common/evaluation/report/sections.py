@@ -20,8 +20,8 @@ from common.evaluation.report import charts
 from common.evaluation.report.explanations import explain
 from common.evaluation.report.markup import Html, element, join, picture
 from common.evaluation.report.saved import Log, Measured, is_number
+from common.evaluation_options import FigureSettings
 from common.models.system import System
-from common.options import FigureSettings
 
 _COLUMNS = 100  # Of a picture, at most.
 _LISTED = 200  # Files, at most.

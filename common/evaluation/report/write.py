@@ -17,10 +17,11 @@ from common.evaluation.report.explore import explorer
 from common.evaluation.report.markup import element, join
 from common.evaluation.report.saved import read_curves, read_measured, read_object
 from common.evaluation.statistics import Statistics
+from common.evaluation_options import FigureSettings
 from common.io.atomic import atomic_write
 from common.models import registry
 from common.models.system import System
-from common.options import RUN_FILE, FigureSettings
+from common.options import RUN_FILE
 
 REPORT_FILE = "report.html"
 MAX_POSITIONS = 101  # Of a slider.
