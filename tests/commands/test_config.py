@@ -33,18 +33,6 @@ def test_a_value_out_of_range_is_refused_by_the_name_of_its_flag(make_config, fi
     assert str(error.value).endswith(f", got {value}") and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"learning_rate_hold": 1}, "--learning-rate-hold requires --learning-rate-half-life"),
-        ({"variant": "paper", "switch_step": 5}, "--stages separate requires --switch-step"),
-    ],
-)
-def test_values_that_contradict_each_other_are_refused(make_config, changes, said):
-    with pytest.raises(UserError, match=said):
-        make_config(**changes)
-
-
 def test_every_decay_and_dropout_rate_is_below_1():
     checked = []
     for kind in {spec.hyperparameters for spec in registry.specs()}:

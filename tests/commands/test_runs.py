@@ -20,7 +20,7 @@ from common.errors import UserError
 from common.evaluation.opening import saved_statistics
 from common.io.atomic import write_json
 from common.nn.layers import plain
-from common.options import Cache, Options
+from common.options import Cache, Options, RunFolders, TrainingOptions
 from common.run_json import provenance, read_config, read_run, require_same_run
 from common.training.checkpoints import Checkpoints
 from helpers.paths import ROOT
@@ -395,3 +395,14 @@ def test_the_newest_run_may_be_on_synthetic_data(make_config, tmp_path, monkeypa
         (tmp_path / "models" / name / f"tiny-{step}.index").touch()
         os.utime(tmp_path / "models" / name / f"tiny-{step}.index", (time, time))
     assert run_folders.newest(make_config()) == pathlib.Path("models/tiny-synthetic")
+
+
+@pytest.mark.parametrize(("start", "was"), [(None, "did not start from"), ("/other", "started from /other")])
+def test_a_resumed_run_keeps_its_start(start, was, make_config, tmp_path):
+    config, resume = make_config(), TrainingOptions(out=tmp_path, resume=True)
+    folder = RunFolders.of(config.name, tmp_path).models
+    folder.mkdir(parents=True)
+    write_json({**provenance(config, "digits"), "start": start}, folder / "run.json")
+    assert runs.claim_folders(config, {}, resume)[1] == start
+    with pytest.raises(UserError, match=f"cannot resume with --tf1-checkpoint /w/model-1: the saved run {was}"):
+        runs.claim_folders(config, {}, dataclasses.replace(resume, tf1_checkpoint="/w/model-1"))

@@ -12,6 +12,7 @@ import InfoVAE_MNIST
 from common import cli, smoke
 from common.errors import UserError
 from common.models import registry
+from common.options import RunFolders
 from common.training import checkpoints
 from helpers.scripts import run
 from helpers.tiny import config
@@ -57,6 +58,27 @@ def test_it_takes_the_data_that_the_flags_name(flags, used, monkeypatch, capsys)
     monkeypatch.setattr(smoke.commands, "train", train)
     assert cli.main(InfoVAE_MNIST.CONFIG, "", ["--smoke", *flags]) == 2
     assert capsys.readouterr().err.endswith(f": error: {used[0]}, {used[1]}\n")
+
+
+@pytest.mark.parametrize(
+    ("differing", "said"),
+    [
+        (["state/x"], "FAIL: after resuming from tiny-2, 1 variables differ .*, the first state/x"),
+        ([], "FAIL: .*figure_class_grid.png.* not written"),
+    ],
+)
+def test_a_fault_ends_the_self_test_with_1(differing, said, monkeypatch):
+    def train(settings, options, load):
+        folder = RunFolders.of("tiny-synthetic", options.out).models
+        folder.mkdir(parents=True, exist_ok=True)
+        for step in (2, 4):
+            (folder / f"tiny-{step}.index").touch()
+
+    monkeypatch.setattr(smoke.commands, "train", train)
+    monkeypatch.setattr(smoke, "_differences", lambda first, second: differing)
+    with pytest.raises(smoke.Failed, match=said) as caught:
+        smoke.smoke(config(), None)
+    assert caught.value.exit_code == 1
 
 
 @pytest.mark.parametrize(

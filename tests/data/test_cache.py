@@ -322,3 +322,10 @@ def alive(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("value", [-1, 3])
+def test_values_out_of_range_are_damage(value, tmp_path):
+    np.save(tmp_path / "a.npy", np.array([0, 2, value]))
+    with pytest.raises(UserError, match=r"the cache is damaged: .*a\.npy \(its values are not in \[0, 3\)\)"):
+        cache.load(tmp_path / "a.npy", np.integer, (None,), stop=3)

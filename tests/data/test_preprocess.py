@@ -88,25 +88,28 @@ def test_crop_larger_than_the_image_is_refused(shape):
 
 
 @pytest.mark.parametrize(
-    "values, stretched",
+    ("values", "pixels"),
     [
-        ([0.0, 128.0, 255.0], [0, 128, 255]),
-        ([10.0, 20.0, 30.0], [0, 128, 255]),  # 127.5 + 0.5.
-        ([-1.0, -0.5, 1.0], [0, 64, 255]),  # 63.75 + 0.5.
-        ([7.0, 7.0], [0, 0]),
-        ([0.3, 0.3], [0, 0]),
+        ([-1.0, 0.0, 1.0], [0, 128, 255]),  # 127.5 + 0.5 is cut off at 128.
+        ([10.0, 11.0, 12.0, 20.0], [0, 26, 51, 255]),  # 25.5 + 0.5 and 51 + 0.5.
+        ([0.0, 0.5, 254.4, 255.0], [0, 1, 254, 255]),
+        ([3.0, 3.0, 3.0], [0, 0, 0]),
+        ([-7.0, -7.0], [0, 0]),
     ],
 )
-def test_stretch(values, stretched):
-    result = stretch(np.array(values))
-    assert result.dtype == np.uint8
-    assert result.tolist() == stretched
+def test_stretch_known_answers(values, pixels):
+    stretched = stretch(np.array(values))
+    np.testing.assert_array_equal(stretched, pixels)
+    assert stretched.dtype == np.uint8
 
 
-def test_stretch_is_over_all_channels_jointly():
-    image = np.zeros((2, 2, 3))
-    image[..., 1], image[..., 2] = 60, 100
-    assert stretch(image)[0, 0].tolist() == [0, 153, 255]
+def test_stretch_undoes_any_positive_scaling_of_all_channels():
+    image = np.zeros((1, 2, 3))
+    image[0, 0] = [0, 1, 2]
+    image[0, 1] = [4, 3, 2]
+    np.testing.assert_array_equal(stretch(image)[0], [[0, 64, 128], [255, 191, 128]])
+    np.testing.assert_array_equal(stretch(image * 8.0 - 3.0), stretch(image))
+    np.testing.assert_array_equal(stretch((image * 40).astype(np.uint8)), stretch(image))  # Bytes do not wrap around.
 
 
 GRAY = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17

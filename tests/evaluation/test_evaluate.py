@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from common.data.dataset import Dataset, Factor, Split
 from common.errors import UserError
-from common.evaluation.clustering import Scorer, accuracies, category_agreement, generated_scores
+from common.evaluation.clustering import Scorer, accuracies, category_agreement, class_names, generated_scores
 from common.evaluation.disentanglement import factor_vae_plan, factor_vae_scores, mig_scores, sap_scores
 from common.evaluation.distances import distances, two_real_sets
 from common.evaluation.encode import Reconstructed, encode
 from common.evaluation.evaluate import evaluate
+from common.evaluation.information import information
 from common.evaluation.metrics.codes import Codes, NotMeasurable
 from common.evaluation.reconstruction import reconstruction_scores
 from common.evaluation.statistics import Statistics
@@ -220,9 +221,38 @@ def test_a_scorer_scores_what_there_is():
     dataset = classes(40)
     scorer = Scorer(Statistics(system, dataset), dataset)
     assert scorer.names == ("accuracy", "category_agreement")
-    assert scorer()["accuracy"] == scorer()["accuracy"]
     unlabelled = Dataset("no labels", dataset.train)
     assert Scorer(Statistics(system, unlabelled), unlabelled).names == ("category_agreement",)
+
+
+def test_a_scorer_fits_labels_on_training_images():
+    dataset = classes(400, test=(0, 1, 3, 2))
+    scores = Scorer(Statistics(Perfect(), dataset), dataset)()
+    assert scores["accuracy"] == 0.5 and 0.2 < scores["category_agreement"] < 0.8
+
+
+def test_a_category_without_images_has_no_class():
+    dataset = classes(40)
+    shown = dataset.train.factors[:, 0] != 2
+    train = Split(dataset.train.images[shown], dataset.train.factors[shown])
+    names = class_names(Perfect(), dataclasses.replace(dataset, train=train), 100, 0)
+    assert names == ["class 0", "class 1", "-", "class 3"]
+
+
+def test_information_is_the_fraction_of_a_factors_entropy():
+    table = np.stack(np.meshgrid(*[np.arange(4)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
+    shown = np.stack([table[:, 0], table[:, 1] // 2, table[:, 0] * 0, table[:, 0] // 2], axis=1)
+    split = Split(images_of(shown), np.pad(table, ((0, 0), (0, 1))))
+    found = information(Perfect(), Dataset("a grid", split, None, factors("x", "y", "constant")), 100, 0)
+    assert (found.factors, found.codes, found.images) == (["x", "y"], ["c0", "c1", "c2", "d"], 16)
+    np.testing.assert_allclose(found.values, [[1, 0, 0, 0.5], [0, 0.5, 0, 0]], atol=1e-6)
+
+
+def test_sap_leaves_out_factors_of_many_levels():
+    table = np.random.RandomState(0).randint(0, 4, (300, 2))
+    wide, many = np.column_stack([table, np.arange(300) % 65]), Factor("identity", tuple(range(65)))
+    codes, few = Codes(table.astype(float)), factors("x", "y")
+    assert sap_scores(codes, wide, (*few, many)) == sap_scores(codes, table, few)
 
 
 @pytest.mark.parametrize(("least", "restart"), [(0.0, None), (0.9, ("category_agreement", 0.9))])

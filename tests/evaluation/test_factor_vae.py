@@ -105,6 +105,12 @@ def test_votes_by_hand():
     assert score(fitted_only, codes) == 1.0
 
 
+def test_a_dimension_without_a_training_vote_stands_for_the_first_factor():
+    codes = Codes(np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]))
+    votes, fixed = np.array([[0, 1], [0, 2], [0, 2]]), np.array([1, 0, 1])
+    assert score(Plan(np.arange(4), np.arange(4), votes, fixed, Sizes(4, 2, 1, 2, 0.0)), codes) == 0.5
+
+
 def test_collapsed_dimensions_are_pruned():
     codes = Codes(np.hstack([GRID / 8, 0.01 * np.random.RandomState(0).randn(len(GRID), 1), np.zeros((len(GRID), 1))]))
     drawn = plan(GRID, SMALL, np.random.RandomState(0))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.preprocess import stretch
 from common.evaluation.figures.image_files import merge, save_grid, save_picture
 from common.io.atomic import atomic_write, remove_leftovers, write_json
 
@@ -49,31 +48,6 @@ def test_a_single_channel_has_no_last_axis():
     grid = merge(images, 1, 2)
     assert grid.shape == (3, 8)
     np.testing.assert_array_equal(grid[:, 4:], images[1, ..., 0])
-
-
-@pytest.mark.parametrize(
-    ("values", "pixels"),
-    [
-        ([-1.0, 0.0, 1.0], [0, 128, 255]),  # 127.5 + 0.5 is cut off at 128.
-        ([10.0, 11.0, 12.0, 20.0], [0, 26, 51, 255]),  # 25.5 + 0.5 and 51 + 0.5.
-        ([0.0, 0.5, 254.4, 255.0], [0, 1, 254, 255]),
-        ([3.0, 3.0, 3.0], [0, 0, 0]),
-        ([-7.0, -7.0], [0, 0]),
-    ],
-)
-def test_stretch_known_answers(values, pixels):
-    stretched = stretch(np.array(values))
-    np.testing.assert_array_equal(stretched, pixels)
-    assert stretched.dtype == np.uint8
-
-
-def test_stretch_undoes_any_positive_scaling_of_all_channels():
-    image = np.zeros((1, 2, 3))
-    image[0, 0] = [0, 1, 2]
-    image[0, 1] = [4, 3, 2]
-    np.testing.assert_array_equal(stretch(image)[0], [[0, 64, 128], [255, 191, 128]])
-    np.testing.assert_array_equal(stretch(image * 8.0 - 3.0), stretch(image))
-    np.testing.assert_array_equal(stretch((image * 40).astype(np.uint8)), stretch(image))  # Bytes do not wrap around.
 
 
 def test_save_grid_stretches_the_grid_as_a_whole(tmp_path):

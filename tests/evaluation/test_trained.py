@@ -46,6 +46,15 @@ def test_codes_of_the_sprites_are_read_back():
         assert np.corrcoef(read.continuous[:, code], given)[0, 1] > 0.8
 
 
+def test_a_traversal_from_images_takes_their_noise_if_it_can():
+    config = make_config(width=0.125, variant="paper", batch_norm="standing")
+    model = TrainedModel(registry.build(config, training=False), "nowhere")
+    codes, noise = model.encode(IMAGES), model.system.encode_noise(to_network(IMAGES, config)[0]).mean.numpy()
+    own = model.traverse(0, [codes.continuous[3, 0]], images=IMAGES)[3, 0]
+    latents = model.draw(category=codes.probabilities, continuous=codes.continuous, noise=noise)
+    np.testing.assert_allclose(own, model.generate(latents)[3], atol=1e-5)
+
+
 def test_one_image_gives_what_it_gives_among_others(light):
     latents = light.draw(5)
     images = light.generate(latents)

@@ -33,6 +33,15 @@ def test_permutation_follows_the_order_given():
     np.testing.assert_array_equal(permute_codes(codes, order), [[2, 10], [3, 20], [1, 30]])
 
 
+def test_the_discriminator_tells_codes_from_permuted_ones(factorvae, images):
+    random, discriminator = sampled(factorvae), factorvae.networks["discriminator"]
+    posterior = factorvae.networks["encoder"](images)
+    code = posterior["mean"] + posterior["stddev"] * random.noise.normal
+    joint, product = (np.float64(discriminator(one)) for one in (code, permute_codes(code, random.order)))
+    wanted = (np.logaddexp(0, -joint).mean() + np.logaddexp(0, product).mean()) / 2
+    assert float(factorvae.objective(images, random)["d_loss"]) == pytest.approx(wanted, rel=1e-6)
+
+
 def test_density_ratio_finds_a_gaussians_total_correlation():
     """Two codes with correlation r: the total correlation is -log(1 - r^2) / 2 = 0.51 nats."""
     correlation = 0.8

@@ -23,13 +23,19 @@ assert_close = functools.partial(systems.assert_close, least=1e-4, negligible=1e
 
 @pytest.fixture
 def build(build_system):
-    """`build(**settings)`: the paper's system, by `build_system`."""
+    """`build(**settings)`: the paper's system with narrow networks, by `build_system`."""
 
     def get(mutual_information=True, **settings):
         return build_system(
             variant="paper",
             mutual_information=mutual_information,
-            **{"critic_steps": CRITIC_STEPS, "penalty_weight": 7.0, "categorical_kl_weight": 0.5, **settings},
+            **{
+                "width": 0.125,
+                "critic_steps": CRITIC_STEPS,
+                "penalty_weight": 7.0,
+                "categorical_kl_weight": 0.5,
+                **settings,
+            },
         )
 
     return get

@@ -192,7 +192,7 @@ def test_losses_of_infovaegan(build_system, images, settings):
     """All losses from the networks' outputs in float64, the posterior samples and the assembly written
     out (section 3).
     """
-    system = build_system(**settings)
+    system = build_system(**settings, **NARROW)
     random = sampled(system)
     latents, noise = random.latents, random.noise
     encoder, generator, discriminator = (lambda *a, n=n: system.networks[n](*a, training=True) for n in NETWORKS)
@@ -274,6 +274,30 @@ def test_real_and_fake_images_have_batch_statistics_of_their_own(request, images
         for b in batches
     ]
     assert abs(sigmoid_cross_entropy(joint[0], 1) - sigmoid_cross_entropy(joint[1], 1)) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "run", "of_encoder", "other"),
+    [
+        ({"model": "infogan"}, "generator_pass", "q_loss", "g_loss"),
+        ({"variant": "paper"}, "generator_pass", "q_loss", "g_loss"),
+        ({"variant": "paper"}, "inference_pass", "categorical_kl", "noise_kl"),
+    ],
+)
+def test_the_encoder_alone_sees_the_view(build_system, changes, run, of_encoder, other):
+    plain, system = build_system(**changes, **NARROW), build_system(**changes, **NARROW, **VIEWS[1])
+    random = sampled(system)
+    fake, vjp = system.generate_with_vjp(random.latents)
+    more = (vjp,) if run == "generator_pass" else ()
+
+    def values_of(which, x, view):
+        return getattr(which, run)(x, *more, random._replace(view=view))[0]
+
+    got, blind = values_of(system, fake, random.view), values_of(plain, fake, None)
+    wanted = values_of(plain, apply_affine(fake, random.view), None)
+    assert float(got[of_encoder]) == pytest.approx(float(wanted[of_encoder]), rel=1e-5)
+    assert float(got[of_encoder]) != pytest.approx(float(blind[of_encoder]), rel=1e-3)
+    assert float(got[other]) == pytest.approx(float(blind[other]), rel=1e-6)
 
 
 def test_views_change_each_step_and_leave_all_else(build_system):
@@ -360,9 +384,10 @@ def test_the_term_trains_the_encoder_alone_and_after_all_else(build_system, imag
     assert differing == reached
 
 
-def test_the_first_steps_erase_from_views_and_learn_both_ways(build_system, images):
+@pytest.mark.parametrize("size", [9, 0])
+def test_the_first_steps_learn_both_ways_and_erase_from_views(build_system, images, size):
     """Of two steps, the first alone; without `rim_both_ways`, the loss is that of the second."""
-    system = build_system(rim_multiplier=1.0, rim_both_ways=1, rim_erase=9)
+    system = build_system(**NARROW, rim_multiplier=1.0, rim_both_ways=1, rim_erase=size)
     random, encoder = sampled(system), system.networks["encoder"]
     moved = apply_affine(images, random.real_view)
 
@@ -370,8 +395,9 @@ def test_the_first_steps_erase_from_views_and_learn_both_ways(build_system, imag
         logits, view_logits = (encoder(x, training=True)["logits"] for x in (images, views))
         return losses.regularised_information(logits, view_logits, both_ways)
 
-    first = term(erase(moved, random.erased), 1)
-    assert min(abs(first - other) for other in (term(moved, 1), term(erase(moved, random.erased), None))) > 1e-4
+    seen = erase(moved, random.erased) if size else moved
+    first, others = term(seen, 1), [term(seen, None), *([term(moved, 1)] if size else [])]
+    assert min(abs(first - other) for other in others) > 1e-4
     got, gradients = system.information_pass(images, random)
     np.testing.assert_allclose(got["rim_loss"], first, rtol=1e-5)
     system.apply_gradients(gradients)
@@ -413,7 +439,7 @@ def test_the_narrowest_networks_have_eight_of_everything(build_system):
 @pytest.mark.parametrize("settings", VIEWS, ids=["as it is", "views", "moved"])
 def test_infovaegans_gradients_are_those_of_the_written_losses(build_system, images, settings):
     """g_loss and q_loss through x' on one tape; vae_loss with x' a constant array; d_loss with u_r a constant array."""
-    system = build_system(**settings)
+    system = build_system(**settings, **NARROW)
     random = sampled(system)
     latents, noise = random.latents, random.noise
     encoder, generator, discriminator = (system.networks[n] for n in NETWORKS)

@@ -236,3 +236,12 @@ def test_a_checkpoint_of_another_model_is_refused_in_one_line(tiny, tmp_path, ca
     assert process.returncode == 0, process.stderr
     lines = process.stderr.split("ready\n")[1].splitlines()
     assert len(lines) == 1 and lines[0].startswith(f"{path} does not match this model: "), process.stderr
+
+
+def test_a_checkpoint_that_is_not_finite_is_refused_whole(tiny, other, tmp_path):
+    name, version = "generator/last/bias", tf.Variable(checkpoints.FORMAT, dtype=tf.int64)
+    state = {**tiny.state(), name: tf.Variable([1.0, np.nan, 1.0, 1.0]), "format": version}
+    path, before = tf.train.Checkpoint(state=state).write(str(tmp_path / "tiny-5")), values(other)
+    with pytest.raises(checkpoints.CorruptCheckpoint, match=f"{name} is not finite"):
+        Checkpoints(other, tmp_path, "tiny").restore(path)
+    assert_equal(values(other), before)

@@ -247,21 +247,21 @@ def test_a_run_killed_twenty_times_equals_an_uninterrupted_one(tmp_path):
 
 def test_a_second_signal_ends_a_process_at_once(tmp_path):
     """Left alone, this one would end well."""
-    process = FRESH.Process(target=wait_through_the_first_signal, args=(tmp_path / "ready",))
+    process = FRESH.Process(target=wait_through_the_first_signal, args=(tmp_path,))
     process.start()
-    assert wait_for((tmp_path / "ready").exists, process)
-    for number in (signal.SIGINT, signal.SIGINT):
-        os.kill(process.pid, number)
-        time.sleep(0.3)
+    for stage in ("ready", "first"):
+        assert wait_for((tmp_path / stage).exists, process)
+        os.kill(process.pid, signal.SIGINT)
     process.join(20)
     assert process.exitcode == 130
 
 
-def wait_through_the_first_signal(ready):
+def wait_through_the_first_signal(folder):
     with StopSignals() as signals:
-        ready.touch()
+        (folder / "ready").touch()
         while signals.received != signal.SIGINT:
             time.sleep(0.01)
+        (folder / "first").touch()
         time.sleep(10)
 
 
