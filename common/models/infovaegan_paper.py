@@ -20,6 +20,7 @@ from common.nn.distributions import (
     log_normal,
     sample_noise,
 )
+from common.nn.layers import fixed_averages
 from common.nn.networks import build_discriminator, build_encoder, build_generator, build_noise_encoder
 
 _ADVERSARIAL = ("d_loss", "critic_difference", "gradient_penalty")
@@ -119,8 +120,8 @@ class InfoVAEGANPaper(AdversarialSystem):
         return _present({**values, **inferred})
 
     def inference_step(self, random: StepRandom) -> dict[str, Partial]:
-        """Second stage: the generator is frozen, including its batch-norm averages."""
-        fake = self.networks["generator"]([random.latents.noise, random.latents.code], training=False)
+        """Second stage: the generator is fixed, including its batch-norm averages."""
+        fake = self.generate_fixed(random.latents.noise, random.latents.code)
         values, gradients = self.inference_pass(fake, random)
         self.apply_gradients(gradients)
         return _present(values)
@@ -156,15 +157,15 @@ class InfoVAEGANPaper(AdversarialSystem):
     def inference_pass(self, fake: tf.Tensor, random: StepRandom):
         """vae_loss = -ELBO of x' (eq. 6, 7 with x' for x_t, and 10), with gradients of the inference networks only.
 
-        The fixed generator runs in inference mode: on batch statistics by default, and its averages do not move.
+        The generator is fixed (`generate_fixed`), and normalises as it did for x'.
         """
-        encoder, noise_encoder, generator = (self.networks[n] for n in ("encoder", "noise_encoder", "generator"))
+        encoder, noise_encoder = self.networks["encoder"], self.networks["noise_encoder"]
         fake, noise = tf.stop_gradient(fake), random.noise
         with tf.GradientTape() as tape:
             posterior = Posterior(**encoder(self.encoder_view(fake, random), training=True))
             noise_posterior = NoisePosterior(**noise_encoder(add_noise(fake, random.fake_noise), training=True))
-            latents = [noise_posterior.sample(noise.noise), posterior.sample(noise.code)]
-            reconstruction_loss = losses.squared_error(fake, generator(latents, training=False))
+            reconstruction = self.generate_fixed(noise_posterior.sample(noise.noise), posterior.sample(noise.code))
+            reconstruction_loss = losses.squared_error(fake, reconstruction)
             continuous_kl = tf.reduce_mean(kl_continuous(posterior))
             categorical_kl = tf.reduce_mean(kl_categorical(posterior.logits))
             noise_kl = tf.reduce_mean(kl_continuous(noise_posterior))
@@ -172,6 +173,14 @@ class InfoVAEGANPaper(AdversarialSystem):
             vae_loss = reconstruction_loss + continuous_kl + noise_kl + weight * categorical_kl
         values = (vae_loss, reconstruction_loss, continuous_kl, categorical_kl, noise_kl)
         return dict(zip(_INFERENCE, values, strict=True)), {"vae": tape.gradient(vae_loss, self.variables_of("vae"))}
+
+    def generate_fixed(self, noise: tf.Tensor, code: tf.Tensor) -> tf.Tensor:
+        """G(z, u) [B, h, w, c] while others learn, from z [B, Z] and u [B, K+C]; no variable of G moves.
+
+        Batch norm uses the statistics of this batch, as in every training pass: `Config.batch_norm` is about inference.
+        """
+        with fixed_averages():
+            return self.networks["generator"]([noise, code], training=True)
 
     @tf.function(reduce_retracing=True)
     def encode_noise(self, images: tf.Tensor) -> NoisePosterior:

@@ -1,7 +1,9 @@
 """The layers of the original's networks, with its initialisers and its batch norm (docs/original.md, section 2)."""
 
+import contextlib
+import contextvars
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -9,6 +11,7 @@ import tensorflow as tf
 from common.nn import replicas
 
 STDDEV = 0.02  # Of every initial kernel.
+_AVERAGES_FIXED = contextvars.ContextVar("averages_fixed", default=False)  # Each replica's thread has its own.
 
 
 def layer_seed(seed: int, name: str) -> int:
@@ -45,13 +48,23 @@ def lrelu() -> keras.layers.Layer:
     return keras.layers.LeakyReLU(negative_slope=0.2)
 
 
+@contextlib.contextmanager
+def fixed_averages() -> Iterator[None]:
+    """Within, batch norm in training mode leaves its averages: for a network that is fixed while others learn."""
+    token = _AVERAGES_FIXED.set(True)
+    try:
+        yield
+    finally:
+        _AVERAGES_FIXED.reset(token)
+
+
 @keras.saving.register_keras_serializable(package="infovaegan")
 class BatchNorm(keras.layers.BatchNormalization):
     """Batch norm over all axes but the last, on batch statistics in inference as well, as the original does.
 
     Keras's own layer can use batch statistics only in training, and then always moves the averages. Here `training`
-    decides whether the averages move, and `statistics` what inference normalises with. One fused kernel does the
-    arithmetic, with statistics in float32 whatever the dtype of the inputs.
+    decides whether the averages move, if they are not fixed (`fixed_averages`), and `statistics` what inference
+    normalises with. One fused kernel does the arithmetic, with statistics in float32 whatever the dtype of the inputs.
 
     Args:
         momentum: of the moving averages.
@@ -77,7 +90,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         outputs, mean, variance = self._synchronized(inputs) if together else self._fused(inputs)
         if self.observer is not None:
             self.observer(mean, variance)
-        if training:
+        if training and not _AVERAGES_FIXED.get():
             self._move(self.moving_mean, mean)
             self._move(self.moving_variance, variance)
         return outputs

@@ -113,6 +113,22 @@ def test_training_moves_the_averages_and_inference_does_not(system, images):
         np.testing.assert_allclose(getattr(posterior, key), wanted[key], rtol=1e-4, atol=1e-5)
 
 
+TRAINED = {**EVERY, "infovaegan_paper separate": {"variant": "paper", "stages": "separate", "switch_step": 4}}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_training_is_the_same_under_all_inference_statistics(make_config, images, name):
+    """Step 4, which is one of inference in the paper's variant, from the same weights: the same losses and state."""
+    results = []
+    for statistics in ("batch", "standing"):
+        system = registry.build(make_config(**TRAINED[name], batch_norm=statistics))
+        system.step.assign(4)
+        losses = system.train_step(images)
+        results.append({**losses, **values(system)})
+    for key, value in results[0].items():
+        np.testing.assert_array_equal(value, results[1][key], err_msg=key)
+
+
 # Inference
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.nn.layers import BatchNorm, conv, deconv, layer_seed, linear, lrelu
+from common.nn.layers import BatchNorm, conv, deconv, fixed_averages, layer_seed, linear, lrelu
 
 pytestmark = pytest.mark.fast
 
@@ -85,6 +85,18 @@ def test_training_uses_batch_statistics_and_moves_the_averages(batch, momentum, 
     np.testing.assert_allclose(
         layer.moving_variance, momentum * before_variance + (1 - momentum) * variance * n / (n - 1), rtol=1e-6
     )
+
+
+def test_fixed_averages_stay_where_training_would_move_them(batch):
+    layer = batch_norm(batch, statistics="moving")
+    before = averages(layer)
+    mean, variance, _ = statistics(batch)
+    with fixed_averages():
+        outputs = layer(batch, training=True)
+    np.testing.assert_allclose(outputs, normalised(batch, layer, mean, variance), atol=2e-5)
+    np.testing.assert_array_equal(averages(layer), before)
+    layer(batch, training=True)
+    assert (averages(layer)[0] != before[0]).all()
 
 
 def test_moving_mode_infers_with_the_averages_and_leaves_them(batch):
