@@ -14,8 +14,8 @@ from common.nn.vae_networks import build_conv_decoder, build_conv_encoder
 class JointVAE(VariationalSystem):
     """-E log p(x|d, c) + gamma |KL_c - C_c(t)| + gamma |KL_d - C_d(t)|, divided by the number of pixels (eq. 7).
 
-    c are Gaussian codes and d is a Gumbel-softmax category. Both capacities C grow linearly; C_d stops at log K at the
-    latest, which is all that a category can hold.
+    The first term is averaged over channels, as the author's code does. c are Gaussian codes and d is a Gumbel-softmax
+    category. Both capacities C grow linearly; C_d stops at log K at the latest, which is all that a category can hold.
     """
 
     def __init__(self, config: Config, training: bool = True):
@@ -37,9 +37,9 @@ class JointVAE(VariationalSystem):
         )
         capacity_d = tf.minimum(capacity_d, math.log(spec.categories))
         distance = tf.abs(continuous_kl - capacity_c) + tf.abs(categorical_kl - capacity_d)
-        height, width, _ = self.config.image_shape
+        height, width, channels = self.config.image_shape
         return {
-            "loss": (reconstruction + hyper.capacity_weight * distance) / (height * width),
+            "loss": (reconstruction / channels + hyper.capacity_weight * distance) / (height * width),
             "reconstruction_loss": reconstruction,
             "continuous_kl": continuous_kl,
             "categorical_kl": categorical_kl,

@@ -25,12 +25,16 @@ def terms(system, images, random, temperature=0.67):
     return cross_entropy(images, logits), gaussian_kl(posterior["mean"], posterior["stddev"]), categorical_kl
 
 
-def test_without_capacities_a_weight_of_1_gives_a_vae(build_system, images):
-    system = build_system(**EVERY["jointvae"], continuous_capacity=0.0, categorical_capacity=0.0, capacity_weight=1.0)
-    random = sampled(system)
-    assert float(system.objective(images, random)["loss"]) == pytest.approx(
-        sum(terms(system, images, random)) / PIXELS, rel=1e-5
-    )
+@pytest.mark.parametrize("channels", [1, 3])
+def test_without_capacities_a_weight_of_1_gives_a_vae(build_system, images, channels):
+    """Of which the reconstruction is a mean over channels."""
+    capacities = {"continuous_capacity": 0.0, "categorical_capacity": 0.0, "capacity_weight": 1.0}
+    system = build_system(**EVERY["jointvae"], **capacities, image_shape=(28, 28, channels))
+    images, random = tf.repeat(images, channels, axis=-1), sampled(system)
+    reconstruction, *divergences = terms(system, images, random)
+    got = system.objective(images, random)
+    assert float(got["reconstruction_loss"]) == pytest.approx(reconstruction, rel=1e-5)
+    assert float(got["loss"]) == pytest.approx((reconstruction / channels + sum(divergences)) / PIXELS, rel=1e-5)
 
 
 def test_temperature_shapes_the_category(build_system, images):
