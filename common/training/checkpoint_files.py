@@ -5,13 +5,19 @@ import pathlib
 import re
 
 
-def saved(folder: pathlib.Path) -> list[str]:
-    """Return the paths, without ending, of the checkpoints in `folder`, newest first. They may be damaged."""
+def saved(folder: pathlib.Path, name: str | None = None) -> list[str]:
+    """Return the paths, without ending, of the checkpoints in `folder`, newest first. They may be damaged.
+
+    Args:
+        folder: where to look.
+        name: of the checkpoints; by default any.
+    """
+    pattern = ".+" if name is None else re.escape(name)
     try:
-        names = os.listdir(folder)
+        files = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    matches = (re.fullmatch(r"(.+-\d+)\.index", name, re.DOTALL) for name in names)
+    matches = (re.fullmatch(rf"({pattern}-\d+)\.index", file, re.DOTALL) for file in files)
     return sorted((str(folder / match[1]) for match in matches if match), key=step_of, reverse=True)
 
 

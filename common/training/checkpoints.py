@@ -40,7 +40,7 @@ class IncompatibleCheckpoint(UserError):
 
 
 class Checkpoints:
-    """The checkpoints of one run: `<folder>/<name>-<step>.*`.
+    """The checkpoints of one run: `<folder>/<name>-<step>.*`. Files of other names are left alone.
 
     Args:
         system: the system whose state is saved and restored. One without optimizers can only be restored.
@@ -90,14 +90,15 @@ class Checkpoints:
 
     def _delete_old(self, step: int) -> None:
         """Delete old checkpoints and update TensorFlow's `checkpoint` file."""
-        paths = saved(self._folder)
+        paths = saved(self._folder, self._name)
         kept = [path for path in paths if step_of(path) <= step][: self._keep]
         for path in paths:
             if path not in kept:
                 pathlib.Path(f"{path}.index").unlink()
         names = [os.path.basename(path) for path in reversed(kept)]
+        pattern = rf"({re.escape(self._name)}-\d+)\.data-\d+-of-\d+"
         for file in os.listdir(self._folder):  # Also of saves that were killed between data and index.
-            if (data := re.fullmatch(r"(.+-\d+)\.data-\d+-of-\d+", file, re.DOTALL)) and data[1] not in names:
+            if (data := re.fullmatch(pattern, file)) and data[1] not in names:
                 (self._folder / file).unlink()
         listing = tf.compat.v1.train.generate_checkpoint_state_proto(str(self._folder), names[-1], names)
         with atomic_write(self._folder / "checkpoint") as temporary:
@@ -105,7 +106,7 @@ class Checkpoints:
 
     def newest(self) -> str | None:
         """Return the path of the newest checkpoint, or None."""
-        return next(iter(saved(self._folder)), None)
+        return next(iter(saved(self._folder, self._name)), None)
 
     def restore_latest(self) -> str:
         """Restore the newest intact checkpoint, log the damaged ones skipped, and return its path.
@@ -113,7 +114,7 @@ class Checkpoints:
         Raises:
             UserError: there is none, none is intact, or it is of a different model or of a later version.
         """
-        paths = saved(self._folder)
+        paths = saved(self._folder, self._name)
         if not paths:
             raise UserError(f"nothing to resume: there is no checkpoint in {self._folder}")
         errors = []

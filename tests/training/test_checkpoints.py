@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -118,6 +119,20 @@ def test_there_is_nothing_to_resume_without_a_checkpoint(tiny, tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(UserError, match=f"nothing to resume: there is no checkpoint in {folder}"):
             Checkpoints(tiny, folder, "tiny").restore_latest()
+
+
+def test_checkpoints_of_other_names_are_left_alone(tiny, tmp_path):
+    """Copies that a user has made: those of earlier steps are not deleted, those of later ones not resumed from."""
+    saver = Checkpoints(tiny, tmp_path, "tiny", keep=1)
+    path = pathlib.Path(saver.save())
+    for name in ("best-1", "tiny-best-2", "other-900"):
+        for ending in (".index", ".data-00000-of-00001"):
+            shutil.copy(f"{path}{ending}", tmp_path / f"{name}{ending}")
+    train(tiny, 1)
+    last = saver.save()
+    assert saver.newest() == saver.restore_latest() == last
+    kept = {"best-1", "tiny-best-2", "other-900", pathlib.Path(last).name}
+    assert {p.stem for p in tmp_path.glob("*.index")} == {p.stem for p in tmp_path.glob("*.data-*")} == kept
 
 
 def test_save_removes_leftovers_of_killed_and_rolled_back_runs(tiny, tmp_path):
