@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from common.config import Config
 from common.models.vae import LOSSES, VariationalSystem
-from common.nn import losses
+from common.nn import losses, replicas
 from common.nn.distributions import Posterior, PosteriorNoise, kl_continuous
 from common.nn.vae_networks import build_conv_decoder, build_conv_encoder
 
@@ -24,7 +24,7 @@ class BetaVAE(VariationalSystem):
         posterior = Posterior(**self.networks["encoder"](pixels, training=True))
         logits = self.networks["decoder"](posterior.sample_continuous(random.normal), training=True)
         reconstruction = losses.bernoulli(pixels, logits)
-        kl = tf.reduce_mean(kl_continuous(posterior))
+        kl = replicas.batch_mean(kl_continuous(posterior))
         return {"loss": reconstruction + self.penalty(kl), "reconstruction_loss": reconstruction, "continuous_kl": kl}
 
     def penalty(self, kl: tf.Tensor) -> tf.Tensor:

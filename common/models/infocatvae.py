@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from common.config import Config
 from common.errors import UserError
 from common.models.vae import LOSSES, VariationalSystem
-from common.nn import losses
+from common.nn import losses, replicas
 from common.nn.distributions import Latents, Posterior
 from common.nn.vae_networks import build_class_encoder, build_dense_decoder
 
@@ -50,6 +50,12 @@ class InfoCatVAE(VariationalSystem):
             raise UserError(
                 f"--continuous must be a multiple of --categories, since each class has coordinates of its own; "
                 f"got {spec.continuous} and {spec.categories}"
+            )
+        generated, devices = config.hyper.class_samples * spec.categories, replicas.replicas()
+        if generated % devices:
+            raise UserError(
+                f"--class-samples times --categories must be a multiple of {devices}, for {devices} devices, "
+                f"got {generated}"
             )
         networks = {"encoder": build_class_encoder(config, HIDDEN), "decoder": build_dense_decoder(config, HIDDEN)}
         super().__init__(config, networks, (*LOSSES, "negative_entropy", "information_loss"), training)

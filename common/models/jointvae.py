@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from common.config import Config
 from common.models.vae import LOSSES, VariationalSystem
-from common.nn import losses
+from common.nn import losses, replicas
 from common.nn.distributions import Posterior, PosteriorNoise, kl_categorical, kl_continuous
 from common.nn.vae_networks import build_conv_decoder, build_conv_encoder
 
@@ -29,8 +29,8 @@ class JointVAE(VariationalSystem):
         category = posterior.sample_categorical(random.uniform, hyper.temperature)
         code = tf.concat([category, posterior.sample_continuous(random.normal)], axis=-1)
         reconstruction = losses.bernoulli(pixels, self.networks["decoder"](code, training=True))
-        continuous_kl = tf.reduce_mean(kl_continuous(posterior))
-        categorical_kl = tf.reduce_mean(kl_categorical(posterior.logits))
+        continuous_kl = replicas.batch_mean(kl_continuous(posterior))
+        categorical_kl = replicas.batch_mean(kl_categorical(posterior.logits))
         capacity_c, capacity_d = (
             losses.capacity(self.step + 1, maximum, hyper.capacity_steps)
             for maximum in (hyper.continuous_capacity, hyper.categorical_capacity)

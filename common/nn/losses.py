@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from common.nn import replicas
+
 _NORM_FLOOR = 1e-12  # Under the root, which has no derivative at 0.
 _PROBABILITY_FLOOR = 1e-10  # Against log(0).
 _ASSIGNMENT_FLOOR = 0.001  # InfoCatVAE's.
@@ -88,7 +90,7 @@ def regularised_information(
     """
     log_p = tf.nn.log_softmax(logits)
     p = tf.exp(log_p)
-    marginal = tf.reduce_mean(p, axis=0)
+    marginal = replicas.batch_mean(p)
     conditional_entropy = -tf.reduce_mean(tf.reduce_sum(p * log_p, axis=-1))
     entropy = -tf.reduce_sum(marginal * tf.math.log(marginal + _PROBABILITY_FLOOR))
     agreement = categorical_information(view_logits, tf.stop_gradient(p))

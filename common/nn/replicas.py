@@ -30,6 +30,11 @@ def all_reduce_mean(values):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
+def batch_mean(values: tf.Tensor) -> tf.Tensor:
+    """The mean [...] of `values` [b, ...] over the images of all replicas: for terms that are not linear in it."""
+    return all_reduce_mean(tf.reduce_mean(values, axis=0))
+
+
 def all_gather(values: tf.Tensor) -> tf.Tensor:
     """The values [b, ...] of all replicas one after the other: [B, ...]; its gradient sums those of all replicas."""
     if replicas() == 1:

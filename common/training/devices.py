@@ -2,7 +2,9 @@
 
 Each replica takes its slice of the images, latents and noise of the global batch. Losses are means over equal slices,
 so the global loss and its gradient are the means over replicas, if batch statistics are synchronised too
-(`--sync-batch-norm`); otherwise each replica normalises with the statistics of its slice.
+(`--sync-batch-norm`); otherwise each replica normalises with the statistics of its slice. What is not a mean over
+images (the entropy of all categories, a distance from capacity, dHSIC) is taken over the global batch. The exception is
+FactorVAE, which permutes codes within a slice: that is as valid, but not what one device computes.
 """
 
 import tensorflow as tf

@@ -1,6 +1,6 @@
 """A process of its own for tests of several devices: trains from a checkpoint, and saves the result.
 
-python replicas.py STRATEGY CHECKPOINTS [CONFIG OUT]...: each run whose configuration is a file CONFIG, from the newest
+python replicas.py STRATEGY [CONFIG CHECKPOINTS OUT]...: each run whose configuration is a file CONFIG, from the newest
 checkpoint in the folder CHECKPOINTS, into a folder OUT. "mirrored" is two virtual CPUs. OUT also gets losses.json.
 """
 
@@ -33,17 +33,18 @@ def train(system) -> dict[str, float]:
     return {name: float(values[0]) for name, values in first.history.items()}
 
 
-def main(name: str, source: str, *runs: str) -> None:
+def main(name: str, *runs: str) -> None:
     if name == "mirrored":
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
         )
     strategy = devices.open_strategy(name)
     assert strategy.num_replicas_in_sync == 2
-    for config, out in zip(runs[::2], map(pathlib.Path, runs[1::2]), strict=True):
+    paths = list(map(pathlib.Path, runs))
+    for config, start, out in zip(paths[::3], paths[1::3], paths[2::3], strict=True):
         with strategy.scope():
-            system = registry.build(read_config(pathlib.Path(config)))
-        Checkpoints(system, pathlib.Path(source), "a").restore_latest()
+            system = registry.build(read_config(config))
+        Checkpoints(system, start, "a").restore_latest()
         losses = train(system)
         out.mkdir()
         Checkpoints(system, out, "a").save()

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from common.config import LatentSpec
 from common.errors import UserError
 from common.models import registry
-from common.nn import losses
+from common.nn import losses, replicas
 from common.nn.distributions import Latents
 from helpers.systems import EVERY, make_config, sampled
 from helpers.vae import cross_entropy, gaussian_kl
@@ -136,3 +136,11 @@ def test_dropout_at_test_time_is_a_flag(infocatvae, build_system, images):
 def test_classes_need_equally_many_coordinates():
     with pytest.raises(UserError, match="--continuous must be a multiple of --categories.*got 7 and 4"):
         registry.build(make_config(model="infocatvae", latent=LatentSpec(0, 4, 7)))
+
+
+def test_devices_share_the_generated_images_equally(monkeypatch):
+    """Of 4 classes."""
+    monkeypatch.setattr(replicas, "replicas", lambda: 3)
+    registry.build(make_config(**EVERY["infocatvae"], class_samples=3))
+    with pytest.raises(UserError, match="--class-samples times --categories must be a multiple of 3.*got 40"):
+        registry.build(make_config(**EVERY["infocatvae"], class_samples=10))

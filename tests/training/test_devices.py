@@ -13,7 +13,7 @@ import tensorflow as tf
 from common.errors import UserError
 from common.io.atomic import write_json
 from common.models import registry
-from common.run_json import provenance
+from common.run_json import provenance, read_config
 from common.training import devices
 from common.training.checkpoints import Checkpoints
 from helpers import replicas
@@ -25,9 +25,9 @@ TIMEOUT = 240  # Seconds. On a busy machine of two cores the processes need a mi
 
 
 def start(strategy, folder, runs, environment):
-    """A process that trains `runs`, pairs of names in `folder`: of a configuration and of an output folder."""
-    paths = [str(folder / name) for run in runs for name in (f"{run[0]}.json", run[1])]
-    command = [sys.executable, str(TESTS / "helpers" / "replicas.py"), strategy, str(folder / "start"), *paths]
+    """A process that trains `runs`, names in `folder`: of a configuration, a start, and an output folder."""
+    paths = [str(folder / name) for config, start, out in runs for name in (f"{config}.json", start, out)]
+    command = [sys.executable, str(TESTS / "helpers" / "replicas.py"), strategy, *paths]
     paths = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, TESTS)))}
     return subprocess.Popen(
         command, env={**os.environ, **paths, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -48,7 +48,7 @@ def finish(processes):
 def start_system(make_config):
     """A system at weights that no seed gives, at step 3."""
     # Adam's large epsilon keeps gradients that are zero but for rounding from becoming steps.
-    system = registry.build(make_config(adam_epsilon=1e-3, sync_batch_norm=True))
+    system = registry.build(make_config(adam_epsilon=1e-3, sync_batch_norm=True, rim_multiplier=1.0))
     system.step.assign(3)
     system.networks["encoder"].get_layer("d_bn2").gamma.assign(tf.linspace(0.5, 1.5, 128))
     return system
@@ -68,8 +68,8 @@ def runs(start_system, tmp_path_factory):
     Checkpoints(start_system, folder / "start", "a").save()
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
     tasks = [json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}) for i in range(2)]
-    finish([start("auto", folder, [("joint", str(i))], {"TF_CONFIG": task}) for i, task in enumerate(tasks)])
-    finish([start("mirrored", folder, [("joint", "mirrored"), ("apart", "apart")], {})])
+    finish([start("auto", folder, [("joint", "start", str(i))], {"TF_CONFIG": task}) for i, task in enumerate(tasks)])
+    finish([start("mirrored", folder, [("joint", "start", "mirrored"), ("apart", "start", "apart")], {})])
     alone = registry.build(config)
     Checkpoints(alone, folder / "start", "a").restore_latest()
     losses = replicas.train(alone)
@@ -105,19 +105,36 @@ def test_two_replicas_train_as_one_device_on_the_global_batch(runs, start_system
     assert compared > 100
 
 
-def test_two_replicas_have_the_dependence_of_the_global_batch(make_config, tmp_path):
-    """The mixture's dHSIC is not a mean over images: the replicas gather each other's codes."""
-    alone = registry.build(make_config(**EVERY["mixture"], adam_epsilon=1e-3))
-    write_json(provenance(alone.config, "noise"), tmp_path / "joint.json")
-    (tmp_path / "start").mkdir()
-    Checkpoints(alone, tmp_path / "start", "a").save()
-    finish([start("mirrored", tmp_path, [("joint", "mirrored")], {})])
-    before = state_of(tmp_path / "start", alone)
+SHARED = {  # Systems with a term that is not a mean over images; capacities are between the KLs of the two slices.
+    "mixture": {},
+    "betavae": {"beta_capacity": 0.0067, "capacity_steps": 1, "capacity_weight": 1e4},
+    "jointvae": {"continuous_capacity": 0.000217, "capacity_steps": 1, "capacity_weight": 1e4},
+    "infocatvae": {},  # It generates other numbers of images than it reads.
+}
+
+
+@pytest.fixture(scope="module")
+def shared(make_config, tmp_path_factory):
+    """A folder of runs of those systems: their configurations, starts "<name>", and two devices' "<name>-mirrored"."""
+    folder = tmp_path_factory.mktemp("shared")
+    for name, changes in SHARED.items():
+        system = registry.build(make_config(**EVERY[name], **changes, adam_epsilon=1e-3))
+        write_json(provenance(system.config, "noise"), folder / f"{name}.json")
+        (folder / name).mkdir()
+        Checkpoints(system, folder / name, "a").save()
+    finish([start("mirrored", folder, [(name, name, f"{name}-mirrored") for name in SHARED], {})])
+    return folder
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_two_replicas_have_the_terms_of_the_global_batch(shared, name):
+    alone = registry.build(read_config(shared / f"{name}.json"))
+    before = state_of(shared / name, alone)
     losses = replicas.train(alone)
-    wanted = {name: v.numpy().astype(np.float64) for name, v in alone.state().items()}
-    shared = json.loads((tmp_path / "mirrored" / "losses.json").read_text())
-    assert {name: shared[name] for name in losses} == pytest.approx(losses, rel=1e-5)
-    for variable, value in state_of(tmp_path / "mirrored", alone).items():
+    wanted = {variable: v.numpy().astype(np.float64) for variable, v in alone.state().items()}
+    got = json.loads((shared / f"{name}-mirrored" / "losses.json").read_text())
+    assert {loss: got[loss] for loss in losses} == pytest.approx(losses, rel=1e-5)
+    for variable, value in state_of(shared / f"{name}-mirrored", alone).items():
         change = np.linalg.norm(wanted[variable] - before[variable])
         assert np.linalg.norm(value - wanted[variable]) <= 1e-3 * change, variable
 
