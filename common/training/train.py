@@ -269,6 +269,8 @@ def _delete_files(folders: RunFolders) -> None:
         for path in folder.iterdir():
             if path.is_file() and path.name != LOCK:
                 path.unlink()
+    for name in ("tensorboard", "export"):
+        shutil.rmtree(folders.results / name, ignore_errors=True)
 
 
 def worker_out(config: Config, options: TrainingOptions) -> pathlib.Path:

@@ -131,13 +131,17 @@ def test_overwrite_leaves_nothing_of_the_old_run(home, tmp_path):
         (tmp_path / folder / name).mkdir(parents=True)
         (tmp_path / folder / name / "notes.txt").write_text("mine")
     (tmp_path / "models" / name / "InfoVAE_MNIST-99.index").touch()
+    for file in ("tensorboard/train/notes.txt", "export/notes.txt"):
+        path = tmp_path / "results" / name / file
+        path.parent.mkdir(parents=True)
+        path.touch()
     flags = ("--data", "synthetic", "--epochs", 1, "--steps-per-epoch", 1, "--no-evaluate")
     refused = train(home, tmp_path, *flags)
     assert refused.returncode == 2 and f"models/{name} already contains a run" in refused.stderr
     process = train(home, tmp_path, *flags, "--overwrite")
     assert process.returncode == 0, process.stderr
     assert "synthetic digits" in process.stdout
-    assert not list(tmp_path.glob("*/*/notes.txt")) and not list(tmp_path.glob("*/*/*-99.*"))
+    assert not list(tmp_path.rglob("notes.txt")) and not list(tmp_path.glob("*/*/*-99.*"))
     assert [p.name for p in tmp_path.glob("*/*")] == [name, name]
 
 
