@@ -105,6 +105,9 @@ def _train(
         raise UserError("--tensorboard needs the package of that name: pip install tensorboard")
     if options.strategy and getattr(config.hyper, "restart_below", 0):
         raise UserError("--restart-below does not work with --strategy; --restart-below 0 turns it off")
+    if options.tf1_checkpoint and getattr(config.hyper, "restart_below", 0):
+        why = "a restart has other initial weights; --restart-below 0 turns it off"
+        raise UserError(f"--restart-below does not work with --tf1-checkpoint: {why}")
     folder = run_to_resume(config, options)
     options = dataclasses.replace(options, resume=folder is not None)
     run, file = runs.description_of(folder) if folder else (None, pathlib.Path())

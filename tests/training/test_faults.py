@@ -339,9 +339,11 @@ def test_a_run_restarts_at_most_three_times_and_resumes_exactly(tmp_path, scores
     tiny.assert_equal(tiny.final_state(tmp_path / "parts"), tiny.final_state(tmp_path / "whole"))
 
 
-def test_a_restart_needs_a_single_device(tmp_path):
-    with pytest.raises(UserError, match="--restart-below does not work with --strategy"):
-        tiny.train(make_config(restart_below=0.5), tmp_path, strategy="mirrored")
+@pytest.mark.parametrize("options", [{"strategy": "mirrored"}, {"tf1_checkpoint": pathlib.Path("saved")}], ids=str)
+def test_restarts_need_one_device_and_weights_of_their_own(tmp_path, options):
+    flag = "--" + next(iter(options)).replace("_", "-")
+    with pytest.raises(UserError, match=f"--restart-below does not work with {flag}"):
+        tiny.train(make_config(restart_below=0.5), tmp_path, **options)
 
 
 def test_a_non_finite_variable_is_never_saved(tmp_path, at):
