@@ -24,9 +24,9 @@ class FactorRandom(NamedTuple):
 class FactorVAE(VariationalSystem):
     """A VAE that also pays gamma times the total correlation of its codes, KL(q(c) || prod_j q(c_j)).
 
-    A discriminator D tells codes from permuted ones, each code permuted within the batch by itself. Its logit is the
-    density ratio that the total correlation needs: E_q(c) log(D / (1 - D)). Both gradients of a step are taken at the
-    same parameters and on the same batch (algorithm 2 permutes the codes of a second batch).
+    A discriminator D tells codes from permuted ones, each code permuted within the batch by itself. Its logit estimates
+    the log density ratio, whose mean is the total correlation: E_q(c) log(D / (1 - D)). Both gradients of a step are
+    taken at the same parameters and on the same batch (algorithm 2 permutes the codes of a second batch).
     """
 
     def __init__(self, config: Config, training: bool = True):

@@ -30,7 +30,9 @@ class System(keras.Model):
     - "encode": `encode(images)`; fields of the `Posterior` that the system does not have are None;
     - "sample": `sample_prior(batch_size, seed)` and `generate(latents)`;
     - "reconstruct": `reconstruct(images, seed)`;
-    - "infer_noise": `encode_noise(images)`.
+    - "infer_noise": `encode_noise(images)`;
+    - "experts": what `Mixture` adds: `reconstruct_unmasked(images, seed)`, `contributions(images, seed)` and
+      `experts_in_use(batch_size, seed)`.
 
     Attributes:
         config: the `Config` it was built from.
