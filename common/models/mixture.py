@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from common.config import Config
-from common.errors import UserError
+from common.models import registry
 from common.models.system import System
 from common.nn import losses, mixture_losses, mixture_sampling, replicas
 from common.nn.distributions import Latents, Posterior
@@ -77,10 +77,9 @@ class Mixture(System):
 
     def __init__(self, config: Config, training: bool = True):
         """Initialise. Raises UserError if the images or latents are not of the kinds that this system has."""
-        hyper, spec = config.hyper, config.latent
-        if spec.noise or not spec.categories or not spec.continuous:
-            raise UserError("--model mixture needs --noise 0, and --experts and --continuous above 0")
-        self.experts = spec.categories
+        registry.require_no_noise(config)
+        hyper = config.hyper
+        self.experts = config.latent.categories
         self.dense = is_dense(config)
         numbers = range(1, self.experts + 1)
         networks: dict[str, keras.Model] = {f"encoder{k}": build_expert_encoder(config, f"encoder{k}") for k in numbers}

@@ -209,6 +209,13 @@ def require_latents(config: Config) -> None:
             raise UserError(f"{flag_of(name)} requires --categories")
 
 
+def require_no_noise(config: Config) -> None:
+    """Raise UserError if the latents have noise, for a system that has codes only."""
+    if config.latent.noise:
+        title = spec_of(config).title
+        raise UserError(f"--noise must be 0, since {title} has codes only; got {config.latent.noise}")
+
+
 def build(config: Config, training: bool = True):
     """Build the `System` of `config` at its initial weights; its optimizers only for `training`."""
     require_latents(config)

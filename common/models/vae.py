@@ -7,7 +7,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from common.config import Config
-from common.errors import UserError
 from common.models import registry
 from common.models.system import System
 from common.nn.distributions import Latents, Posterior, sample_noise
@@ -45,9 +44,7 @@ class VariationalSystem(System):
         Raises:
             UserError: `config` has noise, which these systems lack.
         """
-        if config.latent.noise:
-            title = registry.spec_of(config).title
-            raise UserError(f"--noise must be 0, since {title} has codes only; got {config.latent.noise}")
+        registry.require_no_noise(config)
         hyper = config.hyper
         adam = TF1Adam(hyper.learning_rate, hyper.adam_beta1, hyper.adam_beta2, hyper.adam_epsilon)
         every = {"vae": (adam, ("encoder", "decoder")), **(optimizers or {})}

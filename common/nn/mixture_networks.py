@@ -150,7 +150,7 @@ class Mask(keras.layers.Layer):
     """A random mask over the experts: noise -> mask [B, K]; its one variable is the original's `dropout`, [1].
 
     Args:
-        kind: one of `mixture_sampling.MASKS` but "none".
+        kind: a choice of `MixtureHyperparameters.mask` but "none".
         corrected: as `mixture_sampling.mask` takes it.
         **kwargs: those of every Keras layer.
     """

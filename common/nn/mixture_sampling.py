@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-MASKS = ("none", "bernoulli", "concrete", "gaussian", "hard")
 INITIAL = {"bernoulli": -math.log(9.0), "concrete": -math.log(9.0), "gaussian": -10.0, "hard": 0.5}
 TINY = float(np.finfo(np.float32).tiny)  # The floor under the Gamma draws.
 _TEMPERATURE = 0.1
@@ -112,7 +111,7 @@ def mask(kind: str, variable: tf.Tensor, noise: tf.Tensor, corrected: bool = Fal
     """A mask [B, K]: how much of each expert's weight remains.
 
     Args:
-        kind: one of `MASKS` but "none".
+        kind: a choice of `MixtureHyperparameters.mask` but "none".
         variable: the original's `dropout`, [1]: the logit of the probability to drop ("bernoulli", "concrete"), the
             scale of the noise ("gaussian"), or the probability to keep ("hard").
         noise: as `mask_noise` gives it.

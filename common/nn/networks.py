@@ -7,6 +7,7 @@ checkpoints map by name (hence `e_h*` in the discriminator too). Inputs and outp
 import dataclasses
 import functools
 import math
+from collections.abc import Collection
 
 import keras
 
@@ -66,13 +67,18 @@ _PLANS = {28: _PLAN_28, 32: _PLAN_32, 64: _PLAN_64}
 
 
 def _plan(config: Config) -> _Plan:
+    require_square(config, _PLANS)
+    return _scaled(_PLANS[config.image_shape[0]], config.hyper.width)
+
+
+def require_square(config: Config, sides: Collection[int]) -> None:
+    """Raise UserError unless images are square, with a side among `sides` (pixels) and 1 or 3 channels."""
     height, width, channels = config.image_shape
-    if height != width or height not in _PLANS or channels not in (1, 3):
+    if height != width or height not in sides or channels not in (1, 3):
         raise UserError(
             f"no networks for images of {height}x{width}x{channels}; there are some for "
-            f"{', '.join(map(str, _PLANS))} pixels square with 1 or 3 channels"
+            f"{', '.join(map(str, sides))} pixels square with 1 or 3 channels"
         )
-    return _scaled(_PLANS[height], config.hyper.width)
 
 
 def scaled_units(n: int, width: float) -> int:

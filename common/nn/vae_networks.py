@@ -10,9 +10,8 @@ from typing import Any
 import keras
 
 from common.config import Config
-from common.errors import UserError
 from common.nn.layers import layer_seed, lrelu
-from common.nn.networks import in_its_precision
+from common.nn.networks import in_its_precision, require_square
 
 _KERNEL = 4
 _SEED_SHAPE = (4, 4, 64)  # What all images are halved to, and grow from.
@@ -39,14 +38,10 @@ def _dense(units: int, kind: str, seed: int, name: str, **kwargs) -> keras.layer
 
 def _plan(config: Config) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """Return the encoder's filters, the decoder's but for the last, and the pixels to pad on each edge."""
-    height, width, channels = config.image_shape
-    if height != width or height not in _PADDING or channels not in (1, 3):
-        raise UserError(
-            f"no networks for images of {height}x{width}x{channels}; there are some for "
-            f"{', '.join(map(str, _PADDING))} pixels square with 1 or 3 channels"
-        )
-    padding = _PADDING[height]
-    return *_FILTERS[height + 2 * padding], padding
+    require_square(config, _PADDING)
+    side = config.image_shape[0]
+    padding = _PADDING[side]
+    return *_FILTERS[side + 2 * padding], padding
 
 
 @in_its_precision

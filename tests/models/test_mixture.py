@@ -189,7 +189,7 @@ def test_experts_in_use_are_those_that_masks_leave(build_system, mask):
 
 @pytest.mark.parametrize("latent", [LatentSpec(2, 4, 3), LatentSpec(0, 0, 3)])
 def test_latents_of_other_kinds_are_refused(latent):
-    with pytest.raises(UserError, match="--noise|--categories|--experts"):
+    with pytest.raises(UserError, match="--noise must be 0|--categories must be above 0"):
         registry.build(make_config(**{**DENSE, "latent": latent}))
 
 
