@@ -112,9 +112,10 @@ def class_values(dataset: Dataset) -> list[str]:
 
 def category_names(measured: Measured | str, dataset: Dataset, config: Config, step: int) -> list[str]:
     """Return the class that each category of a run at `step` stands for, or none if that was not measured."""
-    unknown = isinstance(measured, str) or _other(measured, config, step)
-    names, labels = class_values(dataset), [] if unknown else measured.labels
-    known = [names[label] if 0 <= label < len(names) else "none" for label in labels]
+    if isinstance(measured, str) or _other(measured, config, step):
+        return []
+    names = class_values(dataset)
+    known = [names[label] if 0 <= label < len(names) else "none" for label in measured.labels]
     return [name if name == "none" or not name.isdigit() else f"{dataset.label} {name}" for name in known]
 
 
