@@ -153,21 +153,35 @@ MEASURED = {
     "skipped": {"sap": "a reason", "fid_keras": "another"},
     "tables": {"confusion": [[3, 1, 0], [0, 4, 2]], "category_labels": [1, 0]},
     "step": 0,
-    "config": {"seed": 1},
+    "config": {"seed": 0},
     "quick": False,
 }
 
 
 def test_any_metrics_file_gives_a_page(tmp_path):
-    system, random = fake_system(), np.random.RandomState(0)
+    system, random, shown = fake_system(), np.random.RandomState(0), []
 
     def read(mutant):
         (tmp_path / "metrics.json").write_bytes(mutant)
         measured = saved.read_measured(tmp_path, 0)
         assert "has not been evaluated" in measured if isinstance(measured, str) else measured.metrics is not None
+        shown.append(not isinstance(measured, str))
         Page(sections_of(measured, system))
 
-    assert mutations.survey(read, (mutations.json_mutant(random, MEASURED) for _ in range(300)))
+    mutations.survey(read, (mutations.json_mutant(random, MEASURED) for _ in range(300)))
+    assert 20 < sum(shown) < 280
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"), [({}, ""), ({"step": 7}, "at step 7"), ({"config": {"seed": 3}}, "of seed 3")]
+)
+def test_only_measures_of_the_same_networks_name_categories(tmp_path, changes, note):
+    system, dataset = fake_system(), fake_dataset()
+    (tmp_path / "metrics.json").write_text(json.dumps({**MEASURED, **changes}))
+    measured = saved.read_measured(tmp_path, 0)
+    assert sections.category_names(measured, dataset, system.config, 0) == ([] if note else ["left 1", "left 0"])
+    page = Page(sections_of(measured, system))
+    assert ("These were measured" in page.text, note in page.text) == (bool(note), True)
 
 
 def sections_of(measured, system):

@@ -1,6 +1,7 @@
 """Parity with the original's recordings, and that the comparison notices deviations."""
 
 import json
+import math
 import shutil
 import zlib
 
@@ -106,6 +107,13 @@ def own(tmp_path_factory):
     arrays["final/G"] = replay.final().outputs["G"].numpy()[:2]
     write(fields)
     return path
+
+
+@pytest.mark.parametrize("error", [math.nan, math.inf])
+def test_a_failure_without_a_number_is_the_largest(error):
+    rows = [compare.Row("stage", "small", 1e-6, 2e-3), compare.Row("stage", "broken", error, 2e-3)]
+    assert "1 pass" in compare.summary(rows) and "1 FAIL" in compare.summary(rows)
+    assert compare.summary(rows).endswith("(broken)")
 
 
 def test_renamed_layers_and_other_sizes_pass(own, capsys):
