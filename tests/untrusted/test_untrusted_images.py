@@ -295,6 +295,6 @@ def test_descriptions_of_tfds(celeb_a, file):
 
     try:
         counts = survey(read, (mutations.json_mutant(random, json.loads(whole)) for _ in range(MUTANTS // 5)))
-        assert min(counts.values()) > 0
+        assert counts["refused"] > 100
     finally:
         path.write_text(whole)
