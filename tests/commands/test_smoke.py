@@ -77,7 +77,7 @@ def test_a_fault_ends_the_self_test_with_1(differing, said, monkeypatch):
     monkeypatch.setattr(smoke.commands, "train", train)
     monkeypatch.setattr(smoke, "_differences", lambda first, second: differing)
     with pytest.raises(smoke.Failed, match=said) as caught:
-        smoke.smoke(config(), None)
+        smoke.smoke(config(), None, "synthetic")
     assert caught.value.exit_code == 1
 
 
