@@ -105,7 +105,7 @@ def test_votes_by_hand():
     assert score(fitted_only, codes) == 1.0
 
 
-def test_a_dimension_without_a_training_vote_stands_for_the_first_factor():
+def test_a_dimension_without_a_vote_is_the_first_factor():
     codes = Codes(np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]))
     votes, fixed = np.array([[0, 1], [0, 2], [0, 2]]), np.array([1, 0, 1])
     assert score(Plan(np.arange(4), np.arange(4), votes, fixed, Sizes(4, 2, 1, 2, 0.0)), codes) == 0.5
