@@ -388,7 +388,7 @@ def test_kept_tables_are_made_of_the_kept_runs(tmp_path):
 @pytest.mark.parametrize(
     ("name", "preset"),
     [
-        *((name, "light") for name in ("chairs", "figure3a", "figure3b", "figure3c", "figure3d")),
+        *((name, "light") for name in ("chairs", "figure3a", "figure3b", "figure3c", "figure3d", "figure3e")),
         *((name, "tuned") for name in ("figure2", "figure4")),
     ],
 )

@@ -104,7 +104,7 @@ def lines(title: str, axis: str, curves: Mapping[str, Mapping[float, float]], fl
         title: the line above.
         axis: what the horizontal axis is.
         curves: name -> place on the axis -> finite value; none is empty.
-        floor: the height of a dashed line; None for no line.
+        floor: the height of a dashed line, the value between two sets of real images; None for no line.
     """
     places = [x for curve in curves.values() for x in curve]
     values = [y for curve in curves.values() for y in curve.values()] + ([] if floor is None else [floor])
@@ -113,6 +113,7 @@ def lines(title: str, axis: str, curves: Mapping[str, Mapping[float, float]], fl
         height = axes.place(min(places), floor)[1]
         for start in range(axes.left, axes.right, 12):
             axes.draw.line((start, height, start + 6, height), fill=_INK)
+        write_text(axes.picture, "two sets of real images", (axes.left + 8, int(height) - 4), (0, 1))
     for colour, (name, curve) in zip(itertools.cycle(_COLOURS), curves.items(), strict=False):
         points = [axes.place(x, curve[x]) for x in sorted(curve)]
         axes.draw.line(points, fill=colour, width=2)
