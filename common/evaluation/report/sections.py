@@ -137,9 +137,9 @@ def mutual_information(system: System, dataset: Dataset, settings: FigureSetting
 
 
 def _other(measured: Measured, config: Config, step: int) -> str:
-    """Return of what other networks the measures are: of another seed or step. Empty if they are of the same."""
+    """Return on what other networks the measures were taken, of another seed or step. Empty if on the same."""
     if measured.seed != config.seed:
-        return f"of seed {measured.seed}, and the pictures are of seed {config.seed}"
+        return f"on the run of seed {measured.seed}, and the pictures are of seed {config.seed}"
     return "" if measured.step == step else f"at step {measured.step}, and the pictures are of step {step}"
 
 
