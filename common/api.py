@@ -78,13 +78,15 @@ def dataset(
     """
     train = _split(images, labels)
     test = None if test_images is None else _split(test_images, test_labels)
-    if test is None and test_labels is not None:
-        raise UserError("test_labels belong to test_images: give both or neither")
-    if test is not None and (labels is None) != (test_labels is None):
-        raise UserError("labels and test_labels belong together: give both or neither")
-    shape, test_shape = (list(split.take(0, 1).shape[1:]) for split in (train, test or train))
-    if test_shape != shape:
-        raise UserError(f"test images are {test_shape}, training images {shape}: they must be alike")
+    if test is None:
+        if test_labels is not None:
+            raise UserError("test_labels belong to test_images: give both or neither")
+    else:
+        if (labels is None) != (test_labels is None):
+            raise UserError("labels and test_labels belong together: give both or neither")
+        shape, test_shape = (list(split.take(0, 1).shape[1:]) for split in (train, test))
+        if test_shape != shape:
+            raise UserError(f"test images are {test_shape}, training images {shape}: they must be alike")
     digest = zlib.crc32(np.ascontiguousarray(images))
     source = f"an array of {len(images)} images ({digest:08x})"
     if labels is None:

@@ -27,7 +27,7 @@ from common.models import registry
 from common.observers import observers_of
 from common.options import FIGURES_FILE, DataOptions, Options, RunFolders, TrainingOptions
 from common.run_data import absolute, is_named, load_data
-from common.run_folders import newest, run_name, run_to_resume, trained_folder
+from common.run_folders import newest, run_name, run_to_open, run_to_resume
 from common.run_summary import closing_lines
 from common.sample_options import SampleOptions
 from common.training import workers
@@ -41,7 +41,7 @@ def describe(config: Config, options: Options) -> dict[str, Any]:
     if isinstance(options, TrainingOptions):
         trained = run_to_resume(config, options)
     else:
-        trained = None if options.tf1_checkpoint else options.checkpoint or trained_folder(config, options)
+        trained = run_to_open(config, options)
         config = runs.own_config(config, options)
     return run_json.provenance(config, _find_data(config, options, trained))
 
@@ -238,7 +238,7 @@ def _saved_statistics(run: runs.LoadedRun) -> Any:
 
 def export(config: Config, options: Options) -> None:
     """Write generator and encoder of a trained run for other programs, to export/ among its results."""
-    path = None if options.tf1_checkpoint else options.checkpoint or trained_folder(config, options)
+    path = run_to_open(config, options)
     config = runs.own_config(config, options)  # Refuses what is no run, before TensorFlow is imported.
     import_tensorflow()
     from common.evaluation.export import export as write

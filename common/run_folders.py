@@ -66,6 +66,15 @@ def trained_folder(config: Config, options: Options) -> pathlib.Path:
     return folder
 
 
+def run_to_open(config: Config, options: Options) -> pathlib.Path | None:
+    """Return --checkpoint, or the folder of the script's own run; None for a checkpoint of the original.
+
+    Raises:
+        UserError: the script has no run.
+    """
+    return None if options.tf1_checkpoint else options.checkpoint or trained_folder(config, options)
+
+
 def run_to_resume(config: Config, options: TrainingOptions) -> pathlib.Path | None:
     """Return the folder of the run that --resume continues; None if it is not given, or "auto" and there is none.
 

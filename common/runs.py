@@ -18,7 +18,7 @@ from common.models import registry
 from common.options import RUN_FILE, Options, RunFolders, TrainingOptions
 from common.run_data import load_data, require_own_data
 from common.run_folders import SCRIPTS as SCRIPTS  # Where others look for them.
-from common.run_folders import run_name, script_of, trained_folder
+from common.run_folders import run_name, run_to_open, script_of
 from common.run_json import config_from, read_run, require_same_run
 from common.training.checkpoint_files import saved
 
@@ -191,9 +191,9 @@ def own_config(config: Config, options: Options) -> Config:
 
 def _own_run(config: Config, options: Options) -> _Saved | None:
     """Find --checkpoint, or the script's own run. Returns None for a checkpoint of the original; raises UserError."""
-    if options.tf1_checkpoint is not None:
+    path = run_to_open(config, options)
+    if path is None:
         return None
-    path = options.checkpoint or trained_folder(config, options)
     run = _Saved.at(path)
     theirs, ours = run.config.dataset, config.dataset
     if theirs not in (ours, images.NAME):  # Any script opens a run on images of one's own.

@@ -87,11 +87,16 @@ def read(path: pathlib.Path, config: Config, cache: Cache) -> Dataset:
     if others:
         logger.info("Left out, since these files are not images: %s", shorten(others))
     side, _, channels = config.image_shape
-    files = OwnFiles(tuple(found), 0, side, channels, RANGES[config.scaling].highest == 1)
+    files = OwnFiles(tuple(found), 0, side, channels, _is_binary(config))
     images, valid_indices = open_images(files, cache, _title(path))
     places, broken = _places(found), broken_names(files, valid_indices)
     dataset = _split(str(path), images, [places[i] for i in valid_indices], config.test_fraction)
     return dataclasses.replace(dataset, unused=left_out, broken=broken)
+
+
+def _is_binary(config: Config) -> bool:
+    """Return whether the networks' images are black and white, from pixels 0 and 1."""
+    return RANGES[config.scaling].highest == 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,7 +239,7 @@ def _read_npz(path: pathlib.Path, config: Config, cache: Cache) -> Dataset:
     images, valid_indices = _resized(path, stored, config, cache)
     if not len(valid_indices):
         raise UserError(f"{path}: all {len(stored)} images are of one colour")
-    broken = tuple(f"image {i}" for i in sorted({*range(len(stored))} - {*valid_indices.tolist()}))
+    broken = tuple(f"image {i}" for i in np.setdiff1d(np.arange(len(stored)), valid_indices))
     report_broken(_title(path), broken, len(stored))
     columns, factors = [], []
     for name, table in tables.items():
@@ -263,7 +268,7 @@ def _checked_table(path: pathlib.Path, name: str, table: np.ndarray, count: int)
 def _resized(path: pathlib.Path, stored: np.ndarray, config: Config, cache: Cache) -> tuple[Images, np.ndarray]:
     """Return the images of an .npz file as `fit` makes them, without those of one colour, and their indices [n]."""
     side, _, channels = config.image_shape
-    binary = RANGES[config.scaling].highest == 1
+    binary = _is_binary(config)
     if stored.shape[1:] == config.image_shape and not binary:
         valid_indices = np.flatnonzero(_varied(stored))
         return Subset(stored, valid_indices), valid_indices

@@ -144,10 +144,10 @@ def estimate(missing: Sequence[Run]) -> Iterator[tuple[Run, float]]:
     """
     steps: dict[Experiment, float] = {}
     for run in missing:
-        one = run.experiment
-        if one not in steps and not run.trained():
+        one, trains = run.experiment, not run.trained()
+        if trains and one not in steps:
             steps[one] = execute.step_seconds(one) * execute.steps_of(one)
-        yield run, 0.0 if run.trained() else steps[one]
+        yield run, steps[one] if trains else 0.0
 
 
 def describe(plan: Plan, data_dir: pathlib.Path | None) -> None:

@@ -1,5 +1,6 @@
 """The runs of a plan: their folders, what is there already, and the commands that do the rest."""
 
+import functools
 import json
 import pathlib
 import shlex
@@ -23,6 +24,7 @@ ROWS_FILE = "rows.json"  # Names of the experiments that have rows in this run's
 _ROOT = pathlib.Path(__file__).parents[2]
 
 
+@functools.cache  # A run is asked several times whether it is trained, and a script takes time to read.
 def config_of(experiment: Experiment) -> Config:
     """Return the configuration that the flags of an experiment choose. Raises UserError if they do not fit."""
     return cli.configure(*load_script(SCRIPTS[experiment.data]), list(experiment.flags))

@@ -150,8 +150,8 @@ def metrics(measured: Measured | str, config: Config, step: int) -> str:
     notes = []
     if measured.quick:
         notes.append("These were measured on few images, to see that all works: they are not results.")
-    if _other(measured, config, step):
-        notes.append(f"These were measured {_other(measured, config, step)}.")
+    if other := _other(measured, config, step):
+        notes.append(f"These were measured {other}.")
     values = {name: f"{value:.4g}" for name, value in measured.metrics.items()}
     listed = definitions((name, value, explain(name)) for name, value in values.items())
     reasons: dict[str, list[str]] = {}
