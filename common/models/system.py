@@ -205,12 +205,19 @@ def _named_weights(prefix: str, network: keras.Model) -> list[tuple[str, keras.V
 class _EpochMean(keras.metrics.Mean):
     """A running mean of a value that is the same in all replicas; NaN before the first value.
 
-    Keras's own would sum over the replicas at each read.
+    Keras's own would sum over the replicas at each read, and adds by `total.assign(total + value)`: if the value is a
+    sum itself, TensorFlow's graph optimizer adds the three in an order that differs from one trace to the next.
     """
 
     def add_variable(self, shape, initializer, dtype=None, aggregation=None, name=None):
         """Create a variable of the state."""
         return keras.Variable(initializer, shape, dtype, trainable=False, aggregation="only_first_replica", name=name)
+
+    def update_state(self, values, sample_weight=1.0):
+        """Add a scalar with its weight, in place."""
+        weight = tf.convert_to_tensor(sample_weight, tf.float32)
+        self.total.value.assign_add(tf.cast(values, tf.float32) * weight)
+        self.count.value.assign_add(weight)
 
     def result(self):
         """Return the mean so far."""

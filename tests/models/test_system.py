@@ -206,6 +206,22 @@ def test_the_step_counts_and_chooses_the_latents(system, images, monkeypatch):
     }
 
 
+def test_epoch_means_are_summed_in_the_variable(system):
+    """With an addition in the graph, TensorFlow may add total + (a + b) in another order."""
+    tracker = next(iter(system.trackers.values()))
+    tracker.reset_state()
+
+    @tf.function
+    def report(a, b, weight):
+        tracker.update_state(a + b, sample_weight=weight)
+        return tracker.result()
+
+    assert [float(report(*values)) for values in ((1.0, 2.0, 1.0), (9.0, 9.0, 0.0), (3.0, 4.0, 1.0))] == [3.0, 3.0, 5.0]
+    scalar = tf.TensorSpec((), tf.float32)
+    operations = [node.type for node in report.get_concrete_function(scalar, scalar, scalar).graph.get_operations()]
+    assert operations.count("AddV2") == 1 and operations.count("AssignAddVariableOp") == 2
+
+
 def test_three_steps_are_a_function_of_the_seed(make_config, images):
     """The same seed gives the same bits in a second system; another seed gives other weights in every layer."""
 
