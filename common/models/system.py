@@ -205,8 +205,8 @@ def _named_weights(prefix: str, network: keras.Model) -> list[tuple[str, keras.V
 class _EpochMean(keras.metrics.Mean):
     """A running mean of a value that is the same in all replicas; NaN before the first value.
 
-    Keras's own would sum over the replicas at each read, and adds by `total.assign(total + value)`: if the value is a
-    sum itself, TensorFlow's graph optimizer adds the three in an order that differs from one trace to the next.
+    Keras's own sums over the replicas at each read, and adds by `total.assign(total + value)`: if the value is a sum
+    itself, TensorFlow's graph optimizer adds the three terms in an order that differs from one trace to the next.
     """
 
     def add_variable(self, shape, initializer, dtype=None, aggregation=None, name=None):

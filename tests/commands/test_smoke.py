@@ -81,7 +81,7 @@ def test_a_fault_ends_the_self_test_with_1(differing, said, monkeypatch):
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("name", ["generator/last/bias", "epoch_mean/loss/total"])
+@pytest.mark.parametrize("name", ["generator/last/bias", "epoch_mean/loss/total", "epoch_mean/loss/count"])
 def test_one_bit_of_one_variable_is_a_difference(name, tmp_path):
     system = registry.build(config())
     variable = system.state()[name]
