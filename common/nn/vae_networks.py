@@ -18,8 +18,8 @@ _SEED_SHAPE = (4, 4, 64)  # What all images are halved to, and grow from.
 _FILTERS = {
     32: ((32, 64, 64), (32, 32)),
     64: ((32, 32, 64, 64), (64, 32, 32)),
-}  # Of encoder and decoder, by padded side.
-_PADDING = {28: 2, 32: 0, 64: 0}  # Side -> pixels on each edge.
+}  # Of encoder and decoder, by the side of what the convolutions see.
+_SIDES = {28: 32, 32: 32, 64: 64}  # Side of the images -> of what the convolutions see.
 _HIDDEN = 256
 _DISCRIMINATOR_LAYERS = 6
 
@@ -37,28 +37,33 @@ def _dense(units: int, kind: str, seed: int, name: str, **kwargs) -> keras.layer
 
 
 def _plan(config: Config) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Return the encoder's filters, the decoder's but for the last, and the pixels to pad on each edge."""
-    require_square(config, _PADDING)
-    side = config.image_shape[0]
-    padding = _PADDING[side]
-    return *_FILTERS[side + 2 * padding], padding
+    """Return the encoder's filters, the decoder's but for the last, and the side of what the convolutions see."""
+    require_square(config, _SIDES)
+    side = _SIDES[config.image_shape[0]]
+    return *_FILTERS[side], side
+
+
+def _resized(images: keras.KerasTensor, side: int, **kwargs) -> keras.KerasTensor:
+    """Return square images [B, h, h, c] at another side, bilinearly."""
+    return images if images.shape[1] == side else keras.layers.Resizing(side, side, name="resize", **kwargs)(images)
 
 
 @in_its_precision
 def build_conv_encoder(config: Config, kind: str = "glorot") -> keras.Model:
     """q(u|x): images [B, h, w, c] -> dict of `mean` [B, C], `stddev` [B, C] > 0 and, with categories, `logits` [B, K].
 
-    Convolutions of stride 2 until the image has 4x4 positions, then a dense layer (Higgins et al. 2017; at 32 pixels,
-    and so at 28, one convolution fewer, as in Dupont 2018). Raises UserError if there are no networks for these images.
+    Convolutions of stride 2 until the image has 4x4 positions, then a dense layer (Higgins et al. 2017; at 32 pixels
+    one convolution fewer, and 28 pixels resized to 32, as in Dupont 2018). Raises UserError if there are no networks
+    for these images.
 
     Args:
         config: its image shape and latents.
         kind: of the initial kernels (`initializer`).
     """
-    filters, _, padding = _plan(config)
+    filters, _, side = _plan(config)
     seed, latent = layer_seed(config.seed, "encoder"), config.latent
     images = keras.Input(config.image_shape, name="images")
-    h = keras.layers.ZeroPadding2D(padding, name="pad")(images) if padding else images
+    h = _resized(images, side)
     for i, n in enumerate(filters, start=1):
         name = f"conv{i}"
         h = keras.layers.Conv2D(
@@ -79,9 +84,9 @@ def build_conv_encoder(config: Config, kind: str = "glorot") -> keras.Model:
 def build_conv_decoder(config: Config, kind: str = "glorot") -> keras.Model:
     """p(x|u): codes [B, K+C] -> logits of the pixels [B, h, w, c]; the encoder's layers in reverse.
 
-    Padding is cropped off again. Raises UserError if there are no networks for these images.
+    What is drawn at 32 pixels is resized to 28. Raises UserError if there are no networks for these images.
     """
-    _, filters, padding = _plan(config)
+    _, filters, _ = _plan(config)
     seed = layer_seed(config.seed, "decoder")
     code = keras.Input((config.latent.code,), name="code")
     h = _dense(_HIDDEN, kind, seed, "hidden", activation="relu")(code)
@@ -93,8 +98,7 @@ def build_conv_decoder(config: Config, kind: str = "glorot") -> keras.Model:
         h = keras.layers.Conv2DTranspose(
             n, _KERNEL, 2, "same", activation=activation, name=name, kernel_initializer=initializer(kind, seed, name)
         )(h)
-    if padding:
-        h = keras.layers.Cropping2D(padding, name="crop")(h)
+    h = _resized(h, config.image_shape[0], dtype="float32")
     logits = keras.layers.Activation("linear", dtype="float32", name="logits")(h)
     return keras.Model(code, logits, name="decoder")
 
