@@ -8,14 +8,16 @@ from common.config import Config
 from common.models.vae import LOSSES, VariationalSystem
 from common.nn import losses, replicas
 from common.nn.distributions import Posterior, PosteriorNoise, kl_categorical, kl_continuous
-from common.nn.vae_networks import build_conv_decoder, build_conv_encoder
+from common.nn.vae_networks import build_conv_decoder, build_conv_encoder, side_of_convolutions
 
 
 class JointVAE(VariationalSystem):
     """-E log p(x|d, c) + gamma |KL_c - C_c(t)| + gamma |KL_d - C_d(t)|, divided by the number of pixels (eq. 7).
 
-    The first term is averaged over channels, as the author's code does. c are Gaussian codes and d is a Gumbel-softmax
-    category. Both capacities C grow linearly; C_d stops at log K at the latest, which is all that a category can hold.
+    The first term is averaged over channels, as the author's code does. It is divided by the images' pixels, the others
+    by those that the networks see after resizing: to the author's code both are the same, since it resizes the data.
+    c are Gaussian codes and d is a Gumbel-softmax category. Both capacities C grow linearly; C_d stops at log K at the
+    latest, which is all that a category can hold.
     """
 
     def __init__(self, config: Config, training: bool = True):
@@ -39,7 +41,8 @@ class JointVAE(VariationalSystem):
         distance = tf.abs(continuous_kl - capacity_c) + tf.abs(categorical_kl - capacity_d)
         height, width, channels = self.config.image_shape
         return {
-            "loss": (reconstruction / channels + hyper.capacity_weight * distance) / (height * width),
+            "loss": reconstruction / (height * width * channels)
+            + hyper.capacity_weight * distance / side_of_convolutions(self.config) ** 2,
             "reconstruction_loss": reconstruction,
             "continuous_kl": continuous_kl,
             "categorical_kl": categorical_kl,

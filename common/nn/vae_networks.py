@@ -39,8 +39,13 @@ def _dense(units: int, kind: str, seed: int, name: str, **kwargs) -> keras.layer
 def _plan(config: Config) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """Return the encoder's filters, the decoder's but for the last, and the side of what the convolutions see."""
     require_square(config, _SIDES)
-    side = _SIDES[config.image_shape[0]]
+    side = side_of_convolutions(config)
     return *_FILTERS[side], side
+
+
+def side_of_convolutions(config: Config) -> int:
+    """Return the side in pixels to which images are resized for the convolutional networks."""
+    return _SIDES[config.image_shape[0]]
 
 
 def _resized(images: keras.KerasTensor, side: int, **kwargs) -> keras.KerasTensor:
