@@ -17,14 +17,14 @@ MODELS = ("betavae", "factorvae", "jointvae", "infocatvae")
 
 @pytest.mark.parametrize("model", MODELS)
 def test_an_update_moves_every_kernel(build_system, images, model):
-    """But for the weights of the third of all ReLUs that all eight noisy images leave at 0."""
+    """On black and white noise: resized, grey noise has so little contrast that a third of the ReLUs stay at 0."""
     system = build_system(**EVERY[model])
     before = values(system)
-    losses = system.update(images, sampled(system))
+    losses = system.update(tf.round(images), sampled(system))
     after = values(system)
     assert set(system.trackers) <= losses.keys() and all(np.isfinite(float(v)) for v in losses.values())
     kernels = [name for name in before if name.endswith("/kernel") and name.split("/")[0] in system.networks]
-    assert kernels and all((before[name] != after[name]).mean() > 0.4 for name in kernels)
+    assert kernels and all((before[name] != after[name]).mean() > 0.5 for name in kernels)
 
 
 @pytest.mark.parametrize("model", MODELS)
