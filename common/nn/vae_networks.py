@@ -18,7 +18,7 @@ _SEED_SHAPE = (4, 4, 64)  # What all images are halved to, and grow from.
 _FILTERS = {
     32: ((32, 64, 64), (32, 32)),
     64: ((32, 32, 64, 64), (64, 32, 32)),
-}  # Of encoder and decoder, by the side of what the convolutions see.
+}  # Of encoder and decoder (its last layer has the image's channels), by the side of what the convolutions see.
 _SIDES = {28: 32, 32: 32, 64: 64}  # Side of the images -> of what the convolutions see.
 _HIDDEN = 256
 _DISCRIMINATOR_LAYERS = 6
@@ -36,15 +36,9 @@ def _dense(units: int, kind: str, seed: int, name: str, **kwargs) -> keras.layer
     return keras.layers.Dense(units, name=name, kernel_initializer=initializer(kind, seed, name), **kwargs)
 
 
-def _plan(config: Config) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Return the encoder's filters, the decoder's but for the last, and the side of what the convolutions see."""
-    require_square(config, _SIDES)
-    side = side_of_convolutions(config)
-    return *_FILTERS[side], side
-
-
 def side_of_convolutions(config: Config) -> int:
-    """Return the side in pixels to which images are resized for the convolutional networks."""
+    """Return the side in pixels to which images are resized. Raises UserError if there are no networks for them."""
+    require_square(config, _SIDES)
     return _SIDES[config.image_shape[0]]
 
 
@@ -65,7 +59,8 @@ def build_conv_encoder(config: Config, kind: str = "glorot") -> keras.Model:
         config: its image shape and latents.
         kind: of the initial kernels (`initializer`).
     """
-    filters, _, side = _plan(config)
+    side = side_of_convolutions(config)
+    filters, _ = _FILTERS[side]
     seed, latent = layer_seed(config.seed, "encoder"), config.latent
     images = keras.Input(config.image_shape, name="images")
     h = _resized(images, side)
@@ -91,7 +86,7 @@ def build_conv_decoder(config: Config, kind: str = "glorot") -> keras.Model:
 
     What is drawn at 32 pixels is resized to 28. Raises UserError if there are no networks for these images.
     """
-    _, filters, _ = _plan(config)
+    _, filters = _FILTERS[side_of_convolutions(config)]
     seed = layer_seed(config.seed, "decoder")
     code = keras.Input((config.latent.code,), name="code")
     h = _dense(_HIDDEN, kind, seed, "hidden", activation="relu")(code)
