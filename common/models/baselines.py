@@ -25,6 +25,10 @@ class BetaVAEHyperparameters(VariationalHyperparameters):
     """beta-VAE: Higgins et al. 2017; the capacity's values are those of Burgess et al. 2018, appendix A."""
 
     beta: float = hyperparameter(4.0, "weight of the KL divergence of the codes", minimum=0)
+    beta_start: float | None = hyperparameter(
+        None, "that weight at the first step, from which it falls geometrically to --beta (default: without)", above=0
+    )
+    beta_steps: int = hyperparameter(17_000, "training steps over which the weight falls from --beta-start", minimum=1)
     beta_capacity: float | None = hyperparameter(
         None,
         "capacity in nats that the divergence follows as it grows, instead of --beta (default: without)",
@@ -34,6 +38,14 @@ class BetaVAEHyperparameters(VariationalHyperparameters):
     capacity_weight: float = hyperparameter(
         1000.0, "weight of the distance between a KL divergence and its capacity", minimum=0
     )
+
+    def conflict(self) -> str | None:
+        """Return an error message if the weight cannot fall from --beta-start, else None."""
+        if self.beta_start is not None and self.beta_capacity is not None:
+            return "--beta-start and --beta-capacity exclude each other: a capacity replaces --beta"
+        if self.beta_start is not None and not self.beta:
+            return "--beta-start requires a --beta above 0, to which the weight falls geometrically"
+        return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -110,6 +110,12 @@ def capacity(step: tf.Tensor, maximum: float, steps: int) -> tf.Tensor:
     return maximum * tf.minimum(tf.cast(step, tf.float32) / float(steps), 1.0)
 
 
+def falling_weight(step: tf.Tensor, first: float, last: float, steps: int) -> tf.Tensor:
+    """Return a weight that falls geometrically from `first` at step 0 to `last` at `steps`, and is constant then."""
+    left = tf.maximum(1.0 - tf.cast(step, tf.float32) / float(steps), 0.0)
+    return last * tf.pow(first / last, left)
+
+
 def negative_entropy(assignment: tf.Tensor) -> tf.Tensor:
     """E sum_d a_d log(a_d + 0.001) of soft assignments a [B, K]: InfoCatVAE's KL(q(d|x) || Cat(1/K)), less log K."""
     return tf.reduce_mean(tf.reduce_sum(assignment * tf.math.log(assignment + _ASSIGNMENT_FLOOR), axis=-1))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from common.nn import losses
 from helpers.systems import EVERY, sampled
 from helpers.vae import plain_vae
@@ -46,3 +47,22 @@ def test_the_divergence_pays_its_distance_from_capacity(build_system, images, st
     assert got["loss"] == pytest.approx(
         got["reconstruction_loss"] + 1000 * abs(got["continuous_kl"] - capacity), rel=1e-6
     )
+
+
+def test_a_weight_falls_geometrically_and_stops():
+    got = [float(losses.falling_weight(np.int64(step), 100.0, 4.0, 1000)) for step in (0, 500, 1000, 10**6)]
+    np.testing.assert_allclose(got, [100, 20, 4, 4], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("step", "beta"), [(0, 8.0), (1, 4.0), (2, 2.0), (10**6, 2.0)])
+def test_beta_falls_from_its_start(build_system, images, step, beta):
+    system = build_system(**EVERY["betavae"], beta=2.0, beta_start=8.0, beta_steps=2)
+    system.step.assign(step)
+    got = objective(system, images)
+    assert got["loss"] == pytest.approx(got["reconstruction_loss"] + beta * got["continuous_kl"], rel=1e-6)
+
+
+@pytest.mark.parametrize("other", [{"beta_capacity": 25.0}, {"beta": 0.0}])
+def test_a_start_needs_a_beta(make_config, other):
+    with pytest.raises(UserError, match="--beta-start"):
+        make_config(**EVERY["betavae"], beta_start=8.0, **other)
