@@ -15,7 +15,8 @@ from helpers.paths import ROOT, TESTS
 
 pytestmark = pytest.mark.fast
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), TESTS / "recordings" / "README.md"])
+KEPT = [TESTS / "recordings" / "README.md", *(ROOT / "results").rglob("README.md")]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *KEPT])
 CODE = sorted([*ROOT.glob("*.py"), *(ROOT / "common").rglob("*.py")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
