@@ -41,9 +41,11 @@ class BetaVAEHyperparameters(VariationalHyperparameters):
 
     def conflict(self) -> str | None:
         """Return an error message if the weight cannot fall from --beta-start, else None."""
-        if self.beta_start is not None and self.beta_capacity is not None:
+        if self.beta_start is None:
+            return None
+        if self.beta_capacity is not None:
             return "--beta-start and --beta-capacity exclude each other: a capacity replaces --beta"
-        if self.beta_start is not None and not self.beta:
+        if not self.beta:
             return "--beta-start requires a --beta above 0, to which the weight falls geometrically"
         return None
 

@@ -107,13 +107,17 @@ def bernoulli(pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 def capacity(step: tf.Tensor, maximum: float, steps: int) -> tf.Tensor:
     """C(t) in nats: linear from 0 at step 0 to `maximum` at `steps`, then constant (Burgess et al. 2018)."""
-    return maximum * tf.minimum(tf.cast(step, tf.float32) / float(steps), 1.0)
+    return maximum * _passed(step, steps)
 
 
 def falling_weight(step: tf.Tensor, first: float, last: float, steps: int) -> tf.Tensor:
     """Return a weight that falls geometrically from `first` at step 0 to `last` at `steps`, and is constant then."""
-    left = tf.maximum(1.0 - tf.cast(step, tf.float32) / float(steps), 0.0)
-    return last * tf.pow(first / last, left)
+    return last * tf.pow(first / last, 1.0 - _passed(step, steps))
+
+
+def _passed(step: tf.Tensor, steps: int) -> tf.Tensor:
+    """Return the part of `steps` that has passed at `step`: linear from 0 to 1, then 1."""
+    return tf.minimum(tf.cast(step, tf.float32) / float(steps), 1.0)
 
 
 def negative_entropy(assignment: tf.Tensor) -> tf.Tensor:
